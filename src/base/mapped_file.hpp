@@ -1,0 +1,40 @@
+// A file mapped read-only.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+
+namespace stella {
+
+/// Owns a private read-only mapping of a whole file. The bytes stay at one address for the object's life, also when it
+/// is moved. Const members are thread-safe. A file that another process truncates while mapped raises SIGBUS on access:
+/// cache blobs are never changed in place, and that is what makes mapping them safe.
+class MappedFile {
+ public:
+  MappedFile() = default;
+  /// Throws Error(io_error) naming the file.
+  explicit MappedFile(const std::filesystem::path& path);
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  ~MappedFile();
+
+  std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+  const std::filesystem::path& path() const noexcept { return path_; }
+
+  /// Tells the kernel that [offset, offset + length) will not be read again soon, so that its pages can go.
+  void drop(std::size_t offset, std::size_t length) const noexcept;
+
+ private:
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+  std::filesystem::path path_;
+};
+
+/// The whole of a small text file. Throws Error(io_error) naming the file.
+std::string read_text_file(const std::filesystem::path& path);
+
+}  // namespace stella

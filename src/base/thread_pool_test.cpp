@@ -1,0 +1,85 @@
+#include "base/thread_pool.hpp"
+
+#include <atomic>
+#include <future>
+#include <stdexcept>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace stella {
+namespace {
+
+TEST(ThreadPool, RunsEverythingQueuedBeforeItsDestructorReturns) {
+  std::atomic<int> done = 0;
+  {
+    ThreadPool pool(2, "test");
+    for (int i = 0; i < 100; ++i) pool.post([&] { ++done; });
+  }
+  EXPECT_EQ(done, 100);
+}
+
+TEST(ThreadPool, OneThreadKeepsTheOrder) {
+  std::vector<int> order;
+  {
+    ThreadPool pool(1, "test");
+    for (int i = 0; i < 50; ++i) pool.post([&order, i] { order.push_back(i); });
+  }
+  ASSERT_EQ(order.size(), 50U);
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(order[i], i);
+}
+
+TEST(ThreadPool, TakesMoveOnlyJobs) {
+  ThreadPool pool(1, "test");
+  std::promise<int> answer;
+  std::future<int> future = answer.get_future();
+  pool.post([answer = std::move(answer)]() mutable { answer.set_value(7); });
+  EXPECT_EQ(future.get(), 7);
+}
+
+class TeamTest : public testing::TestWithParam<std::size_t> {};
+
+TEST_P(TeamTest, EachTaskRunsOnceWithAValidWorker) {
+  ParallelTeam team(GetParam());
+  EXPECT_EQ(team.size(), std::max<std::size_t>(1, GetParam()));
+  for (const std::size_t tasks : {0, 1, 2, 3, 17, 1000}) {
+    std::vector<std::atomic<int>> runs(tasks);
+    team.run(tasks, [&](std::size_t task, std::size_t worker) {
+      ASSERT_LT(worker, team.size());
+      ++runs[task];
+    });
+    for (const auto& count : runs) EXPECT_EQ(count, 1);
+  }
+}
+
+TEST_P(TeamTest, ManyShortRounds) {
+  ParallelTeam team(GetParam());
+  std::atomic<std::size_t> sum = 0;
+  for (int round = 0; round < 2000; ++round) {
+    team.run(3, [&](std::size_t task, std::size_t) { sum += task; });
+  }
+  EXPECT_EQ(sum, 2000U * 3);
+}
+
+TEST_P(TeamTest, AnExceptionReachesTheCallerAndTheTeamGoesOn) {
+  ParallelTeam team(GetParam());
+  std::atomic<int> ran = 0;
+  EXPECT_THROW(team.run(10,
+                        [&](std::size_t task, std::size_t) {
+                          ++ran;
+                          if (task == 4) throw std::runtime_error("task 4");
+                        }),
+               std::runtime_error);
+  EXPECT_EQ(ran, 10);
+  team.run(10, [&](std::size_t, std::size_t) { ++ran; });
+  EXPECT_EQ(ran, 20);
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, TeamTest, testing::Values(0, 1, 2, 5));
+
+TEST(UsableProcessors, IsAtLeastOne) {
+  EXPECT_GE(usable_processors(), 1U);
+}
+
+}  // namespace
+}  // namespace stella
