@@ -1,0 +1,43 @@
+// The threads behind the library.
+#pragma once
+
+#include "stella/options.hpp"
+
+#include <cstddef>
+#include <memory>
+
+namespace stella {
+
+struct RuntimeOptions {
+  /// Threads that compute; 0: the processors this process may use (affinity and cgroup quota).
+  std::size_t compute_threads = 0;
+  /// Threads for files, hashing and loading, which may block; 0: a small default.
+  std::size_t file_threads = 0;
+  /// Instruction set of every model loaded on this runtime.
+  KernelSet kernels = KernelSet::automatic;
+};
+
+/// One hub I/O thread, a pool for files and hashing, and the compute threads. Everything the library does runs here,
+/// and nothing on a caller's executor but completions. Thread-safe. Models hold their runtime; the last owner's
+/// destructor completes what is pending with Error(shut_down) and joins the threads (never from one of them).
+class Runtime {
+ public:
+  explicit Runtime(RuntimeOptions options = {});
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+  ~Runtime();
+
+  /// The process-wide runtime with default options, made at first use: the only global object of this library.
+  static std::shared_ptr<Runtime> shared();
+
+  std::size_t compute_threads() const noexcept;
+  KernelSet kernels() const noexcept;  ///< Never automatic.
+
+  struct Impl;
+  Impl& impl() noexcept { return *impl_; }
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace stella

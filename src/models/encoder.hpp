@@ -1,0 +1,72 @@
+// The encoders: token ids of a packed batch to pooled vectors to head vectors.
+#pragma once
+
+#include "kernels/kernels.hpp"
+#include "weights/model_spec.hpp"
+#include "weights/tensors.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace stella::models {
+
+/// Sequences laid end to end; no padding anywhere. Views into the caller's buffers.
+struct PackedBatch {
+  std::span<const std::int32_t> ids;      // (tokens)
+  std::span<const std::int32_t> offsets;  // (sequences + 1), offsets[0] == 0, offsets.back() == tokens
+  std::size_t sequences() const noexcept { return offsets.size() - 1; }
+};
+
+/// Everything that one forward pass writes. Grows to the largest batch seen, then is reused. One per running pass.
+struct Activations {
+  std::vector<float> buffer;
+  kernels::Workspace workspace;
+};
+
+/// Called as parts of a model are packed: bytes of source weights done so far, and in all.
+using LoadProgress = std::function<void(std::size_t done, std::size_t total)>;
+
+struct LoadContext {
+  const kernels::Kernels* kernels = nullptr;
+  Precision precision = Precision::f32;  // never automatic here
+  ParallelTeam* team = nullptr;
+  LoadProgress on_progress;
+};
+
+/// A loaded encoder; const and shared by all threads. Activations tell passes apart.
+class Encoder {
+ public:
+  virtual ~Encoder() = default;
+  /// Mean-pooled last hidden states: pooled (sequences, hidden). Ids must lie in [0, vocab_size) (checked:
+  /// Error(invalid_argument)).
+  virtual void forward(const PackedBatch& batch, float* pooled, ParallelTeam& team, Activations& scratch) const = 0;
+  virtual std::size_t hidden() const noexcept = 0;
+  virtual std::size_t weight_bytes() const noexcept = 0;
+};
+
+/// Validates every tensor it needs (names with the prefix "new.", "model.", "bert." or none), packs, and drops the
+/// source pages. Throws Error(missing_tensor | malformed_file | unsupported_model).
+std::unique_ptr<const Encoder> make_encoder(const weights::EncoderSpec& spec, const weights::Tensors& tensors,
+                                            const LoadContext& context);
+
+/// A dense head in f32: out (m, spec.out) = x (m, spec.in) Wᵀ + b.
+class DenseHead {
+ public:
+  DenseHead(const weights::HeadSpec& spec, const weights::Tensors& tensors, const LoadContext& context);
+  DenseHead(DenseHead&&) noexcept;
+  ~DenseHead();
+  std::size_t in() const noexcept;
+  std::size_t out() const noexcept;
+  std::size_t weight_bytes() const noexcept;
+  void forward(const float* x, std::size_t m, float* out, ParallelTeam& team, kernels::Workspace& workspace) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<const Impl> impl_;
+};
+
+}  // namespace stella::models

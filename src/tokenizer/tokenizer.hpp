@@ -1,0 +1,56 @@
+// Text to token ids, as a checkpoint's tokenizer.json says.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace stella::tokenizer {
+
+struct EncodeOptions {
+  std::size_t max_length = SIZE_MAX;  ///< Most ids in the result, special tokens included; truncates on the right.
+  bool add_special_tokens = true;     ///< Apply the post-processor's template ([CLS] … [SEP], … <|endoftext|>).
+};
+
+struct Encoding {
+  std::vector<std::int32_t> ids;  // (tokens)
+  std::size_t full_tokens = 0;    ///< Tokens before truncation, special tokens included.
+  bool truncated() const noexcept { return full_tokens > ids.size(); }
+};
+
+/// A tokenizer.json, compiled. Ids equal those of the Hugging Face `tokenizers` library 0.23.3 with truncation to
+/// max_length and no padding; the truncation and padding settings inside the file are ignored. Immutable: const members
+/// are thread-safe.
+class Tokenizer {
+ public:
+  /// Throws Error(malformed_file) for broken JSON or missing parts, Error(unsupported_model) naming a component that is
+  /// not implemented; both name `source`.
+  static Tokenizer from_json(std::string_view json, const std::string& source);
+  static Tokenizer from_file(const std::filesystem::path& path);
+
+  Tokenizer(Tokenizer&&) noexcept;
+  Tokenizer& operator=(Tokenizer&&) noexcept;
+  ~Tokenizer();
+
+  /// Throws Error(invalid_utf8) with the byte offset, and Error(invalid_argument) where max_length leaves no room for
+  /// the special tokens.
+  Encoding encode(std::string_view text, const EncodeOptions& options = {}) const;
+
+  /// Ids that the post-processor adds to a single text.
+  std::size_t special_tokens_per_text() const noexcept;
+  /// One more than the largest id.
+  std::size_t vocab_size() const noexcept;
+  /// "" for an id that does not exist.
+  std::string_view id_to_token(std::int32_t id) const noexcept;
+
+ private:
+  struct Impl;
+  explicit Tokenizer(std::unique_ptr<const Impl> impl);
+  std::unique_ptr<const Impl> impl_;
+};
+
+}  // namespace stella::tokenizer

@@ -1,0 +1,54 @@
+// Named tensors of a checkpoint: a safetensors file, or several behind an index.
+#pragma once
+
+#include "base/dtype.hpp"
+#include "base/mapped_file.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace stella::weights {
+
+/// A tensor inside a mapped file. Valid while the Tensors it came from lives.
+struct TensorView {
+  std::string_view name;
+  DType type = DType::f32;
+  std::vector<std::size_t> shape;
+  std::span<const std::byte> bytes;  // shape's product · size_of(type), row-major
+  const MappedFile* file = nullptr;  // for drop() after packing
+};
+
+/// Every tensor of a checkpoint by name. All headers are validated when opened: header length and JSON, dtypes, shapes
+/// against byte counts, offsets inside the file and without overlap. Immutable, thread-safe.
+class Tensors {
+ public:
+  /// Opens files of one checkpoint (one model.safetensors, or its shards). Throws Error(malformed_file) naming file and
+  /// tensor.
+  static Tensors open(std::span<const std::filesystem::path> files);
+
+  /// Throws Error(missing_tensor), or Error(malformed_file) where the shape differs; both name file and tensor and
+  /// shapes.
+  const TensorView& get(const std::string& name, std::span<const std::size_t> shape) const;
+  /// nullptr where absent.
+  const TensorView* find(const std::string& name) const;
+  std::vector<std::string> names() const;
+
+ private:
+  std::vector<std::unique_ptr<const MappedFile>> files_;
+  std::map<std::string, TensorView, std::less<>> tensors_;
+};
+
+/// Shard file names of a model.safetensors.index.json, each once, in order of first use. Throws Error(malformed_file).
+std::vector<std::string> shard_names(std::string_view index_json, const std::string& source);
+
+/// A tensor as f32, converted where stored otherwise.
+std::vector<float> to_f32(const TensorView& tensor);
+
+}  // namespace stella::weights
