@@ -27,6 +27,21 @@ function(stella_test target)
   target_link_libraries(${target} PRIVATE stella_compiler ${arg_LINK} GTest::gmock GTest::gtest_main)
   target_compile_definitions(${target} PRIVATE
     STELLA_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data" STELLA_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  set_property(GLOBAL APPEND PROPERTY stella_${arg_LABEL}_tests ${target})
   gtest_discover_tests(${target} TEST_PREFIX "${target}." DISCOVERY_MODE PRE_TEST
     PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT})
+endfunction()
+
+# stella_test_groups(): the target `stella_unit_tests` builds every program labelled "unit"; `stella_thread_tests` those that
+# ThreadSanitizer is worth its time on: the ones whose code runs on several threads.
+function(stella_test_groups)
+  get_property(unit GLOBAL PROPERTY stella_unit_tests)
+  add_custom_target(stella_unit_tests DEPENDS ${unit})
+  set(threaded)
+  foreach(candidate stella_base_test stella_hub_test stella_engine_test stella_hub_conformance_test stella_api_test)
+    if(TARGET ${candidate})
+      list(APPEND threaded ${candidate})
+    endif()
+  endforeach()
+  add_custom_target(stella_thread_tests DEPENDS ${threaded})
 endfunction()

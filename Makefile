@@ -1,0 +1,63 @@
+# The front door. `make` prints the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+JOBS ?= $(shell nproc)
+CTEST := ctest --output-on-failure --no-tests=error -j $(JOBS)
+
+.PHONY: help setup build demo test test-release test-asan test-tsan test-full test-real-hub bench lint format install clean
+
+help: ## Print this list.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
+
+setup: ## Install the Debian packages that are missing (needs root or sudo only then).
+	@scripts/setup
+
+build: setup ## Build the release program: build/release/stella.
+	@cmake --preset release >/dev/null
+	@cmake --build --preset release -j $(JOBS)
+
+demo: setup ## Build, then embed a few sentences with the bundled model and print how alike they are.
+	@cmake --preset release -DSTELLA_BUILD_TESTS=OFF -DSTELLA_BUILD_BENCH=OFF -DSTELLA_BUILD_EXAMPLES=OFF >/dev/null
+	@cmake --build --preset release -j $(JOBS) --target stella_cli
+	@scripts/demo
+
+test: setup ## All tests: release build, ASan+UBSan unit tests, TSan hub and engine tests. Ends with ctest's summary.
+	@$(MAKE) --no-print-directory test-asan
+	@$(MAKE) --no-print-directory test-tsan
+	@$(MAKE) --no-print-directory test-release
+
+test-release: ## Every test, in the release build.
+	cmake --preset release -DSTELLA_BUILD_TESTS=ON -DSTELLA_BUILD_BENCH=ON -DSTELLA_BUILD_EXAMPLES=ON
+	cmake --build --preset release -j $(JOBS)
+	cd build/release && $(CTEST)
+
+test-asan: ## The unit tests under AddressSanitizer and UndefinedBehaviorSanitizer.
+	cmake --preset asan
+	cmake --build --preset asan -j $(JOBS) --target stella_unit_tests
+	cd build/asan && $(CTEST) -L '^unit$$'
+
+test-tsan: ## The hub's and the engine's tests under ThreadSanitizer.
+	cmake --preset tsan
+	cmake --build --preset tsan -j $(JOBS) --target stella_thread_tests
+	cd build/tsan && $(CTEST) -R '^stella_(base|hub|engine|api)_[a-z_]*test\.'
+
+test-full: build ## Not in CI: full-size Small and Large checkpoints (random weights) through a local hub; 10 GB of disk, 24 GiB of memory.
+	scripts/test-full
+
+test-real-hub: build ## Opt-in, needs the network: the published models with all heads, verified. About 9 GB.
+	scripts/test-real-hub
+
+bench: build ## Ours beside its peers on full-size checkpoints; writes docs/performance.md's tables. Takes an hour or more.
+	bench/run
+
+lint: setup ## clang-format and clang-tidy, and the layering.
+	@scripts/lint
+
+format: ## Format the sources in place.
+	@git ls-files '*.cpp' '*.hpp' | xargs clang-format -i
+
+install: build ## Install to /usr/local, or to $(PREFIX).
+	cmake --install build/release $(if $(PREFIX),--prefix $(PREFIX))
+
+clean: ## Remove build/.
+	rm -rf build
