@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Times stella.cpp and its peers in turn, in one run, on one checkpoint and one workload.
+
+    compare.py CHECKPOINT WORKLOAD.jsonl SIDE [SIDE ...] [--repeats N] [--texts N] [--max-length N] [--threads N] [--json FILE]
+
+SIDE is `ours:PRECISION[:BATCH]` or `PEER:BATCH` (peers.py lists the peers), for example: ours:f32 torch-f32:8 ort-f32:1.
+All sides stay loaded and take turns (A B C, A B C, …), so that a machine whose speed drifts slows them alike; printed are the
+median of each side and the median of the ratios, turn by turn, to the first side. --python names an interpreter that has the peers' packages.
+"""
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+class Side:
+    def __init__(self, name, options):
+        self.name, kind, *rest = name, *name.split(":")
+        common = ["--texts", str(options.texts), "--max-length", str(options.max_length), "--threads", str(options.threads)]
+        if kind == "ours":
+            batch = rest[1] if len(rest) > 1 else "0"
+            command = [str(options.ours), str(options.checkpoint), str(options.workload), "--precision", rest[0], "--batch", batch]
+        else:
+            command = [options.python, str(HERE / "peers.py"), str(options.checkpoint), str(options.workload), kind,
+                       "--batch", rest[0], "--cache", str(options.cache)]
+        self.process = subprocess.Popen(command + common, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.ready = self.answer()
+        self.runs = []
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"compare: {self.name} ended with status {self.process.wait()}")
+        return json.loads(line)
+
+    def run(self):
+        self.process.stdin.write("run\n")
+        self.process.stdin.flush()
+        self.runs.append(self.answer())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+    def summary(self, first):
+        seconds = statistics.median(r["seconds"] for r in self.runs)
+        last = self.runs[-1]
+        return dict(side=self.name, tokens=last["tokens"], texts=last["texts"], seconds=round(seconds, 4),
+                    tokens_per_s=round(last["tokens"] / seconds, 1), ms_per_text=round(1e3 * seconds / last["texts"], 2),
+                    first_side_is_faster_by=round(statistics.median(
+                        mine["seconds"] / other["seconds"] for mine, other in zip(self.runs, first.runs)), 3),
+                    peak_mb=last.get("peak_mb"), **{k: v for k, v in self.ready.items() if k != "ready"})
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("checkpoint", type=Path)
+    a.add_argument("workload", type=Path)
+    a.add_argument("sides", nargs="+")
+    a.add_argument("--repeats", type=int, default=5)
+    a.add_argument("--texts", type=int, default=1000000)
+    a.add_argument("--max-length", type=int, default=512)
+    a.add_argument("--threads", type=int, default=2)
+    a.add_argument("--python", default=sys.executable)
+    a.add_argument("--ours", type=Path, default=HERE.parent.parent / "build/release/bench/compare/bench_ours")
+    a.add_argument("--cache", type=Path, default=Path("onnx-cache"))
+    a.add_argument("--json", type=Path)
+    options = a.parse_args()
+    sides = [Side(name, options) for name in options.sides]
+    for _ in range(options.repeats + 1):
+        for side in sides:
+            side.run()
+    for side in sides:
+        side.runs.pop(0)  # the first turn warms caches up
+        side.close()
+    rows = [side.summary(sides[0]) for side in sides]
+    for row in rows:
+        print(json.dumps(row))
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
