@@ -67,7 +67,8 @@ struct SpecFiles {
 /// (model_type, activation, pooling other than mean, rope scaling other than ntk, …).
 ModelSpec parse_model_spec(const SpecFiles& files);
 
-/// A head's config.json; `folder` as in the repository.
+/// A head's config.json; `folder` as in the repository, `source` the directory or repository, for messages. Errors as
+/// parse_model_spec().
 HeadSpec parse_head_spec(std::string_view json, const std::string& folder, const std::string& source);
 
 }  // namespace stella::weights

@@ -22,7 +22,9 @@ struct TensorView {
   DType type = DType::f32;
   std::vector<std::size_t> shape;
   std::span<const std::byte> bytes;  // shape's product · size_of(type), row-major
-  const MappedFile* file = nullptr;  // for drop() after packing
+  const MappedFile* file = nullptr;  // where it came from
+  /// Lets the pages of this tensor go once it has been packed.
+  void drop() const noexcept;
 };
 
 /// Every tensor of a checkpoint by name. All headers are validated when opened: header length and JSON, dtypes, shapes
@@ -33,16 +35,21 @@ class Tensors {
   /// tensor.
   static Tensors open(std::span<const std::filesystem::path> files);
 
-  /// Throws Error(missing_tensor), or Error(malformed_file) where the shape differs; both name file and tensor and
-  /// shapes.
+  /// Throws Error(missing_tensor), Error(malformed_file) where the shape differs, or Error(unsupported_model) where it
+  /// is stored in a type that holds no weights (integers, F64, F8, …; such tensors are tolerated until asked for). All
+  /// name file and tensor.
   const TensorView& get(const std::string& name, std::span<const std::size_t> shape) const;
   /// nullptr where absent.
   const TensorView* find(const std::string& name) const;
   std::vector<std::string> names() const;
 
  private:
+  void add(const MappedFile& file);
+
   std::vector<std::unique_ptr<const MappedFile>> files_;
   std::map<std::string, TensorView, std::less<>> tensors_;
+  std::map<std::string, std::string, std::less<>> unreadable_;  // name → why it cannot be read
+  std::vector<std::unique_ptr<std::byte[]>> aligned_;           // copies of tensors that lie unaligned in their file
 };
 
 /// Shard file names of a model.safetensors.index.json, each once, in order of first use. Throws Error(malformed_file).

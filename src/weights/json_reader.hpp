@@ -1,0 +1,49 @@
+// JSON files of a checkpoint, read with errors that say which file and which key.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <boost/json.hpp>
+
+namespace stella::weights {
+
+/// Parses `text`. Throws Error(malformed_file) with `file`, line and column; also for a key that one object holds twice
+/// (the parser would keep the last and hide the first).
+boost::json::value parse_json(std::string_view text, const std::string& file);
+
+/// One JSON object of `file`. Views the object: keep the parsed value alive. Every getter throws Error(malformed_file)
+/// naming file and key where the value has the wrong type or range; a key holding null counts as absent.
+class JsonObject {
+ public:
+  JsonObject(const boost::json::value& value, std::string file);
+
+  const boost::json::value* find(std::string_view key) const;
+  bool has(std::string_view key) const { return find(key) != nullptr; }
+
+  /// A whole number in [low, kLargest].
+  std::size_t size(std::string_view key, std::size_t low = 1) const;
+  std::size_t size_or(std::string_view key, std::size_t fallback, std::size_t low = 1) const;
+  std::optional<std::size_t> optional_size(std::string_view key, std::size_t low = 1) const;
+  /// A finite number above zero.
+  double positive_or(std::string_view key, double fallback) const;
+  bool flag_or(std::string_view key, bool fallback) const;
+  std::string text_or(std::string_view key, std::string fallback) const;
+  std::string text(std::string_view key) const;
+
+  const std::string& file() const noexcept { return file_; }
+  const boost::json::object& items() const noexcept { return *object_; }
+
+  [[noreturn]] void malformed(std::string_view key, const std::string& what) const;
+  [[noreturn]] void unsupported(std::string_view key, const std::string& what) const;
+
+  static constexpr std::size_t kLargest = std::size_t{1} << 31;  // keeps every product of two sizes inside 64 bits
+
+ private:
+  const boost::json::object* object_;
+  std::string file_;
+};
+
+}  // namespace stella::weights

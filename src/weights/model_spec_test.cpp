@@ -1,0 +1,284 @@
+#include "weights/model_spec.hpp"
+
+#include "base/mapped_file.hpp"
+#include "stella/error.hpp"
+
+#include <filesystem>
+#include <string>
+#include <utility>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace stella::weights {
+namespace {
+
+SpecFiles checkpoint(const std::string& name) {
+  const std::filesystem::path folder = std::filesystem::path(STELLA_TEST_DATA) / "checkpoints" / name;
+  SpecFiles files;
+  files.source = "dir";
+  files.config_json = read_text_file(folder / "config.json");
+  files.modules_json = read_text_file(folder / "modules.json");
+  files.pooling_json = read_text_file(folder / "1_Pooling/config.json");
+  files.sentence_transformers_json = read_text_file(folder / "config_sentence_transformers.json");
+  files.sentence_bert_json = read_text_file(folder / "sentence_bert_config.json");
+  return files;
+}
+
+/// `text` with its only `from` replaced.
+std::string with(std::string text, const std::string& from, const std::string& to) {
+  const std::size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  EXPECT_EQ(text.find(from, at + 1), std::string::npos) << from;
+  return at == std::string::npos ? text : text.replace(at, from.size(), to);
+}
+
+struct Refusal {
+  Errc code;
+  std::string text;
+  bool operator==(const Refusal& other) const { return code == other.code && text == other.text; }
+};
+std::ostream& operator<<(std::ostream& out, const Refusal& refusal) {
+  return out << make_error_code(refusal.code).message() << ": " << refusal.text;
+}
+
+template <class Call>
+Refusal refusal_of(Call&& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    EXPECT_FALSE(error.context().file.empty());
+    return {error.errc(), error.what()};
+  }
+  return {Errc::shut_down, "accepted"};
+}
+Refusal refusal(const SpecFiles& files) {
+  return refusal_of([&] { parse_model_spec(files); });
+}
+Refusal config_refusal(const std::string& model, const std::string& from, const std::string& to) {
+  SpecFiles files = checkpoint(model);
+  files.config_json = with(files.config_json, from, to);
+  return refusal(files);
+}
+
+TEST(ModelSpec, ReadsTheSmallShape) {
+  const ModelSpec spec = parse_model_spec(checkpoint("stella-small-tiny"));
+  EXPECT_EQ(spec.encoder.architecture, Architecture::new_model);
+  EXPECT_EQ(spec.encoder.model_type, "new");
+  EXPECT_EQ(spec.encoder.vocab_size, 3005U);
+  EXPECT_EQ(spec.encoder.hidden, 64U);
+  EXPECT_EQ(spec.encoder.layers, 3U);
+  EXPECT_EQ(spec.encoder.heads, 4U);
+  EXPECT_EQ(spec.encoder.kv_heads, 4U);
+  EXPECT_EQ(spec.encoder.head_dim, 16U);
+  EXPECT_EQ(spec.encoder.intermediate, 160U);
+  EXPECT_EQ(spec.encoder.max_positions, 8192U);
+  EXPECT_EQ(spec.encoder.type_vocab_size, 2U);
+  EXPECT_EQ(spec.encoder.norm_eps, 1e-12F);
+  EXPECT_EQ(spec.encoder.rope_theta, 160000.0);
+  EXPECT_EQ(spec.encoder.rope_ntk_factor, 2.0);
+  EXPECT_TRUE(spec.encoder.packed_qkv);
+  EXPECT_EQ(spec.modules_head, 1024U);
+  EXPECT_EQ(spec.modules_head_folder, "2_Dense_1024");
+  EXPECT_FALSE(spec.normalize_module);
+  EXPECT_EQ(spec.prompts.at("s2s_query"), "Instruct: Retrieve semantically similar text.\nQuery: ");
+  EXPECT_EQ(spec.prompts.size(), 2U);
+  EXPECT_FALSE(spec.default_prompt_name);
+  EXPECT_EQ(spec.max_seq_length, 512U);
+}
+
+TEST(ModelSpec, ReadsTheLargeShape) {
+  const EncoderSpec spec = parse_model_spec(checkpoint("stella-large-tiny")).encoder;
+  EXPECT_EQ(spec.architecture, Architecture::qwen2);
+  EXPECT_EQ(spec.heads, 4U);
+  EXPECT_EQ(spec.kv_heads, 2U);
+  EXPECT_EQ(spec.head_dim, 16U);
+  EXPECT_EQ(spec.norm_eps, 1e-6F);
+  EXPECT_EQ(spec.rope_theta, 1e6);
+  EXPECT_EQ(spec.rope_ntk_factor, 1.0);
+  EXPECT_EQ(spec.max_positions, 131072U);
+}
+
+TEST(ModelSpec, ConfigAloneIsEnough) {
+  SpecFiles files;
+  files.config_json = R"({"model_type":"bert","vocab_size":10,"hidden_size":8,"num_hidden_layers":1,
+    "num_attention_heads":2,"intermediate_size":16,"max_position_embeddings":32,"hidden_act":"gelu"})";
+  const ModelSpec spec = parse_model_spec(files);
+  EXPECT_EQ(spec.encoder.architecture, Architecture::bert);
+  EXPECT_EQ(spec.encoder.type_vocab_size, 2U);
+  EXPECT_EQ(spec.encoder.norm_eps, 1e-12F);
+  EXPECT_FALSE(spec.modules_head);
+  EXPECT_FALSE(spec.max_seq_length);
+}
+
+TEST(ModelSpec, RelativesOfNew) {
+  SpecFiles files = checkpoint("stella-small-tiny");
+  files.config_json = with(files.config_json, R"("type_vocab_size": 2)", R"("type_vocab_size": 0)");
+  files.config_json = with(files.config_json, R"("pack_qkv": true)", R"("pack_qkv": false)");
+  files.config_json = with(files.config_json, R"("type": "ntk")", R"("type": "default")");
+  const EncoderSpec spec = parse_model_spec(files).encoder;
+  EXPECT_EQ(spec.type_vocab_size, 0U);
+  EXPECT_FALSE(spec.packed_qkv);
+  EXPECT_EQ(spec.rope_ntk_factor, 1.0);
+}
+
+TEST(ModelSpec, NamesWhatIsNotImplemented) {
+  const auto small = [](const char* from, const char* to) { return config_refusal("stella-small-tiny", from, to); };
+  const auto unsupported = [](const std::string& text) {
+    return Refusal{Errc::unsupported_model, "dir/config.json: " + text};
+  };
+  EXPECT_EQ(small(R"("model_type": "new")", R"("model_type": "llama")"),
+            unsupported("model_type 'llama' is not implemented; new, qwen2 and bert are"));
+  EXPECT_EQ(small(R"("hidden_act": "gelu")", R"("hidden_act": "gelu_new")"),
+            unsupported("hidden_act 'gelu_new' is not implemented; 'gelu' is"));
+  EXPECT_EQ(small(R"("layer_norm_type": "layer_norm")", R"("layer_norm_type": "rms_norm")"),
+            unsupported("layer_norm_type 'rms_norm' is not implemented; 'layer_norm' is"));
+  EXPECT_EQ(small(R"("position_embedding_type": "rope")", R"("position_embedding_type": "absolute")"),
+            unsupported("position_embedding_type 'absolute' is not implemented; 'rope' is"));
+  EXPECT_EQ(small(R"("logn_attention_scale": false)", R"("logn_attention_scale": true)"),
+            unsupported("logn_attention_scale true is not implemented"));
+  EXPECT_EQ(small(R"("logn_attention_clip1": false)", R"("logn_attention_clip1": true)"),
+            unsupported("logn_attention_clip1 true is not implemented"));
+  EXPECT_EQ(small(R"("type": "ntk")", R"("type": "yarn")"), unsupported("rope_scaling 'yarn' is not implemented"));
+  EXPECT_EQ(small(R"("type": "ntk")", R"("type": "ntk", "mixed_b": 0.6)"),
+            unsupported("rope_scaling with mixed_b is not implemented"));
+  const auto large = [](const char* from, const char* to) { return config_refusal("stella-large-tiny", from, to); };
+  EXPECT_EQ(large(R"("hidden_act": "silu")", R"("hidden_act": "relu")"),
+            unsupported("hidden_act 'relu' is not implemented; 'silu' is"));
+  EXPECT_EQ(large(R"("use_sliding_window": false)", R"("use_sliding_window": true)"),
+            unsupported("use_sliding_window true is not implemented"));
+  EXPECT_EQ(large(R"("use_cache": true)", R"("rope_scaling": {"type": "ntk", "factor": 2})"),
+            unsupported("rope_scaling 'ntk' is not implemented"));
+  EXPECT_EQ(large(R"("use_cache": true)", R"("rope_parameters": {"rope_type": "yarn"})"),
+            unsupported("rope_parameters 'yarn' is not implemented"));
+}
+
+TEST(ModelSpec, NamesFileKeyAndPlaceOfNonsense) {
+  const auto small = [](const char* from, const char* to) { return config_refusal("stella-small-tiny", from, to); };
+  const auto malformed = [](const std::string& text) {
+    return Refusal{Errc::malformed_file, "dir/config.json: " + text};
+  };
+  EXPECT_EQ(small(R"("hidden_size": 64,)", ""), malformed("key 'hidden_size' is missing"));
+  EXPECT_EQ(small(R"("hidden_size": 64)", R"("hidden_size": null)"), malformed("key 'hidden_size' is missing"));
+  for (const char* value : {"0", "-64", "\"64\"", "true", "[64]", "4294967296"}) {
+    EXPECT_EQ(small(R"("hidden_size": 64)", (std::string(R"("hidden_size": )") + value).c_str()),
+              malformed(std::string("key 'hidden_size' is ") + value + ", not a whole number from 1 to 2147483648"));
+  }
+  EXPECT_EQ(small(R"("hidden_size": 64)", R"("hidden_size": 62)"),
+            malformed("key 'hidden_size' is 62, not a multiple of the 4 num_attention_heads"));
+  EXPECT_EQ(small(R"("num_attention_heads": 4)", R"("num_attention_heads": 64)"),
+            malformed("key 'num_attention_heads' gives heads of odd size, which RoPE cannot turn"));
+  EXPECT_EQ(small(R"("rope_theta": 160000)", R"("rope_theta": -1)"),
+            malformed("key 'rope_theta' is -1, not a number above zero"));
+  EXPECT_EQ(small(R"("factor": 2.0)", R"("factor": 0.5)"), malformed("key 'rope_scaling' has a factor below 1"));
+  EXPECT_EQ(small(R"("pack_qkv": true)", R"("pack_qkv": "yes")"),
+            malformed("key 'pack_qkv' is \"yes\", not true or false"));
+  EXPECT_EQ(small(R"("model_type": "new",)", ""), malformed("key 'model_type' is missing"));
+  EXPECT_EQ(small(R"("model_type": "new")", R"("model_type": 7)"), malformed("key 'model_type' is 7, not a string"));
+  EXPECT_EQ(small(R"("hidden_size": 64)", R"("hidden_size": 64, "hidden_size": 64)"),
+            malformed("key 'hidden_size' appears twice"));
+  EXPECT_EQ(config_refusal("stella-large-tiny", R"("num_key_value_heads": 2)", R"("num_key_value_heads": 3)"),
+            malformed("key 'num_key_value_heads' is 3, which does not divide the 4 num_attention_heads"));
+  SpecFiles files;
+  files.source = "dir";
+  files.config_json = "[]";
+  EXPECT_EQ(refusal(files), malformed("not a JSON object"));
+  files.config_json = "{\n  \"a\": 1,\n  oops\n}";
+  const Refusal broken = refusal(files);
+  EXPECT_EQ(broken.code, Errc::malformed_file);
+  EXPECT_THAT(broken.text, ::testing::StartsWith("dir/config.json: not valid JSON at line 3, column 3: "));
+  files.config_json = "";
+  EXPECT_THAT(refusal(files).text, ::testing::StartsWith("dir/config.json: not valid JSON at line 1, column 1: "));
+  files.config_json = "{} {}";
+  EXPECT_THAT(refusal(files).text, ::testing::StartsWith("dir/config.json: not valid JSON at line 1, column 4: "));
+}
+
+TEST(ModelSpec, OnlyMeanPoolingWithThePrompt) {
+  const auto pooling = [](const char* from, const char* to) {
+    SpecFiles files = checkpoint("stella-small-tiny");
+    files.pooling_json = with(*files.pooling_json, from, to);
+    return refusal(files);
+  };
+  const auto unsupported = [](const std::string& text) {
+    return Refusal{Errc::unsupported_model, "dir/1_Pooling/config.json: " + text};
+  };
+  EXPECT_EQ(pooling(R"("pooling_mode_cls_token": false)", R"("pooling_mode_cls_token": true)"),
+            unsupported("pooling_mode_cls_token true is not implemented"));
+  EXPECT_EQ(pooling(R"("pooling_mode_max_tokens": false)", R"("pooling_mode_lasttoken": true)"),
+            unsupported("pooling_mode_lasttoken true is not implemented"));
+  EXPECT_EQ(pooling(R"("pooling_mode_mean_tokens": true)", R"("pooling_mode_mean_tokens": false)"),
+            unsupported("pooling_mode_mean_tokens false is not implemented"));
+  EXPECT_EQ(pooling(R"("include_prompt": true)", R"("include_prompt": false)"),
+            unsupported("include_prompt false is not implemented"));
+  EXPECT_EQ(
+      pooling(R"("word_embedding_dimension": 64)", R"("word_embedding_dimension": 32)"),
+      (Refusal{
+          Errc::malformed_file,
+          "dir/1_Pooling/config.json: key 'word_embedding_dimension' is 32, but config.json's hidden_size is 64"}));
+}
+
+TEST(ModelSpec, ModulesAreTheOnesThatWeHave) {
+  const auto modules = [](const std::string& text) {
+    SpecFiles files = checkpoint("stella-small-tiny");
+    files.modules_json = text;
+    return files;
+  };
+  const std::string transformer = R"([{"idx":0,"path":"","type":"sentence_transformers.models.Transformer"})";
+  const std::string pooling = R"(,{"path":"1_Pooling","type":"sentence_transformers.models.Pooling"})";
+  const ModelSpec spec = parse_model_spec(
+      modules(transformer + pooling + R"(,{"path":"2_Normalize","type":"sentence_transformers.models.Normalize"}])"));
+  EXPECT_TRUE(spec.normalize_module);
+  EXPECT_FALSE(spec.modules_head_folder);
+  EXPECT_EQ(refusal(modules(transformer + R"(,{"path":"1_X","type":"a.b.LSTM"}])")),
+            (Refusal{Errc::unsupported_model, "dir/modules.json: module 'LSTM' is not implemented"}));
+  EXPECT_EQ(refusal(modules(transformer + R"(,{"path":"1_D","type":"m.Dense"},{"path":"2_D","type":"m.Dense"}])")),
+            (Refusal{Errc::unsupported_model, "dir/modules.json: module 'Dense' at this place is not implemented"}));
+  EXPECT_EQ(refusal(modules(transformer + R"(,{"path":"../x","type":"m.Dense"}])")),
+            (Refusal{Errc::malformed_file, "dir/modules.json: key 'path' is '../x', not the plain name of a folder"}));
+  EXPECT_EQ(refusal(modules("{}")), (Refusal{Errc::malformed_file, "dir/modules.json: not a JSON array"}));
+  SpecFiles files = checkpoint("stella-small-tiny");
+  files.pooling_json.reset();
+  EXPECT_EQ(refusal(files),
+            (Refusal{Errc::malformed_file,
+                     "dir/modules.json: key 'path' names 1_Pooling, but 1_Pooling/config.json is missing"}));
+}
+
+TEST(ModelSpec, PromptsAreCheckedAgainstTheDefault) {
+  SpecFiles files = checkpoint("stella-small-tiny");
+  files.sentence_transformers_json = R"({"prompts":{"q":"Q: "},"default_prompt_name":"q"})";
+  EXPECT_EQ(parse_model_spec(files).default_prompt_name, "q");
+  files.sentence_transformers_json = R"({"prompts":{"q":"Q: "},"default_prompt_name":"r"})";
+  EXPECT_EQ(refusal(files), (Refusal{Errc::malformed_file,
+                                     "dir/config_sentence_transformers.json: key 'default_prompt_name' is 'r', "
+                                     "which 'prompts' does not hold"}));
+  files.sentence_transformers_json = R"({"prompts":{"q":7}})";
+  EXPECT_EQ(refusal(files), (Refusal{Errc::malformed_file,
+                                     "dir/config_sentence_transformers.json: key 'prompts' holds something that is not "
+                                     "a string under 'q'"}));
+  files = checkpoint("stella-small-tiny");
+  files.sentence_bert_json = R"({"max_seq_length":null,"do_lower_case":true})";
+  EXPECT_EQ(refusal(files),
+            (Refusal{Errc::unsupported_model, "dir/sentence_bert_config.json: do_lower_case true is not implemented"}));
+}
+
+TEST(HeadSpec, ReadsAndRefuses) {
+  const HeadSpec head = parse_head_spec(
+      R"({"in_features":64,"out_features":256,"bias":true,"activation_function":"torch.nn.modules.linear.Identity"})",
+      "2_Dense_256", "dir");
+  EXPECT_EQ(head.in, 64U);
+  EXPECT_EQ(head.out, 256U);
+  EXPECT_TRUE(head.bias);
+  EXPECT_EQ(head.folder, "2_Dense_256");
+  const auto refused = [](const char* text) {
+    return refusal_of([&] { parse_head_spec(text, "2_Dense_256", "dir"); });
+  };
+  EXPECT_EQ(refused(R"({"in_features":64})"),
+            (Refusal{Errc::malformed_file, "dir/2_Dense_256/config.json: key 'out_features' is missing"}));
+  EXPECT_EQ(refused(R"({"in_features":64,"out_features":2,"activation_function":"torch.nn.modules.activation.Tanh"})"),
+            (Refusal{Errc::unsupported_model,
+                     "dir/2_Dense_256/config.json: activation_function "
+                     "'torch.nn.modules.activation.Tanh' is not implemented; Identity is"}));
+}
+
+}  // namespace
+}  // namespace stella::weights

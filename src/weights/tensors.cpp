@@ -1,0 +1,157 @@
+#include "weights/tensors.hpp"
+
+#include "stella/error.hpp"
+#include "weights/json_reader.hpp"
+#include "weights/safetensors.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <functional>
+
+namespace stella::weights {
+namespace {
+
+float from_bf16(std::uint16_t bits) noexcept {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U);
+}
+
+/// IEEE half to single: exact for every value, subnormals and infinities included.
+float from_f16(std::uint16_t bits) noexcept {
+  const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000U) << 16U;
+  const std::uint32_t rest = bits & 0x7FFFU;
+  if (rest >= 0x7C00U) return std::bit_cast<float>(sign | 0x7F800000U | (rest & 0x3FFU) << 13U);
+  // As a single, the bits are the half's value scaled by 2^-112; the product is exact.
+  const float magnitude = std::bit_cast<float>(rest << 13U) * 0x1p112F;
+  return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
+}
+
+bool is_plain_shard_name(std::string_view name) {
+  constexpr std::string_view kSuffix = ".safetensors";
+  if (name.size() <= kSuffix.size() || !name.ends_with(kSuffix) || name.front() == '.') return false;
+  return std::none_of(name.begin(), name.end(), [](char c) {
+    return c == '/' || c == '\\' || c == ':' || static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
+  });
+}
+
+}  // namespace
+
+void TensorView::drop() const noexcept {
+  const std::span<const std::byte> mapped = file == nullptr ? std::span<const std::byte>() : file->bytes();
+  const std::less<const std::byte*> before;  // an aligned copy lies outside the mapping
+  const bool inside = !before(bytes.data(), mapped.data()) && before(bytes.data(), mapped.data() + mapped.size());
+  if (inside) file->drop(static_cast<std::size_t>(bytes.data() - mapped.data()), bytes.size());
+}
+
+Tensors Tensors::open(std::span<const std::filesystem::path> files) {
+  if (files.empty()) throw Error(Errc::invalid_argument, "no safetensors file to open");
+  Tensors result;
+  for (const std::filesystem::path& path : files) {
+    result.files_.push_back(std::make_unique<const MappedFile>(path));
+    result.add(*result.files_.back());
+  }
+  return result;
+}
+
+void Tensors::add(const MappedFile& file) {
+  const std::string where = file.path().string();
+  for (SafetensorsEntry& entry : read_safetensors_header(file.bytes(), where)) {
+    const auto known = tensors_.find(entry.name);
+    const auto other = unreadable_.find(entry.name);
+    if (known != tensors_.end() || other != unreadable_.end()) {
+      throw Error(Errc::malformed_file,
+                  where + ": tensor '" + entry.name + "' is also in another file of the checkpoint",
+                  {.file = where, .tensor = entry.name});
+    }
+    if (!entry.type) {
+      unreadable_.emplace(entry.name, where + ": tensor '" + entry.name + "' is stored as " + entry.stored +
+                                          "; only F32, F16 and BF16 weights can be read");
+      continue;
+    }
+    TensorView view;
+    view.type = *entry.type;
+    view.shape = std::move(entry.shape);
+    view.bytes = file.bytes().subspan(entry.begin, entry.end - entry.begin);
+    view.file = &file;
+    if (reinterpret_cast<std::uintptr_t>(view.bytes.data()) % size_of(view.type) != 0) {
+      // The format does not promise alignment; writers other than the reference one produce such files.
+      auto copy = std::make_unique<std::byte[]>(view.bytes.size());
+      std::memcpy(copy.get(), view.bytes.data(), view.bytes.size());
+      view.bytes = {copy.get(), view.bytes.size()};
+      aligned_.push_back(std::move(copy));
+    }
+    const auto at = tensors_.emplace(std::move(entry.name), std::move(view)).first;
+    at->second.name = at->first;
+  }
+}
+
+const TensorView* Tensors::find(const std::string& name) const {
+  const auto at = tensors_.find(name);
+  return at == tensors_.end() ? nullptr : &at->second;
+}
+
+const TensorView& Tensors::get(const std::string& name, std::span<const std::size_t> shape) const {
+  const TensorView* tensor = find(name);
+  if (tensor == nullptr) {
+    const std::string first = files_.empty() ? std::string() : files_.front()->path().string();
+    if (const auto at = unreadable_.find(name); at != unreadable_.end()) {
+      throw Error(Errc::unsupported_model, at->second, {.file = first, .tensor = name});
+    }
+    const std::string where = files_.size() > 1 ? first + " and its other shards" : first;
+    throw Error(Errc::missing_tensor,
+                "tensor '" + name + "' is missing from " + where + ", though config.json asks for it",
+                {.file = first, .tensor = name});
+  }
+  if (!std::equal(shape.begin(), shape.end(), tensor->shape.begin(), tensor->shape.end())) {
+    const std::string where = tensor->file->path().string();
+    throw Error(Errc::malformed_file,
+                where + ": tensor '" + name + "' has the shape " + shape_text(tensor->shape) +
+                    " where config.json asks for " + shape_text(shape),
+                {.file = where, .tensor = name});
+  }
+  return *tensor;
+}
+
+std::vector<std::string> Tensors::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : tensors_) names.push_back(name);
+  return names;
+}
+
+std::vector<std::string> shard_names(std::string_view index_json, const std::string& source) {
+  const boost::json::value index = parse_json(index_json, source);
+  const JsonObject top(index, source);
+  const boost::json::value* map = top.find("weight_map");
+  if (map == nullptr) top.malformed("weight_map", "is missing");
+  if (!map->is_object() || map->get_object().empty()) top.malformed("weight_map", "is not an object of tensor names");
+  std::vector<std::string> shards;
+  for (const auto& [tensor, value] : map->get_object()) {
+    if (!value.is_string() || !is_plain_shard_name(std::string_view(value.get_string()))) {
+      throw Error(Errc::malformed_file,
+                  source + ": tensor '" + std::string(tensor) + "' is said to be in " + boost::json::serialize(value) +
+                      ", which is not the plain name of a .safetensors file",
+                  {.file = source, .tensor = std::string(tensor)});
+    }
+    const std::string name(value.get_string());
+    if (std::find(shards.begin(), shards.end(), name) == shards.end()) shards.push_back(name);
+  }
+  return shards;
+}
+
+std::vector<float> to_f32(const TensorView& tensor) {
+  std::vector<float> values(tensor.bytes.size() / size_of(tensor.type));
+  if (values.empty()) return values;
+  if (tensor.type == DType::f32) {
+    std::memcpy(values.data(), tensor.bytes.data(), tensor.bytes.size());
+    return values;
+  }
+  const auto convert = tensor.type == DType::f16 ? from_f16 : from_bf16;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    std::uint16_t bits = 0;
+    std::memcpy(&bits, tensor.bytes.data() + 2 * i, sizeof bits);
+    values[i] = convert(bits);
+  }
+  return values;
+}
+
+}  // namespace stella::weights
