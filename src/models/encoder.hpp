@@ -24,6 +24,7 @@ struct PackedBatch {
 /// Everything that one forward pass writes. Grows to the largest batch seen, then is reused. One per running pass.
 struct Activations {
   std::vector<float> buffer;
+  std::vector<float> long_cos, long_sin;  // rotary angles of inputs longer than the model's own table
   kernels::Workspace workspace;
 };
 
@@ -41,15 +42,17 @@ struct LoadContext {
 class Encoder {
  public:
   virtual ~Encoder() = default;
-  /// Mean-pooled last hidden states: pooled (sequences, hidden). Ids must lie in [0, vocab_size) (checked:
-  /// Error(invalid_argument)).
+  /// Mean-pooled last hidden states: pooled (sequences, hidden). Checked, Error(invalid_argument): ids lie in
+  /// [0, vocab_size), no sequence is empty, none is longer than the positions of a bert. Memory grows with the batch's
+  /// tokens. Thread-safe with one `scratch` and one `team` per running pass.
   virtual void forward(const PackedBatch& batch, float* pooled, ParallelTeam& team, Activations& scratch) const = 0;
   virtual std::size_t hidden() const noexcept = 0;
   virtual std::size_t weight_bytes() const noexcept = 0;
 };
 
 /// Validates every tensor it needs (names with the prefix "new.", "model.", "bert." or none), packs, and drops the
-/// source pages. Throws Error(missing_tensor | malformed_file | unsupported_model).
+/// source pages. The encoder holds everything it needs; `tensors` may go. Throws Error(missing_tensor | malformed_file
+/// | unsupported_model).
 std::unique_ptr<const Encoder> make_encoder(const weights::EncoderSpec& spec, const weights::Tensors& tensors,
                                             const LoadContext& context);
 

@@ -1,0 +1,56 @@
+#include "models/post_norm.hpp"
+
+#include <string>
+#include <utility>
+
+namespace stella::models {
+namespace {
+
+Linear query_key_value(Loader& loader, const weights::EncoderSpec& spec, const std::string& attention) {
+  const std::size_t h = spec.hidden;
+  if (spec.packed_qkv) return loader.linear(attention + "qkv_proj", 3 * h, h);
+  std::vector<Loader::Part> weights;
+  std::vector<Loader::Part> biases;
+  for (const char* name : {"q_proj", "k_proj", "v_proj"}) {
+    weights.push_back({attention + name + ".weight", h});
+    biases.push_back({attention + name + ".bias", h});
+  }
+  return {loader.matrix(weights, h), loader.vector(biases)};
+}
+
+PostNormWeights load(Loader& loader, const weights::EncoderSpec& spec) {
+  const std::size_t h = spec.hidden;
+  PostNormWeights weights;
+  weights.words = loader.table("embeddings.word_embeddings.weight", spec.vocab_size, h);
+  if (spec.type_vocab_size > 0) {
+    weights.type_row = loader.dense_rows("embeddings.token_type_embeddings.weight", spec.type_vocab_size, h);
+    if (!weights.type_row.empty()) weights.type_row.resize(h);  // a single text is of type 0 throughout
+  }
+  weights.embedding_norm = loader.norm("embeddings.LayerNorm", h);
+  for (std::size_t i = 0; i < spec.layers; ++i) {
+    const std::string at = "encoder.layer." + std::to_string(i) + ".";
+    PostNormLayer layer;
+    layer.qkv = query_key_value(loader, spec, at + "attention.");
+    layer.out = loader.linear(at + "attention.o_proj", h, h);
+    layer.attention_norm = loader.norm(at + "attn_ln", h);
+    layer.up.weight = loader.up_gate(at + "mlp.up_gate_proj.weight", spec.intermediate, h);
+    layer.down = loader.linear(at + "mlp.down_proj", h, spec.intermediate);
+    layer.mlp_norm = loader.norm(at + "mlp_ln", h);
+    weights.layers.push_back(std::move(layer));
+  }
+  return weights;
+}
+
+}  // namespace
+
+std::unique_ptr<const Encoder> make_new_model(const weights::EncoderSpec& spec, const weights::Tensors& tensors,
+                                              const LoadContext& context) {
+  Loader loader(tensors, context, find_prefix(tensors, "embeddings.word_embeddings.weight"));
+  load(loader, spec);
+  loader.start_packing();
+  PostNormWeights weights = load(loader, spec);
+  return std::make_unique<const PostNormEncoder>(spec, *context.kernels, kernels::Epilogue::glu_gelu,
+                                                 std::move(weights), loader.packed_bytes());
+}
+
+}  // namespace stella::models

@@ -1,0 +1,82 @@
+#include "models/pass.hpp"
+
+#include "stella/error.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+
+namespace stella::models {
+namespace {
+
+constexpr std::size_t kLineFloats = 16;  // 64 bytes
+constexpr std::size_t kFeedForwardRows = 512;
+
+std::size_t round_to_line(std::size_t floats) noexcept {
+  return (floats + kLineFloats - 1) / kLineFloats * kLineFloats;
+}
+
+}  // namespace
+
+std::size_t check_batch(const PackedBatch& batch, std::size_t vocab_size) {
+  const auto offsets = batch.offsets;
+  if (offsets.size() < 2 || offsets.front() != 0 || static_cast<std::size_t>(offsets.back()) != batch.ids.size()) {
+    throw Error(Errc::invalid_argument, "a packed batch needs offsets from 0 to its number of tokens");
+  }
+  std::int32_t longest = 0;
+  for (std::size_t s = 0; s + 1 < offsets.size(); ++s) {
+    if (offsets[s + 1] <= offsets[s]) {
+      throw Error(Errc::invalid_argument, "sequence " + std::to_string(s) + " of a packed batch has no tokens");
+    }
+    longest = std::max(longest, offsets[s + 1] - offsets[s]);
+  }
+  for (const std::int32_t id : batch.ids) {
+    if (id < 0 || static_cast<std::size_t>(id) >= vocab_size) {
+      throw Error(Errc::invalid_argument, "token id " + std::to_string(id) + " is outside the model's vocabulary of " +
+                                              std::to_string(vocab_size) +
+                                              "; tokenizer.json and the weights do not belong together");
+    }
+  }
+  return static_cast<std::size_t>(longest);
+}
+
+std::vector<float*> carve(Activations& scratch, std::initializer_list<std::size_t> sizes) {
+  std::size_t total = kLineFloats;
+  for (const std::size_t size : sizes) total += round_to_line(size);
+  if (scratch.buffer.size() < total) {
+    scratch.buffer = {};  // nothing in it is worth copying
+    scratch.buffer.resize(total);
+  }
+  const auto address = reinterpret_cast<std::uintptr_t>(scratch.buffer.data()) / sizeof(float);
+  float* at = scratch.buffer.data() + (round_to_line(address) - address);
+  std::vector<float*> parts;
+  for (const std::size_t size : sizes) {
+    parts.push_back(at);
+    at += round_to_line(size);
+  }
+  return parts;
+}
+
+void apply(const Pass& pass, const Linear& linear, const float* x, std::size_t m, float* y, kernels::Epilogue epilogue,
+           const float* residual) {
+  kernels::MatmulArgs args;
+  args.x = x;
+  args.m = m;
+  args.w = &linear.weight;
+  args.bias = linear.bias.empty() ? nullptr : linear.bias.data();
+  args.residual = residual;
+  args.y = y;
+  args.epilogue = epilogue;
+  kernels::matmul(pass.kernels, args, pass.team, pass.workspace);
+}
+
+std::size_t feed_forward_rows(std::size_t tokens) noexcept {
+  const std::size_t steps = (tokens + kFeedForwardRows - 1) / kFeedForwardRows;
+  return steps == 0 ? 0 : (tokens + steps - 1) / steps;
+}
+
+void layer_norm(const Pass& pass, const Norm& norm, float eps, std::size_t m, float* x) {
+  kernels::layer_norm(pass.kernels, x, m, norm.gain.size(), norm.gain.data(), norm.shift.data(), eps, x, pass.team);
+}
+
+}  // namespace stella::models

@@ -1,0 +1,35 @@
+// What the encoders' forward passes have in common.
+#pragma once
+
+#include "models/loader.hpp"
+
+#include <cstddef>
+#include <initializer_list>
+#include <vector>
+
+namespace stella::models {
+
+/// One running forward pass.
+struct Pass {
+  const kernels::Kernels& kernels;
+  ParallelTeam& team;
+  kernels::Workspace& workspace;
+};
+
+/// Checks offsets and ids. Throws Error(invalid_argument). Returns the tokens of the longest sequence.
+std::size_t check_batch(const PackedBatch& batch, std::size_t vocab_size);
+
+/// Cuts the activations' buffer into parts of `sizes` floats, each on a cache line of its own; grows it where needed.
+std::vector<float*> carve(Activations& scratch, std::initializer_list<std::size_t> sizes);
+
+/// y (m, n) = x (m, k) Wᵀ + b (+ residual), or as the epilogue says.
+void apply(const Pass& pass, const Linear& linear, const float* x, std::size_t m, float* y,
+           kernels::Epilogue epilogue = kernels::Epilogue::none, const float* residual = nullptr);
+
+/// Rows of one feed-forward step, so that the (rows, intermediate) buffer stays bounded however long a text is. Every
+/// row's result is independent of the others, so cutting changes no bit.
+std::size_t feed_forward_rows(std::size_t tokens) noexcept;
+
+void layer_norm(const Pass& pass, const Norm& norm, float eps, std::size_t m, float* x);
+
+}  // namespace stella::models
