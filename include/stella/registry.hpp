@@ -1,9 +1,10 @@
 // The models known by name.
 #pragma once
 
-#include "stella/model.hpp"
+#include "stella/types.hpp"
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>

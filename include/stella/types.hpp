@@ -1,0 +1,79 @@
+// What is known of a model, and what its operations give back. Plain values; no Asio here.
+#pragma once
+
+#include "stella/hub.hpp"
+#include "stella/options.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace stella {
+
+class Runtime;
+
+/// What is known of a model without loading it.
+struct ModelInfo {
+  std::string registry_key;             ///< "NovaSearch/stella_en_400M_v5", or the directory as given.
+  std::string name;                     ///< Last part of the key.
+  std::string provider;                 ///< Organisation; "local" for a directory.
+  bool local = false;                   ///< A directory on disk rather than a hub repository.
+  std::vector<std::size_t> dimensions;  ///< The registry's heads; empty for a model the registry does not know.
+  std::size_t default_dimension = 0;    ///< 0: the pooled vector's size.
+  std::size_t recommended_batch_size = 16;
+  std::size_t max_batch_size = 64;
+  std::size_t estimated_memory_mb = 0;
+};
+
+/// What the checkpoint's own files say.
+struct ModelDescription {
+  std::string model_type;  ///< "new", "qwen2" or "bert".
+  std::size_t hidden = 0, layers = 0, heads = 0, kv_heads = 0, intermediate = 0, vocab_size = 0;
+  std::size_t default_max_length = 0;          ///< sentence_bert_config.json's max_seq_length, within max_length_limit.
+  std::size_t max_length_limit = 0;            ///< Most tokens that may be asked for.
+  std::vector<std::size_t> dimensions;         ///< Sizes of the trained heads, ascending; empty: pooled vector only.
+  std::size_t default_dimension = 0;           ///< 1024 where such a head exists, else modules.json's, else hidden.
+  std::map<std::string, std::string> prompts;  ///< Task name → prompt text, the checkpoint's before the built-in ones.
+  std::string default_task;                    ///< "s2p" or "none".
+  std::filesystem::path directory;             ///< Snapshot or local directory that holds config.json.
+};
+
+/// A text's token ids.
+struct Tokens {
+  std::vector<std::int32_t> ids;
+  std::size_t full_tokens = 0;  ///< Before truncation.
+  bool truncated = false;
+};
+
+struct TokenizeOptions {
+  std::string task{};
+  std::optional<std::string> prompt{};
+  std::optional<std::size_t> max_length{};
+  bool add_special_tokens = true;
+  OnLong on_long = OnLong::truncate;
+};
+
+/// Files of one download() call.
+struct DownloadedFile {
+  std::string file;
+  std::filesystem::path path;
+  std::uint64_t size = 0;
+};
+
+/// How a model is fetched, loaded and run.
+struct ModelOptions {
+  std::string revision = "main";
+  Precision precision = Precision::automatic;
+  HubOptions hub = HubOptions::from_environment();
+  ProgressCallback on_progress{};                  ///< Of each file's transfer.
+  std::function<void(double fraction)> on_load{};  ///< Of packing the weights, 0 to 1; from a Runtime thread.
+  std::shared_ptr<Runtime> runtime{};              ///< Empty: Runtime::shared().
+};
+
+}  // namespace stella

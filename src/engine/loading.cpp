@@ -1,0 +1,274 @@
+// How the parts of a model are fetched and loaded.
+#include "base/mapped_file.hpp"
+#include "base/thread_pool.hpp"
+#include "engine/join.hpp"
+#include "engine/model.hpp"
+#include "engine/precision.hpp"
+#include "engine/validation.hpp"
+#include "stella/error.hpp"
+
+#include <algorithm>
+#include <array>
+#include <new>
+#include <system_error>
+#include <utility>
+
+namespace stella::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kWeightsFile = "model.safetensors";
+constexpr const char* kIndexFile = "model.safetensors.index.json";
+
+/// Runs `make` on the pool and completes with what it returns or throws.
+template <class T, class Make>
+void on_pool(ThreadPool& pool, Completion<T> done, Make make) {
+  pool.post([done = std::move(done), make = std::move(make)]() mutable {
+    T value{};
+    try {
+      value = make();
+    } catch (const std::bad_alloc&) {
+      return done(std::make_exception_ptr(Error(Errc::out_of_memory, "out of memory while the model was being loaded")),
+                  T{});
+    } catch (...) {
+      return done(std::current_exception(), T{});
+    }
+    done(nullptr, std::move(value));
+  });
+}
+
+FetchedFile fetched(std::string file, fs::path path) {
+  std::error_code error;
+  const auto size = fs::file_size(path, error);
+  return {std::move(file), std::move(path), error ? 0 : static_cast<std::uint64_t>(size)};
+}
+
+/// The shards behind an index, each of them a file of the checkpoint.
+void fetch_shards(const std::shared_ptr<ModelFiles>& files, const std::vector<std::string>& names, fs::path index,
+                  const std::stop_token& stop, Completion<std::vector<FetchedFile>> done) {
+  struct Shards {
+    std::vector<FetchedFile> files;
+    Completion<std::vector<FetchedFile>> done;
+  };
+  auto shards = std::make_shared<Shards>();
+  shards->files.resize(names.size() + 1);
+  shards->files.back() = fetched(kIndexFile, std::move(index));
+  shards->done = std::move(done);
+  auto join = Join::start(stop, [shards](std::exception_ptr error) {
+    if (error) shards->files.clear();
+    shards->done(std::move(error), std::move(shards->files));
+  });
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    get_required(*files, names[i], join->token(), join->branch<fs::path>([shards, i, name = names[i]](fs::path path) {
+      shards->files[i] = fetched(name, std::move(path));
+    }));
+  }
+  join->close();
+}
+
+void fetch_index(const std::shared_ptr<ModelFiles>& files, ThreadPool& pool, const std::stop_token& stop,
+                 Completion<std::vector<FetchedFile>> done) {
+  files->get(
+      kIndexFile, stop, [files, &pool, stop, done = std::move(done)](std::exception_ptr error, fs::path index) mutable {
+        if (error && is_entry_not_found(error)) {
+          error = std::make_exception_ptr(Error(files->is_local() ? Errc::malformed_file : Errc::entry_not_found,
+                                                "'" + files->source() + "' has neither " + kWeightsFile + " nor " +
+                                                    kIndexFile + "; weights in another format cannot be read",
+                                                {.file = kWeightsFile}));
+        }
+        if (error) return done(std::move(error), {});
+        on_pool<std::vector<std::string>>(
+            pool,
+            [files, stop, index, done = std::move(done)](std::exception_ptr failure,
+                                                         std::vector<std::string> names) mutable {
+              if (failure) return done(std::move(failure), {});
+              fetch_shards(files, names, std::move(index), stop, std::move(done));
+            },
+            [index, files] { return weights::shard_names(read_text_file(index), files->source() + "/" + kIndexFile); });
+      });
+}
+
+std::vector<fs::path> tensor_paths(const std::vector<FetchedFile>& files) {
+  std::vector<fs::path> paths;
+  for (const FetchedFile& file : files) {
+    if (file.file != kIndexFile) paths.push_back(file.path);
+  }
+  return paths;
+}
+
+}  // namespace
+
+void fetch_tensor_files(const std::shared_ptr<ModelFiles>& files, ThreadPool& pool, const std::stop_token& stop,
+                        Completion<std::vector<FetchedFile>> done) {
+  files->get(kWeightsFile, stop,
+             [files, &pool, stop, done = std::move(done)](std::exception_ptr error, fs::path path) mutable {
+               if (error && is_entry_not_found(error)) return fetch_index(files, pool, stop, std::move(done));
+               if (error) return done(std::move(error), {});
+               done(nullptr, {fetched(kWeightsFile, std::move(path))});
+             });
+}
+
+void Model::make_tokenizer(const std::stop_token& stop, Completion<std::shared_ptr<const tokenizer::Tokenizer>> done) {
+  get_required(*setup_.files, "tokenizer.json", stop,
+               [self = shared_from_this(), done = std::move(done)](std::exception_ptr error, fs::path path) mutable {
+                 if (error) return done(std::move(error), nullptr);
+                 on_pool<std::shared_ptr<const tokenizer::Tokenizer>>(
+                     *self->machine_.pool, std::move(done), [path = std::move(path)] {
+                       return std::make_shared<const tokenizer::Tokenizer>(tokenizer::Tokenizer::from_file(path));
+                     });
+               });
+}
+
+void Model::make_weights(const std::stop_token& stop, Completion<std::shared_ptr<const Weights>> done) {
+  struct Parts {
+    std::shared_ptr<const Checkpoint> checkpoint;
+    std::vector<fs::path> files;
+    Completion<std::shared_ptr<const Weights>> done;
+  };
+  auto parts = std::make_shared<Parts>();
+  parts->done = std::move(done);
+  auto join = Join::start(stop, [self = shared_from_this(), parts, stop](std::exception_ptr error) {
+    if (error) return parts->done(std::move(error), nullptr);
+    on_pool<std::shared_ptr<const Weights>>(*self->machine_.pool, std::move(parts->done), [self, parts, stop] {
+      return self->pack_encoder(*parts->checkpoint, parts->files, stop);
+    });
+  });
+  checkpoint_->get(join->token(), join->branch<std::shared_ptr<const Checkpoint>>(
+                                      [parts](auto value) { parts->checkpoint = std::move(value); }));
+  fetch_tensor_files(setup_.files, *machine_.pool, join->token(),
+                     join->branch<std::vector<FetchedFile>>(
+                         [parts](const std::vector<FetchedFile>& files) { parts->files = tensor_paths(files); }));
+  join->close();
+}
+
+std::shared_ptr<const Weights> Model::pack_encoder(const Checkpoint& checkpoint, const TensorFiles& files,
+                                                   const std::stop_token& stop) const {
+  const auto check = [&] {
+    if (machine_.shut_down.stop_requested()) throw Error(Errc::shut_down, "the runtime is shutting down");
+    if (stop.stop_requested()) throw Error(Errc::cancelled, "cancelled while the model was being loaded");
+  };
+  check();
+  auto result = std::make_shared<Weights>();
+  result->precision = resolve_precision(setup_.precision);
+  result->tensors = std::make_unique<const weights::Tensors>(weights::Tensors::open(files));
+  // A team of its own: what is already loaded goes on computing meanwhile.
+  ParallelTeam team(machine_.compute->threads());
+  models::LoadContext context;
+  context.kernels = machine_.kernels;
+  context.precision = result->precision;
+  context.team = &team;
+  context.on_progress = [&](std::size_t bytes, std::size_t total) {
+    check();
+    if (setup_.on_load && total > 0) setup_.on_load(static_cast<double>(bytes) / static_cast<double>(total));
+  };
+  result->encoder = models::make_encoder(checkpoint.spec.encoder, *result->tensors, context);
+  return result;
+}
+
+void Model::make_head(std::size_t dimension, const std::stop_token& stop,
+                      Completion<std::shared_ptr<const Head>> done) {
+  struct Parts {
+    std::shared_ptr<const Checkpoint> checkpoint;
+    fs::path config;
+    fs::path weights;
+    Completion<std::shared_ptr<const Head>> done;
+  };
+  auto parts = std::make_shared<Parts>();
+  parts->done = std::move(done);
+  auto join = Join::start(stop, [self = shared_from_this(), parts, stop, dimension](std::exception_ptr error) {
+    if (error) return parts->done(std::move(error), nullptr);
+    on_pool<std::shared_ptr<const Head>>(*self->machine_.pool, std::move(parts->done), [self, parts, stop, dimension] {
+      return self->pack_head(*parts->checkpoint, dimension, parts->config, parts->weights, stop);
+    });
+  });
+  checkpoint_->get(
+      join->token(), join->branch<std::shared_ptr<const Checkpoint>>([self = shared_from_this(), parts, dimension,
+                                                                      &branches = *join](auto checkpoint) {
+        parts->checkpoint = std::move(checkpoint);
+        const std::string& folder = parts->checkpoint->heads.at(dimension);
+        get_required(self->files(), folder + "/config.json", branches.token(),
+                     branches.template branch<fs::path>([parts](fs::path path) { parts->config = std::move(path); }));
+        get_required(self->files(), folder + "/" + kWeightsFile, branches.token(),
+                     branches.template branch<fs::path>([parts](fs::path path) { parts->weights = std::move(path); }));
+      }));
+  join->close();
+}
+
+std::shared_ptr<const Head> Model::pack_head(const Checkpoint& checkpoint, std::size_t dimension,
+                                             const fs::path& config, const fs::path& weights,
+                                             const std::stop_token& stop) const {
+  if (stop.stop_requested()) throw Error(Errc::cancelled, "cancelled while a head was being loaded");
+  const std::string& folder = checkpoint.heads.at(dimension);
+  const weights::HeadSpec spec = weights::parse_head_spec(read_text_file(config), folder, checkpoint.source);
+  const std::size_t hidden = checkpoint.spec.encoder.hidden;
+  if (spec.in != hidden || spec.out != dimension) {
+    throw Error(Errc::malformed_file,
+                checkpoint.source + "/" + folder + "/config.json: the head is " + std::to_string(spec.in) + " to " +
+                    std::to_string(spec.out) + ", but " + std::to_string(hidden) + " to " + std::to_string(dimension) +
+                    " is needed",
+                {.file = config.string()});
+  }
+  const weights::Tensors tensors = weights::Tensors::open(std::array{weights});
+  ParallelTeam team(1);
+  models::LoadContext context;
+  context.kernels = machine_.kernels;
+  context.team = &team;
+  return std::make_shared<const Head>(Head{std::make_shared<const models::DenseHead>(spec, tensors, context)});
+}
+
+void Model::download(std::vector<std::size_t> dimensions, bool all_heads, const std::stop_token& stop,
+                     Completion<std::vector<FetchedFile>> done) {
+  struct Downloads {
+    std::mutex mutex;
+    std::vector<FetchedFile> files;  // guarded by mutex
+    Completion<std::vector<FetchedFile>> done;
+
+    void add(std::string file, fs::path path) {
+      FetchedFile one = fetched(std::move(file), std::move(path));
+      const std::lock_guard lock(mutex);
+      files.push_back(std::move(one));
+    }
+  };
+  auto downloads = std::make_shared<Downloads>();
+  downloads->done = std::move(done);
+  auto join = Join::start(stop, [self = shared_from_this(), downloads](std::exception_ptr error) {
+    if (error) downloads->files.clear();
+    std::sort(downloads->files.begin(), downloads->files.end(),
+              [](const FetchedFile& a, const FetchedFile& b) { return a.file < b.file; });
+    downloads->done(std::move(error), std::move(downloads->files));
+  });
+  const auto fetch = [self = shared_from_this(), downloads, &branches = *join](const std::string& file, bool required) {
+    Completion<fs::path> keep = branches.branch<fs::path>([downloads, file](fs::path path) {
+      if (!path.empty()) downloads->add(file, std::move(path));
+    });
+    if (required) return get_required(self->files(), file, branches.token(), std::move(keep));
+    self->files().get(file, branches.token(),
+                      [keep = std::move(keep)](std::exception_ptr error, fs::path path) mutable {
+                        if (error && is_entry_not_found(error)) error = nullptr;
+                        keep(std::move(error), std::move(path));
+                      });
+  };
+  for (const std::string& file : small_files()) fetch(file, file == "config.json");
+  fetch("tokenizer.json", true);
+  fetch_tensor_files(setup_.files, *machine_.pool, join->token(),
+                     join->branch<std::vector<FetchedFile>>([downloads](std::vector<FetchedFile> files) {
+                       for (FetchedFile& file : files) downloads->add(std::move(file.file), std::move(file.path));
+                     }));
+  checkpoint_->get(
+      join->token(),
+      join->branch<std::shared_ptr<const Checkpoint>>(
+          [self = shared_from_this(), dimensions = std::move(dimensions), all_heads, fetch](auto checkpoint) mutable {
+            if (all_heads) dimensions = checkpoint->dimensions;
+            if (dimensions.empty()) dimensions.push_back(checkpoint->default_dimension);
+            for (const std::size_t dimension : dimensions) {
+              validate_dimension(self->setup_.known.name, dimension, checkpoint->dimensions);
+              if (checkpoint->heads.empty()) continue;
+              fetch(checkpoint->heads.at(dimension) + "/config.json", true);
+              fetch(checkpoint->heads.at(dimension) + "/" + kWeightsFile, true);
+            }
+          }));
+  join->close();
+}
+
+}  // namespace stella::engine

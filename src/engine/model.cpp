@@ -1,0 +1,217 @@
+#include "engine/model.hpp"
+
+#include "base/thread_pool.hpp"
+#include "engine/join.hpp"
+#include "engine/validation.hpp"
+#include "stella/error.hpp"
+
+#include <system_error>
+#include <utility>
+
+namespace stella::engine {
+
+/// A request while the parts of the model that it needs are being gathered. Each branch of the join writes a member
+/// of its own.
+struct Model::Request {
+  TextRequest text;
+  std::string task;
+  std::optional<std::string> prompt;
+  std::optional<std::size_t> max_length;
+  std::vector<std::size_t> dimensions;
+  bool embeds = false;
+  bool limit_batch = true;
+  std::shared_ptr<const Checkpoint> checkpoint;
+  std::shared_ptr<const Weights> weights;
+  std::vector<std::shared_ptr<const Head>> heads;  // (dimensions); null: the pooled vector
+  Completion<TextResults> done;
+
+  /// Cheap checks, and what the registry already knows.
+  void check_sizes(const KnownModel& known) const {
+    if (limit_batch && text.indexed_errors) {
+      validate_batch_sizes(text.texts);
+    } else {
+      for (const std::string& one : text.texts) validate_size(one);
+    }
+    if (known.dimensions.empty()) return;
+    for (const std::size_t dimension : dimensions) validate_dimension(known.name, dimension, known.dimensions);
+  }
+  void check_texts() const {
+    for (std::size_t i = 0; i < text.texts.size(); ++i) {
+      if (text.indexed_errors) {
+        at_index(i, [&] { validate_text(text.texts[i]); });
+      } else {
+        validate_text(text.texts[i]);
+      }
+    }
+  }
+};
+
+std::shared_ptr<Model> Model::create(const Machine& machine, ModelSetup setup) {
+  std::shared_ptr<Model> model(new Model(machine, std::move(setup)));
+  model->prepare();
+  return model;
+}
+
+void Model::prepare() {
+  // The parts hold the model weakly: it owns them. An attempt whose model is gone has nobody left to wait for it.
+  const auto part = [weak = weak_from_this()](auto make) {
+    return [weak, make](const std::stop_token& stop, auto done) {
+      if (const auto self = weak.lock()) return make(*self, stop, std::move(done));
+      done(std::make_exception_ptr(Error(Errc::cancelled, "cancelled")), nullptr);
+    };
+  };
+  checkpoint_ = SharedOnce<Checkpoint>::create(part([](Model& self, const std::stop_token& stop, auto done) {
+    read_checkpoint(self.setup_.files, self.setup_.known, *self.machine_.pool, stop, std::move(done));
+  }));
+  tokenizer_ = SharedOnce<tokenizer::Tokenizer>::create(
+      part([](Model& self, const std::stop_token& stop, auto done) { self.make_tokenizer(stop, std::move(done)); }));
+  weights_ = SharedOnce<Weights>::create(
+      part([](Model& self, const std::stop_token& stop, auto done) { self.make_weights(stop, std::move(done)); }));
+}
+
+std::shared_ptr<SharedOnce<Head>> Model::head(std::size_t dimension) {
+  const std::lock_guard lock(heads_mutex_);
+  std::shared_ptr<SharedOnce<Head>>& entry = heads_[dimension];
+  if (!entry) {
+    entry = SharedOnce<Head>::create([weak = weak_from_this(), dimension](
+                                         const std::stop_token& stop, Completion<std::shared_ptr<const Head>> done) {
+      if (const auto self = weak.lock()) return self->make_head(dimension, stop, std::move(done));
+      done(std::make_exception_ptr(Error(Errc::cancelled, "cancelled")), nullptr);
+    });
+  }
+  return entry;
+}
+
+void Model::describe(const std::stop_token& stop, Completion<std::shared_ptr<const Checkpoint>> done) {
+  checkpoint_->get(stop, std::move(done));
+}
+
+void Model::load(const std::stop_token& stop, Completion<std::shared_ptr<const Checkpoint>> done) {
+  struct Loading {
+    std::shared_ptr<const Checkpoint> checkpoint;
+    Completion<std::shared_ptr<const Checkpoint>> done;
+  };
+  auto loading = std::make_shared<Loading>();
+  loading->done = std::move(done);
+  auto join = Join::start(stop, [self = shared_from_this(), loading](std::exception_ptr error) {
+    loading->done(std::move(error), std::move(loading->checkpoint));
+  });
+  checkpoint_->get(join->token(), join->branch<std::shared_ptr<const Checkpoint>>(
+                                      [loading](auto value) { loading->checkpoint = std::move(value); }));
+  tokenizer_->get(join->token(), join->branch<std::shared_ptr<const tokenizer::Tokenizer>>([](const auto&) {}));
+  weights_->get(join->token(), join->branch<std::shared_ptr<const Weights>>([](const auto&) {}));
+  join->close();
+}
+
+void Model::tokenize(TokenizeJob job, const std::stop_token& stop, Completion<TextResults> done) {
+  auto request = std::make_shared<Request>();
+  request->text.texts = std::move(job.texts);
+  request->text.on_long = job.on_long;
+  request->text.add_special_tokens = job.add_special_tokens;
+  request->task = std::move(job.task);
+  request->prompt = std::move(job.prompt);
+  request->max_length = job.max_length;
+  request->done = std::move(done);
+  start(std::move(request), stop);
+}
+
+void Model::embed(EmbedJob job, const std::stop_token& stop, Completion<std::vector<Embedding>> done) {
+  auto request = std::make_shared<Request>();
+  request->text.texts = std::move(job.texts);
+  request->text.on_long = job.options.on_long;
+  request->text.normalize = job.options.normalize;
+  request->text.indexed_errors = job.indexed_errors;
+  request->task = std::move(job.options.task);
+  request->prompt = std::move(job.options.prompt);
+  request->max_length = job.options.max_length;
+  request->dimensions = std::move(job.options.dimensions);
+  request->embeds = true;
+  request->limit_batch = job.limit_batch;
+  request->done = [done = std::move(done)](std::exception_ptr error, TextResults results) mutable {
+    done(std::move(error), std::move(results.embeddings));
+  };
+  start(std::move(request), stop);
+}
+
+void Model::start(std::shared_ptr<Request> request, const std::stop_token& stop) {
+  try {
+    request->check_sizes(setup_.known);
+  } catch (...) {
+    return request->done(std::current_exception(), {});
+  }
+  if (request->embeds ? weights_->peek() != nullptr : tokenizer_->peek() != nullptr) return gather(request, stop);
+  // Nobody waits for gigabytes to be fetched only to hear that a text is not UTF-8.
+  machine_.pool->post([self = shared_from_this(), request = std::move(request), stop] {
+    try {
+      request->check_texts();
+    } catch (...) {
+      return request->done(std::current_exception(), {});
+    }
+    self->gather(request, stop);
+  });
+}
+
+void Model::gather(const std::shared_ptr<Request>& request, const std::stop_token& stop) {
+  auto join = Join::start(stop, [self = shared_from_this(), request, stop](std::exception_ptr error) {
+    if (error) return request->done(std::move(error), {});
+    self->submit(*request, stop);
+  });
+  // The join outlives its branches, so that they may start further ones.
+  checkpoint_->get(join->token(), join->branch<std::shared_ptr<const Checkpoint>>([self = shared_from_this(), request,
+                                                                                   &branches = *join](auto checkpoint) {
+    self->resolve(*request, std::move(checkpoint));
+    if (!request->embeds || request->checkpoint->heads.empty()) return;
+    for (std::size_t i = 0; i < request->dimensions.size(); ++i) {
+      self->head(request->dimensions[i])
+          ->get(branches.token(), branches.branch<std::shared_ptr<const Head>>(
+                                      [request, i](auto head) { request->heads[i] = std::move(head); }));
+    }
+  }));
+  tokenizer_->get(join->token(), join->branch<std::shared_ptr<const tokenizer::Tokenizer>>(
+                                     [request](auto value) { request->text.tokenizer = std::move(value); }));
+  if (request->embeds) {
+    weights_->get(join->token(), join->branch<std::shared_ptr<const Weights>>(
+                                     [request](auto value) { request->weights = std::move(value); }));
+  }
+  join->close();
+}
+
+/// Fills in what the checkpoint decides: prompt, length, dimensions.
+void Model::resolve(Request& request, std::shared_ptr<const Checkpoint> checkpoint) const {
+  request.text.prompt = request.prompt ? *request.prompt : checkpoint->prompts.text_for(request.task);
+  request.text.max_length = request.max_length.value_or(checkpoint->default_max_length);
+  if (request.text.max_length == 0 || request.text.max_length > checkpoint->max_length_limit) {
+    throw Error(Errc::invalid_argument, "a maximum length of " + std::to_string(request.text.max_length) +
+                                            " tokens is outside this model's range, 1 to " +
+                                            std::to_string(checkpoint->max_length_limit));
+  }
+  if (request.dimensions.empty()) request.dimensions.push_back(checkpoint->default_dimension);
+  for (const std::size_t dimension : request.dimensions) {
+    validate_dimension(setup_.known.name, dimension, checkpoint->dimensions);
+  }
+  request.heads.resize(request.dimensions.size());
+  request.checkpoint = std::move(checkpoint);
+}
+
+void Model::submit(Request& request, const std::stop_token& stop) const {
+  if (request.embeds) {
+    // The encoder's owner keeps the tensors that it may point into.
+    request.text.encoder = {request.weights, request.weights->encoder.get()};
+    for (std::size_t i = 0; i < request.dimensions.size(); ++i) {
+      request.text.heads.push_back({request.dimensions[i], request.heads[i] ? request.heads[i]->head : nullptr});
+    }
+  }
+  machine_.compute->submit(std::move(request.text), stop, std::move(request.done));
+}
+
+std::size_t Model::weight_bytes() const {
+  std::size_t bytes = 0;
+  if (const auto weights = weights_->peek()) bytes += weights->encoder->weight_bytes();
+  const std::lock_guard lock(heads_mutex_);
+  for (const auto& [dimension, entry] : heads_) {
+    if (const auto head = entry->peek()) bytes += head->head->weight_bytes();
+  }
+  return bytes;
+}
+
+}  // namespace stella::engine

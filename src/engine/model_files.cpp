@@ -1,0 +1,124 @@
+#include "engine/model_files.hpp"
+
+#include "base/thread_pool.hpp"
+#include "stella/error.hpp"
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+namespace stella::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A path that stays inside the directory it is joined to.
+bool is_inside(const std::string& file) {
+  const fs::path path(file);
+  return !file.empty() && path.is_relative() && file.find('\0') == std::string::npos &&
+         std::none_of(path.begin(), path.end(), [](const fs::path& part) { return part == ".."; });
+}
+
+class DirectoryFiles final : public ModelFiles {
+ public:
+  DirectoryFiles(fs::path directory, ThreadPool& pool)
+      : directory_(std::move(directory)), source_(directory_.string()), pool_(pool) {}
+
+  void get(std::string file, std::stop_token stop, Completion<fs::path> done) override {
+    pool_.post(
+        [directory = directory_, file = std::move(file), stop = std::move(stop), done = std::move(done)]() mutable {
+          try {
+            done(nullptr, find(directory, file, stop));
+          } catch (...) {
+            done(std::current_exception(), {});
+          }
+        });
+  }
+
+  void list(std::stop_token stop, Completion<std::vector<std::string>> done) override {
+    pool_.post([directory = directory_, stop = std::move(stop), done = std::move(done)]() mutable {
+      try {
+        done(nullptr, walk(directory, stop));
+      } catch (...) {
+        done(std::current_exception(), {});
+      }
+    });
+  }
+
+  const std::string& source() const noexcept override { return source_; }
+  bool is_local() const noexcept override { return true; }
+
+ private:
+  static void check(const std::stop_token& stop) {
+    if (stop.stop_requested()) throw Error(Errc::cancelled, "cancelled");
+  }
+
+  static fs::path find(const fs::path& directory, const std::string& file, const std::stop_token& stop) {
+    check(stop);
+    if (!is_inside(file)) throw Error(Errc::invalid_argument, "'" + file + "' is not a path inside a model");
+    fs::path path = directory / file;
+    std::error_code error;
+    if (fs::is_regular_file(path, error)) return path;
+    throw Error(Errc::entry_not_found,
+                "'" + directory.string() + "' has no file '" + file + "'; is it a whole model directory?",
+                {.file = path.string()});
+  }
+
+  static std::vector<std::string> walk(const fs::path& directory, const std::stop_token& stop) {
+    check(stop);
+    std::vector<std::string> files;
+    std::error_code error;
+    fs::recursive_directory_iterator it(
+        directory, fs::directory_options::skip_permission_denied | fs::directory_options::follow_directory_symlink,
+        error);
+    for (; !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
+      // A model's own folders are one level deep; whatever else lies there is not walked through.
+      if (it.depth() >= 1) it.disable_recursion_pending();
+      std::error_code ignored;
+      if (it->is_regular_file(ignored)) files.push_back(it->path().lexically_relative(directory).generic_string());
+    }
+    if (error) {
+      throw Error(Errc::io_error, "cannot list '" + directory.string() + "': " + error.message(),
+                  {.file = directory.string()});
+    }
+    std::sort(files.begin(), files.end());
+    return files;
+  }
+
+  const fs::path directory_;
+  const std::string source_;
+  ThreadPool& pool_;
+};
+
+}  // namespace
+
+bool is_entry_not_found(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Error& e) {
+    return e.errc() == Errc::entry_not_found;
+  } catch (...) {
+    return false;
+  }
+}
+
+void get_required(ModelFiles& files, std::string file, std::stop_token stop, Completion<fs::path> done) {
+  if (!files.is_local()) return files.get(std::move(file), std::move(stop), std::move(done));
+  files.get(std::move(file), std::move(stop),
+            [done = std::move(done)](std::exception_ptr error, fs::path path) mutable {
+              if (error && is_entry_not_found(error)) {
+                try {
+                  std::rethrow_exception(error);
+                } catch (const Error& e) {
+                  error = std::make_exception_ptr(Error(Errc::malformed_file, e.what(), e.context()));
+                }
+              }
+              done(std::move(error), std::move(path));
+            });
+}
+
+std::shared_ptr<ModelFiles> directory_files(const fs::path& directory, ThreadPool& pool) {
+  return std::make_shared<DirectoryFiles>(directory, pool);
+}
+
+}  // namespace stella::engine
