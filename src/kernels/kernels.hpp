@@ -7,6 +7,7 @@
 
 #include "base/dtype.hpp"
 #include "base/thread_pool.hpp"
+#include "kernels/epilogue.hpp"
 #include "stella/options.hpp"
 
 #include <cstddef>
@@ -22,6 +23,8 @@ struct Kernels;
 /// The best set this processor runs for KernelSet::automatic, else the one named. Throws Error(unsupported_processor).
 const Kernels& select(KernelSet wanted);
 KernelSet kernel_set_of(const Kernels& kernels) noexcept;
+/// Whether `kernels` can pack and multiply at this precision; false for Precision::automatic.
+bool supports(const Kernels& kernels, Precision precision) noexcept;
 
 /// A stored weight matrix W (n, k), row-major, unpacked, any DType. Rows of several tensors can be packed as one
 /// matrix.
@@ -65,14 +68,6 @@ enum class RowOrder : std::uint8_t {
 PackedMatrix pack(const Kernels& kernels, Precision precision, RowOrder order, std::span<const MatrixSource> sources,
                   ParallelTeam& team);
 
-/// What happens to the accumulators before they are stored.
-enum class Epilogue : std::uint8_t {
-  none,      ///< y = x Wᵀ (+ bias) (+ residual)
-  gelu,      ///< y = gelu(x Wᵀ + bias), erf form
-  glu_gelu,  ///< W interleaved (up, gate): y (m, n/2) = up · gelu(gate)
-  glu_silu,  ///< W interleaved (up, gate): y (m, n/2) = up · silu(gate)
-};
-
 /// Scratch that grows to what the largest call needed and is then reused. One per concurrently running forward pass.
 class Workspace {
  public:
@@ -112,10 +107,11 @@ struct RopeTable {
 };
 
 /// Softmax(q kᵀ / sqrt(head_dim)) v over each sequence of a packed batch, full attention, grouped heads allowed,
-/// without materialised scores. RoPE is applied to q and k first where `rope.cos` is given (in place, inside qkv).
+/// without materialised scores. RoPE is applied to q and k first where `rope.cos` is given. head_dim at most
+/// 512.
 struct AttentionArgs {
-  float* qkv =
-      nullptr;  // (tokens, (heads + 2 · kv_heads) · head_dim): q heads, then k heads, then v heads; rotated in place
+  const float* qkv =
+      nullptr;  // (tokens, (heads + 2 · kv_heads) · head_dim): q heads, then k heads, then v heads; left as it is
   std::span<const std::int32_t> offsets;  // (sequences + 1), cumulative token counts, offsets[0] == 0
   std::size_t heads = 0;
   std::size_t kv_heads = 0;

@@ -1,0 +1,72 @@
+#include "base/cpu.hpp"
+#include "kernels/kernels.hpp"
+#include "kernels/packed_matrix.hpp"
+#include "kernels/sets.hpp"
+#include "stella/error.hpp"
+
+#include <string>
+#include <vector>
+
+namespace stella::kernels {
+namespace {
+
+std::vector<const Kernels*> find_runnable() {
+  std::vector<const Kernels*> found;
+#if defined(__x86_64__)
+  const CpuFeatures& cpu = cpu_features();
+  if (cpu.avx512) found.push_back(&kAvx512Kernels);
+  if (cpu.avx2) found.push_back(&kAvx2Kernels);
+#endif
+  found.push_back(&kPortableKernels);
+  return found;
+}
+
+}  // namespace
+
+std::span<const Kernels* const> runnable_kernels() {
+  static const std::vector<const Kernels*> kernels = find_runnable();
+  return kernels;
+}
+
+const Kernels& select(KernelSet wanted) {
+  for (const Kernels* kernels : runnable_kernels()) {
+    if (wanted == KernelSet::automatic || kernels->set == wanted) return *kernels;
+  }
+  throw Error(Errc::unsupported_processor, std::string("this processor cannot run the kernel set \"") +
+                                               to_string(wanted) + "\"; use \"auto\" or \"portable\"");
+}
+
+KernelSet kernel_set_of(const Kernels& kernels) noexcept {
+  return kernels.set;
+}
+
+const GemmOps& gemm_ops(const Kernels& kernels, Precision precision) {
+  const GemmOps* ops = precision == Precision::f32     ? &kernels.f32
+                       : precision == Precision::bf16  ? &kernels.bf16
+                       : precision == Precision::int16 ? &kernels.int16
+                       : precision == Precision::int8  ? &kernels.int8
+                                                       : nullptr;
+  if (ops == nullptr || ops->multiply == nullptr) {
+    throw Error(Errc::unsupported_processor, std::string("the kernel set \"") + to_string(kernels.set) +
+                                                 "\" has no precision \"" + to_string(precision) + "\"; use \"f32\"");
+  }
+  return *ops;
+}
+
+bool supports(const Kernels& kernels, Precision precision) noexcept {
+  switch (precision) {
+    case Precision::f32:
+      return kernels.f32.multiply != nullptr;
+    case Precision::bf16:
+      return kernels.bf16.multiply != nullptr;
+    case Precision::int16:
+      return kernels.int16.multiply != nullptr;
+    case Precision::int8:
+      return kernels.int8.multiply != nullptr;
+    case Precision::automatic:
+      break;
+  }
+  return false;
+}
+
+}  // namespace stella::kernels

@@ -1,0 +1,19 @@
+// The sets that this build contains, and the variants of them that this processor runs.
+#pragma once
+
+#include "kernels/table.hpp"
+
+#include <span>
+
+namespace stella::kernels {
+
+// Defined in set_<name>.cpp; calling their functions needs the processor to have the instructions.
+extern const Kernels kPortableKernels;
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512Kernels;
+
+/// Every variant that runs here, the fastest of each set first; portable is the last. For tests and benches, which
+/// force each.
+std::span<const Kernels* const> runnable_kernels();
+
+}  // namespace stella::kernels

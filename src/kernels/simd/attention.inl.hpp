@@ -1,0 +1,170 @@
+// Attention of a few queries over all keys of their sequence, with the running softmax of Milakov and Gimelshein
+// (arXiv:1805.02867) over blocks of keys that are counted from the sequence's start.
+#pragma once
+
+namespace stella::kernels {
+namespace {
+
+constexpr std::size_t kKeyBlock = 128;
+constexpr std::size_t kQueryPanels = 8;  // row panels that share a block of keys while it is in cache
+constexpr std::size_t kQueryBlock = kQueryPanels * kMr;
+
+constexpr std::size_t round_up(std::size_t n, std::size_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
+
+/// out = x rotated by the angles of one position: pairs (i, i + head_dim/2).
+void rotate(const float* x, std::size_t head_dim, const float* cos, const float* sin, Vec scale, float* out) {
+  const std::size_t half = head_dim / 2;
+  for (std::size_t i = 0; i < half; i += Vec::kWidth) {
+    const std::size_t c = half - i;
+    const Vec a = load_first(x + i, c);
+    const Vec b = load_first(x + half + i, c);
+    const Vec cosine = load_first(cos + i, c);
+    const Vec sine = load_first(sin + i, c);
+    store_first(out + i, (a * cosine - b * sine) * scale, c);
+    store_first(out + half + i, (b * cosine + a * sine) * scale, c);
+  }
+}
+
+void pack_keys(const PackKeys& p) {
+  const std::size_t width = round_up(p.keys, kNr);
+  const std::size_t half = p.head_dim / 2;
+  for (std::size_t key = 0; key < width; ++key) {
+    const float* k = p.k + key * p.stride;
+    if (key < p.keys && p.cos != nullptr) {
+      rotate(k, p.head_dim, p.cos + key * half, p.sin + key * half, all(1.0F), p.scratch);
+      k = p.scratch;
+    }
+    for (std::size_t d = 0; d < p.head_dim; ++d) p.k_out[d * width + key] = key < p.keys ? k[d] : 0.0F;
+  }
+  const std::size_t v_width = round_up(p.head_dim, kNr);
+  for (std::size_t key = 0; key < p.keys; ++key) {
+    float* out = p.v_out + key * v_width;
+    copy_floats(p.v + key * p.stride, p.head_dim, out);
+    for (std::size_t d = p.head_dim; d < v_width; ++d) out[d] = 0.0F;
+  }
+}
+
+/// The scratch of one task, carved from one array.
+struct AttendScratch {
+  std::size_t q_panel;    // floats of one packed query panel
+  std::size_t out_width;  // head_dim rounded up to kNr
+  float* q;               // (kQueryPanels, q_panel): kMr rows in blocks of TileF32::kKc columns
+  float* out;             // (kQueryBlock, out_width): sums of weighted values
+  float* scores;          // (kMr, kKeyBlock)
+  float* peak;            // (kQueryBlock): the largest score so far
+  float* total;           // (kQueryBlock, Vec::kWidth): sums of weights, by lane
+
+  AttendScratch(float* base, std::size_t head_dim)
+      : q_panel(round_up(head_dim, TileF32::kKc) * kMr), out_width(round_up(head_dim, kNr)), q(base) {
+    out = q + kQueryPanels * q_panel;
+    scores = out + kQueryBlock * out_width;
+    total = scores + kMr * kKeyBlock;
+    peak = total + kQueryBlock * Vec::kWidth;
+  }
+};
+
+std::size_t attend_scratch(std::size_t head_dim) {
+  return kQueryPanels * round_up(head_dim, TileF32::kKc) * kMr + kQueryBlock * round_up(head_dim, kNr) +
+         kMr * kKeyBlock + kQueryBlock * Vec::kWidth + kQueryBlock;
+}
+
+/// Queries rotated, and scaled so that scores come out in units of log 2.
+void pack_queries(const AttendBlock& t, const AttendScratch& s, std::size_t panel_rows) {
+  const std::size_t half = t.head_dim / 2;
+  const Vec scale = all(1.44269504088896341F / root(static_cast<float>(t.head_dim)));
+  for (std::size_t i = 0; i < t.queries; ++i) {
+    const float* x = t.q + i * t.q_stride;
+    float* rotated = s.scores;  // not in use yet, and at least one row long
+    if (t.cos != nullptr) {
+      rotate(x, t.head_dim, t.cos + i * half, t.sin + i * half, scale, rotated);
+    } else {
+      for (std::size_t d = 0; d < t.head_dim; d += Vec::kWidth) {
+        store_first(rotated + d, load_first(x + d, t.head_dim - d) * scale, t.head_dim - d);
+      }
+    }
+    float* to = s.q + i / panel_rows * s.q_panel + i % panel_rows * TileF32::kKc;
+    for (std::size_t d = 0; d < t.head_dim; d += TileF32::kKc, to += kMr * TileF32::kKc) {
+      copy_floats(rotated + d, t.head_dim - d < TileF32::kKc ? t.head_dim - d : TileF32::kKc, to);
+    }
+  }
+}
+
+/// Scores of one row become weights against the new peak; sums so far are scaled down to it.
+void soften_row(const AttendScratch& s, std::size_t row, float* scores, std::size_t keys) {
+  Vec top = all(s.peak[row]);
+  std::size_t i = 0;
+  for (; i + Vec::kWidth <= keys; i += Vec::kWidth) top = max(top, load(scores + i));
+  float peak = max_lane(top);
+  for (; i < keys; ++i) peak = peak < scores[i] ? scores[i] : peak;
+  float* total = s.total + row * Vec::kWidth;
+  Vec sum = load(total);
+  if (peak != s.peak[row]) {
+    const Vec shrink = exp2(all(s.peak[row] - peak));
+    sum = sum * shrink;
+    float* out = s.out + row * s.out_width;
+    for (std::size_t d = 0; d < s.out_width; d += Vec::kWidth) store(out + d, load(out + d) * shrink);
+    s.peak[row] = peak;
+  }
+  for (i = 0; i < keys; i += Vec::kWidth) {
+    const Vec weight = keep_first(exp2(load(scores + i) - all(peak)), keys - i);
+    store(scores + i, weight);
+    sum = sum + weight;
+  }
+  store(total, sum);
+}
+
+/// Rows [first, first + rows) of the query block against one block of keys.
+void attend_panel(const AttendBlock& t, const AttendScratch& s, std::size_t first, std::size_t rows, const float* q,
+                  const float* k, const float* v, std::size_t keys) {
+  const std::size_t width = round_up(keys, kNr);
+  for (std::size_t column = 0; column < width; column += kNr) {
+    for (std::size_t d = 0; d < t.head_dim; d += TileF32::kKc) {
+      const std::size_t depth = t.head_dim - d < TileF32::kKc ? t.head_dim - d : TileF32::kKc;
+      run_tile_f32<TileF32::kKc>(rows, depth, q + d * kMr, k + d * width + column, width, s.scores + column, kKeyBlock,
+                                 d == 0);
+    }
+  }
+  for (std::size_t r = 0; r < rows; ++r) soften_row(s, first + r, s.scores + r * kKeyBlock, keys);
+  for (std::size_t column = 0; column < s.out_width; column += kNr) {
+    run_tile_f32<kKeyBlock>(rows, keys, s.scores, v + column, s.out_width, s.out + first * s.out_width + column,
+                            s.out_width, false);
+  }
+}
+
+void attend(const AttendBlock& t) {
+  const AttendScratch s(t.scratch, t.head_dim);
+  const std::size_t panels = (t.queries + kMr - 1) / kMr;
+  const std::size_t panel_rows = (t.queries + panels - 1) / panels;
+  pack_queries(t, s, panel_rows);
+  for (std::size_t i = 0; i < t.queries; ++i) s.peak[i] = -3.0e38F;
+  for (std::size_t i = 0; i < t.queries * Vec::kWidth; i += Vec::kWidth) store(s.total + i, zero());
+  for (std::size_t i = 0; i < t.queries * s.out_width; i += Vec::kWidth) store(s.out + i, zero());
+
+  for (std::size_t key = 0; key < t.keys; key += kKeyBlock) {
+    const std::size_t keys = t.keys - key < kKeyBlock ? t.keys - key : kKeyBlock;
+    const float* k = t.k + key * t.head_dim;
+    const float* v = t.v + key * s.out_width;
+    const float* q = s.q;
+    for (std::size_t first = 0; first < t.queries; first += panel_rows, q += s.q_panel) {
+      const std::size_t rows = t.queries - first < panel_rows ? t.queries - first : panel_rows;
+      attend_panel(t, s, first, rows, q, k, v, keys);
+    }
+  }
+  for (std::size_t i = 0; i < t.queries; ++i) {
+    const Vec inverse = all(1.0F / sum_lanes(load(s.total + i * Vec::kWidth)));
+    const float* sums = s.out + i * s.out_width;
+    float* out = t.out + i * t.out_stride;
+    for (std::size_t d = 0; d < t.head_dim; d += Vec::kWidth) {
+      store_first(out + d, load(sums + d) * inverse, t.head_dim - d);
+    }
+  }
+}
+
+constexpr AttentionOps attention_ops() {
+  return {kKeyBlock, kQueryBlock, kNr, attend_scratch, pack_keys, attend};
+}
+
+}  // namespace
+}  // namespace stella::kernels

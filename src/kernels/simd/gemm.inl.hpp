@@ -1,0 +1,183 @@
+// The loops of a matrix product that all precisions share, and the f32 product itself.
+//
+// Each output is one chain of additions over k in ascending order, whatever the blocking: accumulators that wait in
+// memory between two blocks of k lose no bits. So the result of a row depends on nothing but the row.
+#pragma once
+
+namespace stella::kernels {
+namespace {
+
+/// Runs Tile over the blocks of one task. Tile::run multiplies a few rows by one panel over at most kKc columns.
+template <class Tile>
+void multiply_blocks(const MultiplyBlock& t) {
+  const auto* a = static_cast<const unsigned char*>(t.a);
+  const auto* b = static_cast<const unsigned char*>(t.b);
+  const std::size_t ldc = t.panels * kNr;
+  const auto sweep = [&](std::size_t k0, std::size_t panel) {
+    const std::size_t k = t.k_padded - k0 < Tile::kKc ? t.k_padded - k0 : Tile::kKc;
+    const unsigned char* b_block = b + panel * t.b_stride + k0 * kNr * Tile::kBElement;
+    const std::int32_t* sums = t.b_sums == nullptr ? nullptr : t.b_sums + panel * kNr;
+    const unsigned char* a_block = a + k0 * Tile::kMr * Tile::kAElement;
+    for (std::size_t row = 0; row < t.rows; row += t.panel_rows, a_block += t.a_stride) {
+      const std::size_t rows = t.rows - row < t.panel_rows ? t.rows - row : t.panel_rows;
+      Tile::run(rows, k, a_block, b_block, t.c + row * ldc + panel * kNr, ldc, k0 == 0, sums);
+    }
+  };
+  if (t.panel_first) {
+    for (std::size_t panel = 0; panel < t.panels; ++panel) {
+      for (std::size_t k0 = 0; k0 < t.k_padded; k0 += Tile::kKc) sweep(k0, panel);
+    }
+  } else {
+    for (std::size_t k0 = 0; k0 < t.k_padded; k0 += Tile::kKc) {
+      for (std::size_t panel = 0; panel < t.panels; ++panel) sweep(k0, panel);
+    }
+  }
+}
+
+/// c (R, kNr) = or += a (R, k; rows AStride apart) · b (k, kNr; rows b_stride apart). c stays in registers.
+template <std::size_t R, std::size_t AStride>
+inline void tile_f32(std::size_t k, const float* a, const float* b, std::size_t b_stride, float* c, std::size_t ldc,
+                     bool first) {
+  constexpr std::size_t kVecs = kNr / Vec::kWidth;
+  Vec sum[R][kVecs];
+#pragma GCC unroll 16
+  for (std::size_t r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (std::size_t j = 0; j < kVecs; ++j) sum[r][j] = first ? zero() : load(c + r * ldc + j * Vec::kWidth);
+  }
+  for (std::size_t i = 0; i < k; ++i, b += b_stride) {
+    Vec column[kVecs];
+#pragma GCC unroll 4
+    for (std::size_t j = 0; j < kVecs; ++j) column[j] = load(b + j * Vec::kWidth);
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < R; ++r) {
+      const Vec x = all(a[r * AStride + i]);
+#pragma GCC unroll 4
+      for (std::size_t j = 0; j < kVecs; ++j) sum[r][j] = fma(x, column[j], sum[r][j]);
+    }
+  }
+#pragma GCC unroll 16
+  for (std::size_t r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (std::size_t j = 0; j < kVecs; ++j) store(c + r * ldc + j * Vec::kWidth, sum[r][j]);
+  }
+}
+
+/// tile_f32 for `rows` in [1, R].
+template <std::size_t AStride, std::size_t R = kMr>
+void run_tile_f32(std::size_t rows, std::size_t k, const float* a, const float* b, std::size_t b_stride, float* c,
+                  std::size_t ldc, bool first) {
+  if constexpr (R > 1) {
+    if (rows < R) return run_tile_f32<AStride, R - 1>(rows, k, a, b, b_stride, c, ldc, first);
+  }
+  tile_f32<R, AStride>(k, a, b, b_stride, c, ldc, first);
+}
+
+struct TileF32 {
+  static constexpr std::size_t kMr = kernels::kMr;
+  static constexpr std::size_t kKc = 256;
+  static constexpr std::size_t kAElement = 4;
+  static constexpr std::size_t kBElement = 4;
+  static void run(std::size_t rows, std::size_t k, const void* a, const void* b, float* c, std::size_t ldc, bool first,
+                  const std::int32_t*) {
+    run_tile_f32<kKc>(rows, k, static_cast<const float*>(a), static_cast<const float*>(b), kNr, c, ldc, first);
+  }
+};
+
+void copy_floats(const float* from, std::size_t n, float* to) {
+  std::size_t i = 0;
+  for (; i + Vec::kWidth <= n; i += Vec::kWidth) store(to + i, load(from + i));
+  if (i < n) store_first(to + i, load_first(from + i, n - i), n - i);
+}
+
+void pack_rows_f32(const PackRows& p) {
+  auto* out = static_cast<float*>(p.out);
+  for (std::size_t k0 = 0; k0 < p.k; k0 += TileF32::kKc, out += kMr * TileF32::kKc) {
+    const std::size_t k = p.k - k0 < TileF32::kKc ? p.k - k0 : TileF32::kKc;
+    for (std::size_t r = 0; r < p.rows; ++r) copy_floats(p.x + r * p.k + k0, k, out + r * TileF32::kKc);
+  }
+}
+
+/// One vector of results: the accumulators, scaled and with the bias added.
+struct StoreRow {
+  const StoreBlock& block;
+  const float* c;     // (panels · nr)
+  const float* bias;  // (n) or null
+  float row_scale;
+
+  /// Lanes of panel `panel` (in the block) from `lane` on, `count` of them real; bias_at is the first one's bias.
+  Vec at(std::size_t panel, std::size_t lane, std::size_t bias_at, std::size_t count) const {
+    const std::size_t column = panel * kNr + lane;
+    Vec value;
+    if (block.col_scale == nullptr) {
+      value = load(c + column);
+    } else {
+      const Vec scale = load(block.col_scale + column) * all(row_scale);
+      value = (block.integer_accumulators ? load_int(c + column) : load(c + column)) * scale;
+    }
+    return bias == nullptr ? value : value + load_first(bias + bias_at, count);
+  }
+};
+
+/// y = activation(c) (+ residual), for panels that stand for themselves.
+void store_plain(const StoreBlock& s) {
+  for (std::size_t r = 0; r < s.rows; ++r) {
+    const StoreRow row{s, s.c + r * s.panels * kNr, s.bias, s.row_scale == nullptr ? 1.0F : s.row_scale[r]};
+    for (std::size_t panel = 0; panel < s.panels; ++panel) {
+      for (std::size_t lane = 0; lane < kNr; lane += Vec::kWidth) {
+        const std::size_t column = (s.first_panel + panel) * kNr + lane;
+        if (column >= s.y_columns) break;
+        const std::size_t count = s.y_columns - column;
+        Vec value = row.at(panel, lane, column, count);
+        if (s.epilogue == Epilogue::gelu) value = gelu(value);
+        const std::size_t at = r * s.y_columns + column;
+        if (s.residual != nullptr) value = value + load_first(s.residual + at, count);
+        store_first(s.y + at, value, count);
+      }
+    }
+  }
+}
+
+/// y = up · activation(gate), for panels that alternate up, gate.
+void store_glu(const StoreBlock& s) {
+  for (std::size_t r = 0; r < s.rows; ++r) {
+    const StoreRow row{s, s.c + r * s.panels * kNr, s.bias, s.row_scale == nullptr ? 1.0F : s.row_scale[r]};
+    for (std::size_t pair = 0; pair < s.panels / 2; ++pair) {
+      for (std::size_t lane = 0; lane < kNr; lane += Vec::kWidth) {
+        const std::size_t column = (s.first_panel / 2 + pair) * kNr + lane;
+        if (column >= s.y_columns) break;
+        const std::size_t count = s.y_columns - column;
+        const Vec up = row.at(2 * pair, lane, column, count);
+        const Vec gate = row.at(2 * pair + 1, lane, s.y_columns + column, count);
+        const Vec active = s.epilogue == Epilogue::glu_gelu ? gelu(gate) : silu(gate);
+        store_first(s.y + r * s.y_columns + column, up * active, count);
+      }
+    }
+  }
+}
+
+void store_block(const StoreBlock& s) {
+  if (s.epilogue == Epilogue::none || s.epilogue == Epilogue::gelu) {
+    store_plain(s);
+  } else {
+    store_glu(s);
+  }
+}
+
+constexpr GemmOps f32_ops() {
+  GemmOps ops;
+  ops.mr = kMr;
+  ops.nr = kNr;
+  ops.kc = TileF32::kKc;
+  ops.group = 1;
+  ops.k_multiple = 1;
+  ops.a_element = TileF32::kAElement;
+  ops.b_element = TileF32::kBElement;
+  ops.pack_rows = pack_rows_f32;
+  ops.multiply = multiply_blocks<TileF32>;
+  ops.store = store_block;
+  return ops;
+}
+
+}  // namespace
+}  // namespace stella::kernels

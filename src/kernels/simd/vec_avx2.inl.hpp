@@ -1,0 +1,107 @@
+// Eight f32 lanes, AVX2 with FMA and F16C.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <immintrin.h>
+
+namespace stella::kernels {
+namespace {
+
+// The tile of a matrix product: 12 accumulators, 2 columns and 1 activation of 16 registers.
+constexpr std::size_t kMr = 6;
+constexpr std::size_t kNr = 16;
+
+struct Vec {
+  static constexpr std::size_t kWidth = 8;
+  __m256 v;
+};
+
+inline __m256i first_lanes(std::size_t count) {
+  const int limit = static_cast<int>(count >= 8 ? 8 : count);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(limit), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+inline Vec zero() {
+  return {_mm256_setzero_ps()};
+}
+inline Vec all(float x) {
+  return {_mm256_set1_ps(x)};
+}
+inline Vec load(const float* p) {
+  return {_mm256_loadu_ps(p)};
+}
+inline void store(float* p, Vec a) {
+  _mm256_storeu_ps(p, a.v);
+}
+/// The first `count` lanes, the others zero.
+inline Vec load_first(const float* p, std::size_t count) {
+  return {_mm256_maskload_ps(p, first_lanes(count))};
+}
+inline void store_first(float* p, Vec a, std::size_t count) {
+  _mm256_maskstore_ps(p, first_lanes(count), a.v);
+}
+inline Vec keep_first(Vec a, std::size_t count) {
+  return {_mm256_and_ps(a.v, _mm256_castsi256_ps(first_lanes(count)))};
+}
+inline Vec load_int(const float* p) {
+  return {_mm256_cvtepi32_ps(_mm256_castps_si256(_mm256_loadu_ps(p)))};
+}
+inline Vec load_f16(const void* p) {
+  return {_mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)))};
+}
+inline Vec load_bf16(const void* p) {
+  const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(wide, 16))};
+}
+
+inline Vec operator+(Vec a, Vec b) {
+  return {_mm256_add_ps(a.v, b.v)};
+}
+inline Vec operator-(Vec a, Vec b) {
+  return {_mm256_sub_ps(a.v, b.v)};
+}
+inline Vec operator*(Vec a, Vec b) {
+  return {_mm256_mul_ps(a.v, b.v)};
+}
+inline Vec operator/(Vec a, Vec b) {
+  return {_mm256_div_ps(a.v, b.v)};
+}
+/// a · b + c
+inline Vec fma(Vec a, Vec b, Vec c) {
+  return {_mm256_fmadd_ps(a.v, b.v, c.v)};
+}
+inline Vec max(Vec a, Vec b) {
+  return {_mm256_max_ps(a.v, b.v)};
+}
+inline Vec min(Vec a, Vec b) {
+  return {_mm256_min_ps(a.v, b.v)};
+}
+inline Vec abs(Vec a) {
+  return {_mm256_andnot_ps(_mm256_set1_ps(-0.0F), a.v)};
+}
+/// To the nearest integer, ties to even.
+inline Vec round(Vec a) {
+  return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+/// a · 2^n for integral n in [-126, 127].
+inline Vec times_power_of_two(Vec a, Vec n) {
+  const __m256i bits = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127)), 23);
+  return {_mm256_mul_ps(a.v, _mm256_castsi256_ps(bits))};
+}
+inline float sum_lanes(Vec a) {
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+inline float max_lane(Vec a) {
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+inline float root(float x) {
+  return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
+}
+
+}  // namespace
+}  // namespace stella::kernels

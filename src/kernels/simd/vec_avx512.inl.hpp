@@ -1,0 +1,102 @@
+// Sixteen f32 lanes, AVX-512.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <immintrin.h>
+
+namespace stella::kernels {
+namespace {
+
+// The tile of a matrix product: 28 accumulators, 2 columns and 1 activation of 32 registers.
+constexpr std::size_t kMr = 14;
+constexpr std::size_t kNr = 32;
+
+struct Vec {
+  static constexpr std::size_t kWidth = 16;
+  __m512 v;
+};
+
+inline __mmask16 first_lanes(std::size_t count) {
+  return static_cast<__mmask16>(count >= 16 ? 0xffffU : (1U << count) - 1U);
+}
+
+inline Vec zero() {
+  return {_mm512_setzero_ps()};
+}
+inline Vec all(float x) {
+  return {_mm512_set1_ps(x)};
+}
+inline Vec load(const float* p) {
+  return {_mm512_loadu_ps(p)};
+}
+inline void store(float* p, Vec a) {
+  _mm512_storeu_ps(p, a.v);
+}
+/// The first `count` lanes, the others zero.
+inline Vec load_first(const float* p, std::size_t count) {
+  return {_mm512_maskz_loadu_ps(first_lanes(count), p)};
+}
+inline void store_first(float* p, Vec a, std::size_t count) {
+  _mm512_mask_storeu_ps(p, first_lanes(count), a.v);
+}
+inline Vec keep_first(Vec a, std::size_t count) {
+  return {_mm512_maskz_mov_ps(first_lanes(count), a.v)};
+}
+inline Vec load_int(const float* p) {
+  return {_mm512_cvtepi32_ps(_mm512_loadu_si512(p))};
+}
+inline Vec load_f16(const void* p) {
+  return {_mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)))};
+}
+inline Vec load_bf16(const void* p) {
+  const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
+}
+
+inline Vec operator+(Vec a, Vec b) {
+  return {_mm512_add_ps(a.v, b.v)};
+}
+inline Vec operator-(Vec a, Vec b) {
+  return {_mm512_sub_ps(a.v, b.v)};
+}
+inline Vec operator*(Vec a, Vec b) {
+  return {_mm512_mul_ps(a.v, b.v)};
+}
+inline Vec operator/(Vec a, Vec b) {
+  return {_mm512_div_ps(a.v, b.v)};
+}
+/// a · b + c
+inline Vec fma(Vec a, Vec b, Vec c) {
+  return {_mm512_fmadd_ps(a.v, b.v, c.v)};
+}
+inline Vec max(Vec a, Vec b) {
+  return {_mm512_max_ps(a.v, b.v)};
+}
+inline Vec min(Vec a, Vec b) {
+  return {_mm512_min_ps(a.v, b.v)};
+}
+inline Vec abs(Vec a) {
+  return {_mm512_abs_ps(a.v)};
+}
+/// To the nearest integer, ties to even.
+inline Vec round(Vec a) {
+  return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+/// a · 2^n for integral n in [-126, 127].
+inline Vec times_power_of_two(Vec a, Vec n) {
+  const __m512i bits = _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n.v), _mm512_set1_epi32(127)), 23);
+  return {_mm512_mul_ps(a.v, _mm512_castsi512_ps(bits))};
+}
+inline float sum_lanes(Vec a) {
+  return _mm512_reduce_add_ps(a.v);
+}
+inline float max_lane(Vec a) {
+  return _mm512_reduce_max_ps(a.v);
+}
+inline float root(float x) {
+  return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
+}
+
+}  // namespace
+}  // namespace stella::kernels
