@@ -1,0 +1,116 @@
+#include "checkpoint.hpp"
+
+#include "base/mapped_file.hpp"
+#include "stella/error.hpp"
+
+#include <array>
+#include <utility>
+
+#include <boost/json.hpp>
+
+namespace stella::golden {
+namespace {
+
+namespace fs = std::filesystem;
+namespace json = boost::json;
+
+std::optional<std::string> optional_file(const fs::path& path) {
+  return fs::exists(path) ? std::optional(read_text_file(path)) : std::nullopt;
+}
+
+}  // namespace
+
+Goldens read_goldens(const fs::path& checkpoint) {
+  Goldens goldens;
+  const json::value parsed = json::parse(read_text_file(checkpoint / "goldens/goldens.json"));
+  for (const json::value& item : parsed.at("cases").as_array()) {
+    Case one;
+    one.key = std::to_string(item.at("text").as_int64()) + "." + std::string(item.at("task").as_string()) + "." +
+              std::to_string(item.at("max_len").as_int64());
+    for (const json::value& id : item.at("ids").as_array()) one.ids.push_back(id.to_number<std::int32_t>());
+    goldens.cases.push_back(std::move(one));
+  }
+  const weights::Tensors tensors = weights::Tensors::open(std::array{checkpoint / "goldens/goldens.safetensors"});
+  for (const std::string& name : tensors.names()) goldens.vectors[name] = weights::to_f32(*tensors.find(name));
+  return goldens;
+}
+
+weights::ModelSpec read_spec(const fs::path& checkpoint) {
+  weights::SpecFiles files;
+  files.source = checkpoint.string();
+  files.config_json = read_text_file(checkpoint / "config.json");
+  files.modules_json = optional_file(checkpoint / "modules.json");
+  files.pooling_json = optional_file(checkpoint / "1_Pooling/config.json");
+  files.sentence_transformers_json = optional_file(checkpoint / "config_sentence_transformers.json");
+  files.sentence_bert_json = optional_file(checkpoint / "sentence_bert_config.json");
+  return weights::parse_model_spec(files);
+}
+
+weights::Tensors open_tensors(const fs::path& checkpoint) {
+  const fs::path index = checkpoint / "model.safetensors.index.json";
+  if (!fs::exists(index)) return weights::Tensors::open(std::array{checkpoint / "model.safetensors"});
+  std::vector<fs::path> shards;
+  for (const std::string& name : weights::shard_names(read_text_file(index), index.string())) {
+    shards.push_back(checkpoint / name);
+  }
+  return weights::Tensors::open(shards);
+}
+
+Checkpoint load(const fs::path& folder, const kernels::Kernels& kernels, ParallelTeam& team) {
+  models::LoadContext context;
+  context.kernels = &kernels;
+  context.team = &team;
+  Checkpoint checkpoint;
+  checkpoint.encoder = models::make_encoder(read_spec(folder).encoder, open_tensors(folder), context);
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename();
+    if (!name.starts_with("2_Dense_")) continue;
+    const weights::HeadSpec spec =
+        weights::parse_head_spec(read_text_file(entry.path() / "config.json"), name, folder.string());
+    const auto tensors = weights::Tensors::open(std::array{entry.path() / "model.safetensors"});
+    checkpoint.heads.emplace(spec.out, models::DenseHead(spec, tensors, context));
+  }
+  return checkpoint;
+}
+
+std::vector<std::vector<float>> pooled(const models::Encoder& encoder,
+                                       const std::vector<const std::vector<std::int32_t>*>& sequences,
+                                       ParallelTeam& team, models::Activations& scratch) {
+  std::vector<std::int32_t> ids;
+  std::vector<std::int32_t> offsets = {0};
+  for (const std::vector<std::int32_t>* sequence : sequences) {
+    ids.insert(ids.end(), sequence->begin(), sequence->end());
+    offsets.push_back(static_cast<std::int32_t>(ids.size()));
+  }
+  std::vector<float> rows(sequences.size() * encoder.hidden());
+  encoder.forward({ids, offsets}, rows.data(), team, scratch);
+  std::vector<std::vector<float>> result;
+  for (std::size_t s = 0; s < sequences.size(); ++s) {
+    const auto row = rows.begin() + static_cast<std::ptrdiff_t>(s * encoder.hidden());
+    result.emplace_back(row, row + static_cast<std::ptrdiff_t>(encoder.hidden()));
+  }
+  return result;
+}
+
+std::vector<fs::path> checkpoint_folders() {
+  std::vector<fs::path> folders = {fs::path(STELLA_SOURCE_DIR) / "models/stella-demo"};
+  for (const char* name : {"stella-small-tiny", "stella-large-tiny"}) {
+    folders.push_back(fs::path(STELLA_TEST_DATA) / "checkpoints" / name);
+  }
+  return folders;
+}
+
+std::vector<std::string> kernel_set_names() {
+  std::vector<std::string> names;
+  for (const KernelSet set : {KernelSet::portable, KernelSet::avx2, KernelSet::avx512}) {
+    try {
+      kernels::select(set);
+      names.emplace_back(to_string(set));
+    } catch (const Error& error) {
+      if (error.errc() != Errc::unsupported_processor) throw;
+    }
+  }
+  return names;
+}
+
+}  // namespace stella::golden

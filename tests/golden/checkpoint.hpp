@@ -1,0 +1,50 @@
+// A checkpoint loaded at encoder level, without tokenizer or engine, and its golden vectors.
+#pragma once
+
+#include "models/encoder.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace stella::golden {
+
+/// One case of goldens.json.
+struct Case {
+  std::string key;  // "{text}.{task}.{max_len}", the start of its vectors' names in goldens.safetensors
+  std::vector<std::int32_t> ids;
+};
+
+struct Goldens {
+  std::vector<Case> cases;
+  std::map<std::string, std::vector<float>> vectors;  // by name in goldens.safetensors
+};
+Goldens read_goldens(const std::filesystem::path& checkpoint);
+
+weights::ModelSpec read_spec(const std::filesystem::path& checkpoint);
+/// model.safetensors, or the shards of its index.
+weights::Tensors open_tensors(const std::filesystem::path& checkpoint);
+
+struct Checkpoint {
+  std::unique_ptr<const models::Encoder> encoder;
+  std::map<std::size_t, models::DenseHead> heads;  // by dimension
+};
+/// Loads the encoder and every head in 2_Dense_* of the folder.
+Checkpoint load(const std::filesystem::path& folder, const kernels::Kernels& kernels, ParallelTeam& team);
+
+/// Pooled vectors of `sequences` as one packed batch.
+std::vector<std::vector<float>> pooled(const models::Encoder& encoder,
+                                       const std::vector<const std::vector<std::int32_t>*>& sequences,
+                                       ParallelTeam& team, models::Activations& scratch);
+
+/// The folders under test: the tiny ones of tests/data and the demo model.
+std::vector<std::filesystem::path> checkpoint_folders();
+
+/// The kernel sets that this machine runs, by name.
+std::vector<std::string> kernel_set_names();
+
+}  // namespace stella::golden

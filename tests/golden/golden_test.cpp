@@ -1,0 +1,123 @@
+// Every golden vector of every checkpoint, through every kernel set, with one thread and with two.
+#include "checkpoint.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <sstream>
+#include <string>
+#include <tuple>
+
+#include <gtest/gtest.h>
+
+namespace stella::golden {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double kMinCosine = 0.999999;
+constexpr double kMaxDifference = 2e-5;
+
+struct Distance {
+  double cosine = 0;
+  double difference = 0;  // largest, after scaling both to unit length
+};
+
+Distance distance(const std::vector<float>& a, const std::vector<float>& b) {
+  double ab = 0;
+  double aa = 0;
+  double bb = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    ab += static_cast<double>(a[i]) * b[i];
+    aa += static_cast<double>(a[i]) * a[i];
+    bb += static_cast<double>(b[i]) * b[i];
+  }
+  Distance result{ab / std::sqrt(aa * bb), 0};
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    result.difference = std::max(result.difference, std::fabs(a[i] / std::sqrt(aa) - b[i] / std::sqrt(bb)));
+  }
+  return result;
+}
+
+double length(const std::vector<float>& a) {
+  double sum = 0;
+  for (const float value : a) sum += static_cast<double>(value) * value;
+  return std::sqrt(sum);
+}
+
+std::string in_full(double value) {
+  std::ostringstream text;
+  text << value;
+  return text.str();
+}
+
+class Golden : public ::testing::TestWithParam<std::tuple<fs::path, std::string, std::size_t>> {
+ protected:
+  void compare(const std::string& name, const std::vector<float>& found) {
+    const auto at = goldens_.vectors.find(name);
+    if (at == goldens_.vectors.end()) return;
+    compared_.insert(name);
+    ASSERT_EQ(found.size(), at->second.size()) << name;
+    const Distance d = distance(found, at->second);
+    EXPECT_GE(d.cosine, kMinCosine) << name;
+    EXPECT_LE(d.difference, kMaxDifference) << name;
+    EXPECT_NEAR(length(found) / length(at->second), 1.0, 1e-5) << name;
+    worst_.cosine = std::min(worst_.cosine, d.cosine);
+    worst_.difference = std::max(worst_.difference, d.difference);
+  }
+
+  Goldens goldens_;
+  std::set<std::string> compared_;
+  Distance worst_{1, 0};
+};
+
+TEST_P(Golden, EveryVector) {
+  const auto& [folder, set, threads] = GetParam();
+  const kernels::Kernels& kernels = kernels::select(parse_kernel_set(set));
+  ParallelTeam team(threads);
+  const Checkpoint checkpoint = load(folder, kernels, team);
+  goldens_ = read_goldens(folder);
+  models::Activations scratch;
+  constexpr std::size_t kBatch = 16;
+  for (std::size_t first = 0; first < goldens_.cases.size(); first += kBatch) {
+    const std::size_t count = std::min(kBatch, goldens_.cases.size() - first);
+    std::vector<const std::vector<std::int32_t>*> sequences;
+    for (std::size_t i = 0; i < count; ++i) sequences.push_back(&goldens_.cases[first + i].ids);
+    const auto vectors = pooled(*checkpoint.encoder, sequences, team, scratch);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::string& key = goldens_.cases[first + i].key;
+      compare(key + ".pooled", vectors[i]);
+      if (checkpoint.heads.empty()) {
+        std::vector<float> unit = vectors[i];
+        kernels::l2_normalize(unit.data(), 1, unit.size());
+        compare(key + "." + std::to_string(unit.size()), unit);
+      }
+      for (const auto& [dimension, head] : checkpoint.heads) {
+        std::vector<float> unit(dimension);
+        head.forward(vectors[i].data(), 1, unit.data(), team, scratch.workspace);
+        kernels::l2_normalize(unit.data(), 1, dimension);
+        compare(key + "." + std::to_string(dimension), unit);
+      }
+    }
+  }
+  EXPECT_EQ(compared_.size(), goldens_.vectors.size());
+  EXPECT_GE(compared_.size(), goldens_.cases.size());
+  RecordProperty("vectors", static_cast<int>(compared_.size()));
+  RecordProperty("largest_distance_from_cosine_1", in_full(1 - worst_.cosine));
+  RecordProperty("largest_difference", in_full(worst_.difference));
+}
+
+std::string name_of(const ::testing::TestParamInfo<Golden::ParamType>& info) {
+  std::string name = std::get<0>(info.param).filename().string() + "_" + std::get<1>(info.param) + "_" +
+                     std::to_string(std::get<2>(info.param)) + "threads";
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Checkpoints, Golden,
+                         ::testing::Combine(::testing::ValuesIn(checkpoint_folders()),
+                                            ::testing::ValuesIn(kernel_set_names()), ::testing::Values(1U, 2U)),
+                         name_of);
+
+}  // namespace
+}  // namespace stella::golden
