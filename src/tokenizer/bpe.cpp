@@ -1,0 +1,193 @@
+#include "tokenizer/bpe.hpp"
+
+#include "stella/error.hpp"
+#include "tokenizer/utf8.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <functional>
+
+namespace stella::tokenizer {
+namespace {
+
+constexpr bool is_printable(unsigned byte) {
+  return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
+}
+
+/// Characters of the bytes: printable ones stand for themselves, the others for U+0100 onwards.
+constexpr std::array<char32_t, 256> make_byte_characters() {
+  std::array<char32_t, 256> characters{};
+  char32_t next = 256;
+  for (unsigned byte = 0; byte < 256; ++byte) characters[byte] = is_printable(byte) ? byte : next++;
+  return characters;
+}
+
+constexpr std::array<char32_t, 256> kByteCharacters = make_byte_characters();
+
+/// The byte that a token of one character stands for, or -1.
+int single_byte(std::string_view token) {
+  if (token.empty() || token.size() > 2) return -1;
+  const Decoded c = decode(token.data());
+  if (c.length != token.size()) return -1;
+  const auto found = std::find(kByteCharacters.begin(), kByteCharacters.end(), c.value);
+  return found == kByteCharacters.end() ? -1 : static_cast<int>(found - kByteCharacters.begin());
+}
+
+}  // namespace
+
+char32_t byte_character(unsigned char byte) noexcept {
+  return kByteCharacters[byte];
+}
+
+Bpe::Bpe(const Vocabulary& vocabulary, std::span<const Merge> merges, const BpeOptions& options,
+         const std::string& source)
+    : vocabulary_(&vocabulary), options_(options), byte_ranks_(std::size_t{256} * 256, kNoMerge) {
+  std::string token;
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    token.clear();
+    append(token, kByteCharacters[byte]);
+    byte_ids_[byte] = vocabulary.find(token);
+    all_bytes_ = all_bytes_ && byte_ids_[byte] >= 0;
+  }
+  const std::size_t slots = std::bit_ceil(std::max<std::size_t>(64, merges.size() * 3 / 2));
+  slots_.assign(slots, Slot{-1, -1, 0});
+  shift_ = 64 - static_cast<unsigned>(std::countr_zero(slots));
+  merged_.reserve(merges.size());
+  for (const auto& [left, right] : merges) {
+    const std::int32_t left_id = vocabulary.find(left);
+    const std::int32_t right_id = vocabulary.find(right);
+    token.assign(left).append(right);
+    const std::int32_t whole = vocabulary.find(token);
+    if (left_id < 0 || right_id < 0 || whole < 0) {
+      throw Error(Errc::malformed_file,
+                  source + ": merge " + std::to_string(merged_.size()) + " (" + token +
+                      ") names a token that is not in model.vocab; download the file again",
+                  {.file = source});
+    }
+    const auto rank = static_cast<std::uint32_t>(merged_.size());
+    add_merge(left_id, right_id, rank);
+    merged_.push_back(whole);
+    if (left.size() <= 2 && right.size() <= 2) {
+      const int first = single_byte(left);
+      const int second = single_byte(right);
+      if (first >= 0 && second >= 0) byte_ranks_[static_cast<std::size_t>(first << 8 | second)] = rank;
+    }
+  }
+}
+
+std::size_t Bpe::place(std::int32_t left, std::int32_t right) const noexcept {
+  const std::uint64_t key = std::uint64_t{static_cast<std::uint32_t>(left)} << 32 | static_cast<std::uint32_t>(right);
+  // Fold before multiplying: the upper bits of the product depend on all bits of a factor only from below.
+  return ((key ^ key >> 29) * 0x9E3779B97F4A7C15U) >> shift_;
+}
+
+void Bpe::add_merge(std::int32_t left, std::int32_t right, std::uint32_t rank) {
+  const std::size_t mask = slots_.size() - 1;
+  std::size_t at = place(left, right);
+  while (slots_[at].left >= 0 && (slots_[at].left != left || slots_[at].right != right)) at = (at + 1) & mask;
+  slots_[at] = {left, right, rank};
+}
+
+std::uint32_t Bpe::rank(std::int32_t left, std::int32_t right) const noexcept {
+  const std::size_t mask = slots_.size() - 1;
+  for (std::size_t at = place(left, right);; at = (at + 1) & mask) {
+    const Slot& slot = slots_[at];
+    if (slot.left < 0) return kNoMerge;
+    if (slot.left == left && slot.right == right) return slot.rank;
+  }
+}
+
+void Bpe::encode_word(std::string_view word, Scratch& scratch, std::vector<std::int32_t>& ids) const {
+  if (options_.ignore_merges && whole_word(word, scratch, ids)) return;
+  if (word.size() <= kShortWord) {
+    merge_short(word, ids);
+  } else {
+    merge_long(word, scratch, ids);
+  }
+}
+
+bool Bpe::whole_word(std::string_view word, Scratch& scratch, std::vector<std::int32_t>& ids) const {
+  scratch.characters.clear();
+  for (const char byte : word) append(scratch.characters, byte_character(static_cast<unsigned char>(byte)));
+  const std::int32_t id = vocabulary_->find(scratch.characters);
+  if (id >= 0) ids.push_back(id);
+  return id >= 0;
+}
+
+void Bpe::merge_short(std::string_view word, std::vector<std::int32_t>& ids) const {
+  std::array<std::int32_t, kShortWord> tokens;
+  std::array<std::uint32_t, kShortWord> ranks;  // of tokens[i] and tokens[i + 1]
+  std::size_t count = 0;
+  for (const char byte : word) {
+    const std::int32_t id = byte_ids_[static_cast<unsigned char>(byte)];
+    const std::int32_t known = id >= 0 ? id : options_.unk_id;
+    if (known >= 0) tokens[count++] = known;
+  }
+  for (std::size_t i = 0; i + 1 < count; ++i) {
+    ranks[i] = all_bytes_ ? byte_ranks_[static_cast<std::size_t>(static_cast<unsigned char>(word[i])) << 8 |
+                                        static_cast<unsigned char>(word[i + 1])]
+                          : rank(tokens[i], tokens[i + 1]);
+  }
+  while (count > 1) {
+    std::size_t best = 0;
+    for (std::size_t i = 1; i + 1 < count; ++i) {
+      if (ranks[i] < ranks[best]) best = i;
+    }
+    if (ranks[best] == kNoMerge) break;
+    tokens[best] = merged_[ranks[best]];
+    for (std::size_t i = best + 1; i + 1 < count; ++i) {
+      tokens[i] = tokens[i + 1];
+      ranks[i - 1] = ranks[i];
+    }
+    --count;
+    if (best > 0) ranks[best - 1] = rank(tokens[best - 1], tokens[best]);
+    if (best + 1 < count) ranks[best] = rank(tokens[best], tokens[best + 1]);
+  }
+  ids.insert(ids.end(), tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(count));
+}
+
+void Bpe::merge_long(std::string_view word, Scratch& scratch, std::vector<std::int32_t>& ids) const {
+  auto& [tokens, ranks, before, after, queue, characters] = scratch;
+  tokens.clear();
+  for (const char byte : word) {
+    const std::int32_t id = byte_ids_[static_cast<unsigned char>(byte)];
+    const std::int32_t known = id >= 0 ? id : options_.unk_id;
+    if (known >= 0) tokens.push_back(known);
+  }
+  const auto count = static_cast<std::uint32_t>(tokens.size());
+  ranks.assign(count, kNoMerge);
+  before.resize(count);
+  after.resize(count);
+  queue.clear();
+  for (std::uint32_t i = 0; i < count; ++i) {
+    before[i] = i - 1;
+    after[i] = i + 1;
+    if (i + 1 < count) ranks[i] = rank(tokens[i], tokens[i + 1]);
+    if (ranks[i] != kNoMerge) queue.push_back(std::uint64_t{ranks[i]} << 32 | i);
+  }
+  constexpr std::greater<> kLeastFirst;
+  std::make_heap(queue.begin(), queue.end(), kLeastFirst);
+  const auto update = [&](std::uint32_t at) {
+    ranks[at] = after[at] < count ? rank(tokens[at], tokens[after[at]]) : kNoMerge;
+    if (ranks[at] == kNoMerge) return;
+    queue.push_back(std::uint64_t{ranks[at]} << 32 | at);
+    std::push_heap(queue.begin(), queue.end(), kLeastFirst);
+  };
+  while (!queue.empty()) {
+    std::pop_heap(queue.begin(), queue.end(), kLeastFirst);
+    const auto at = static_cast<std::uint32_t>(queue.back());
+    const auto top_rank = static_cast<std::uint32_t>(queue.back() >> 32);
+    queue.pop_back();
+    if (tokens[at] < 0 || ranks[at] != top_rank) continue;  // the pair has changed since
+    const std::uint32_t gone = after[at];
+    tokens[at] = merged_[top_rank];
+    tokens[gone] = -1;
+    after[at] = after[gone];
+    if (after[at] < count) before[after[at]] = at;
+    update(at);
+    if (at > 0) update(before[at]);
+  }
+  std::copy_if(tokens.begin(), tokens.end(), std::back_inserter(ids), [](std::int32_t id) { return id >= 0; });
+}
+
+}  // namespace stella::tokenizer

@@ -1,0 +1,178 @@
+#include "tokenizer/normalizer.hpp"
+
+#include "tokenizer/utf8.hpp"
+
+#include <algorithm>
+
+namespace stella::tokenizer {
+namespace {
+
+/// Calls `put(code point)` with each part of the canonical decomposition of `c`.
+template <class Put>
+void decompose(const CharTable& table, char32_t c, Put&& put) {
+  if (hangul::is_syllable(c)) {
+    const char32_t syllable = c - hangul::kSyllables;
+    const char32_t trailing = syllable % hangul::kTrailingCount;
+    put(hangul::kLeading + syllable / (hangul::kVowelCount * hangul::kTrailingCount));
+    put(hangul::kVowel + syllable / hangul::kTrailingCount % hangul::kVowelCount);
+    if (trailing != 0) put(hangul::kTrailing + trailing);
+    return;
+  }
+  for (const char32_t part : table.decomposition(c)) put(part);
+}
+
+/// Orders every run of marks by rank, keeping the order of equals.
+void order_marks(std::vector<Ranked>& marks) {
+  const auto lower = [](const Ranked& a, const Ranked& b) { return a.rank < b.rank; };
+  for (auto at = marks.begin(); at != marks.end();) {
+    if (at->rank == 0) {
+      ++at;
+      continue;
+    }
+    const auto end = std::find_if(at, marks.end(), [](const Ranked& mark) { return mark.rank == 0; });
+    if (!std::is_sorted(at, end, lower)) std::stable_sort(at, end, lower);
+    at = end;
+  }
+}
+
+/// The composition algorithm of the Unicode standard (section 3.11) over ordered, decomposed text, appended to `to`.
+void compose_to(const CharTable& table, std::vector<Ranked>& marks, std::string& to) {
+  std::size_t kept = 0;            // marks[0, kept) is composed
+  std::size_t starter = SIZE_MAX;  // index of the last starter
+  std::uint32_t last_rank = 0;     // of the last mark kept after it
+  for (const Ranked mark : marks) {
+    const bool blocked = kept != starter + 1 && last_rank >= mark.rank;
+    if (starter != SIZE_MAX && !blocked) {
+      if (const char32_t composite = table.compose(marks[starter].value, mark.value); composite != 0) {
+        marks[starter].value = composite;
+        continue;
+      }
+    }
+    if (mark.rank == 0) starter = kept;
+    last_rank = mark.rank;
+    marks[kept++] = mark;
+  }
+  for (std::size_t i = 0; i < kept; ++i) append(to, marks[i].value);
+}
+
+}  // namespace
+
+std::string_view NfcNormalizer::apply(std::string_view text, NormalizerScratch& scratch) const {
+  const char* const end = text.data() + text.size();
+  const char* copied = text.data();  // what precedes is in scratch.text already
+  const char* at = text.data();
+  bool changed = false;
+  while (at != end) {
+    at += ascii_prefix(at, end);
+    if (at == end) break;
+    Decoded c = decode(at);
+    if ((table_->info(c.value) & kNotComposed) == 0) {
+      at += c.length;
+      continue;
+    }
+    if (!changed) scratch.text.clear();
+    changed = true;
+    // The character before may take part: it is a starter, or it would be in the stretch before.
+    const char* const from = at == copied ? at : previous(at);
+    scratch.text.append(copied, from);
+    scratch.pending.clear();
+    const auto put = [&](char32_t part) { scratch.pending.push_back({part, combining_rank(table_->info(part))}); };
+    for (at = from; at != end; at += c.length) {
+      c = decode(at);
+      const std::uint32_t info = table_->info(c.value);
+      if (at != from && (info & kNotComposed) == 0) break;
+      if ((info & kDecomposes) != 0) {
+        decompose(*table_, c.value, put);
+      } else {
+        put(c.value);
+      }
+    }
+    order_marks(scratch.pending);
+    compose_to(*table_, scratch.pending, scratch.text);
+    copied = at;
+  }
+  if (!changed) return text;
+  scratch.text.append(copied, end);
+  return scratch.text;
+}
+
+BertNormalizer::BertNormalizer(const BertNormalizerOptions& options)
+    : options_(options), table_(&CharTable::instance()) {
+  for (char32_t c = 0; c < 128; ++c) {
+    const std::uint32_t info = table_->info(c);
+    std::uint32_t buffer = c;
+    ascii_[c] = static_cast<char>(options.lowercase ? table_->lowercase(c, buffer)[0] : c);
+    if (options.clean_text && (info & kBlanked) != 0) ascii_[c] = ' ';
+    ascii_dropped_[c] = options.clean_text && (info & kDropped) != 0;
+  }
+}
+
+std::string_view BertNormalizer::apply(std::string_view text, NormalizerScratch& scratch) const {
+  scratch.text.clear();
+  scratch.pending.clear();
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (at != end) {
+    if (const auto byte = static_cast<unsigned char>(*at); byte < 0x80) {
+      ++at;
+      if (ascii_dropped_[byte]) continue;
+      if (!scratch.pending.empty()) flush(scratch);
+      scratch.text.push_back(ascii_[byte]);
+      continue;
+    }
+    const Decoded c = decode(at);
+    at += c.length;
+    const std::uint32_t info = table_->info(c.value);
+    if (options_.clean_text && (info & kDropped) != 0) continue;
+    if (options_.clean_text && (info & kBlanked) != 0) {
+      put(U' ', scratch);
+    } else if (options_.handle_chinese_chars && (info & kCjk) != 0) {
+      put(U' ', scratch);
+      put_decomposed(c.value, scratch);
+      put(U' ', scratch);
+    } else {
+      put_decomposed(c.value, scratch);
+    }
+  }
+  flush(scratch);
+  return scratch.text;
+}
+
+void BertNormalizer::put_decomposed(char32_t c, NormalizerScratch& scratch) const {
+  if (options_.strip_accents && (table_->info(c) & kDecomposes) != 0) {
+    decompose(*table_, c, [&](char32_t part) { put(part, scratch); });
+  } else {
+    put(c, scratch);
+  }
+}
+
+void BertNormalizer::put(char32_t c, NormalizerScratch& scratch) const {
+  if (options_.strip_accents) {
+    const std::uint32_t info = table_->info(c);
+    // Dropping a mark before ordering leaves the others in the order that they would have after it.
+    if ((info & kMark) != 0) return;
+    if (combining_rank(info) != 0) {
+      scratch.pending.push_back({c, combining_rank(info)});
+      return;
+    }
+    if (!scratch.pending.empty()) flush(scratch);
+  }
+  put_lower(c, scratch.text);
+}
+
+void BertNormalizer::put_lower(char32_t c, std::string& to) const {
+  if (options_.lowercase && (table_->info(c) & kUppercase) != 0) {
+    std::uint32_t buffer = 0;
+    for (const char32_t lower : table_->lowercase(c, buffer)) append(to, lower);
+  } else {
+    append(to, c);
+  }
+}
+
+void BertNormalizer::flush(NormalizerScratch& scratch) const {
+  order_marks(scratch.pending);
+  for (const Ranked& mark : scratch.pending) put_lower(mark.value, scratch.text);
+  scratch.pending.clear();
+}
+
+}  // namespace stella::tokenizer

@@ -1,0 +1,65 @@
+// The normalizers of a tokenizer.json that are implemented: NFC, and BertNormalizer.
+#pragma once
+
+#include "tokenizer/unicode.hpp"
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace stella::tokenizer {
+
+/// A code point and its combining rank.
+struct Ranked {
+  char32_t value;
+  std::uint32_t rank;
+};
+
+/// What a normalizer works in; kept between calls so that text that needs little change needs no allocation.
+struct NormalizerScratch {
+  std::string text;
+  std::vector<Ranked> pending;
+};
+
+/// Canonical composition.
+class NfcNormalizer {
+ public:
+  /// `text` itself where it is composed already, else a view of scratch.text. `text` must be valid UTF-8.
+  std::string_view apply(std::string_view text, NormalizerScratch& scratch) const;
+
+ private:
+  const CharTable* table_ = &CharTable::instance();
+};
+
+struct BertNormalizerOptions {
+  bool clean_text = true;
+  bool handle_chinese_chars = true;
+  bool strip_accents = true;
+  bool lowercase = true;
+};
+
+/// BERT's cleaning: control characters out, CJK characters spaced, accents stripped, lowercase; in this order.
+class BertNormalizer {
+ public:
+  explicit BertNormalizer(const BertNormalizerOptions& options);
+  /// As NfcNormalizer::apply.
+  std::string_view apply(std::string_view text, NormalizerScratch& scratch) const;
+
+ private:
+  void put(char32_t c, NormalizerScratch& scratch) const;
+  void put_decomposed(char32_t c, NormalizerScratch& scratch) const;
+  void put_lower(char32_t c, std::string& to) const;
+  void flush(NormalizerScratch& scratch) const;
+
+  BertNormalizerOptions options_;
+  const CharTable* table_;
+  std::array<char, 128> ascii_{};  // what an ASCII character becomes
+  std::array<bool, 128> ascii_dropped_{};
+};
+
+using Normalizer = std::variant<NfcNormalizer, BertNormalizer>;
+
+}  // namespace stella::tokenizer

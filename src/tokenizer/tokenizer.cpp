@@ -1,0 +1,199 @@
+#include "tokenizer/tokenizer.hpp"
+
+#include "base/mapped_file.hpp"
+#include "stella/error.hpp"
+#include "tokenizer/tokenizer_file.hpp"
+#include "tokenizer/utf8.hpp"
+#include "tokenizer/word_cache.hpp"
+
+#include <algorithm>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+
+namespace stella::tokenizer {
+namespace {
+
+/// What one encode() works in; kept for the next.
+struct Workspace {
+  std::vector<NormalizerScratch> normalized;  // one for each normalizer
+  Bpe::Scratch bpe;
+  WordPiece::Scratch wordpiece;
+  WordCache cache;
+};
+
+}  // namespace
+
+struct Tokenizer::Impl {
+  TokenizerParts parts;
+  Vocabulary added;  // content as id_to_token() shows it
+  AddedTokenFinder in_raw_text;
+  AddedTokenFinder in_normalized_text;
+
+  void assign_added_tokens(const std::string& source);
+  std::string_view normalize(std::string_view text, std::vector<NormalizerScratch>& scratch) const;
+  void encode_text(std::string_view text, Workspace& workspace, std::vector<std::int32_t>& ids) const;
+  template <class Model, class Scratch>
+  void encode_words(const Model& model, Scratch& scratch, std::string_view text, WordCache& cache,
+                    std::vector<std::int32_t>& ids) const;
+
+  std::unique_ptr<Workspace> borrow() const;
+  void give_back(std::unique_ptr<Workspace> workspace) const;
+
+  mutable std::mutex idle_mutex;
+  mutable std::vector<std::unique_ptr<Workspace>> idle;  // at most one for each thread that ever encoded at once
+};
+
+/// Ids follow the library: those of the file do not count, a token of the model keeps its id, others are numbered on.
+void Tokenizer::Impl::assign_added_tokens(const std::string& source) {
+  std::unordered_map<std::string, std::size_t> known;  // content → index in `tokens`
+  std::vector<AddedToken> tokens;
+  auto next_id = static_cast<std::int32_t>(parts.vocabulary.size());
+  for (AddedToken& token : parts.added_tokens) {
+    if (token.content.empty()) continue;
+    const auto [at, is_new] = known.try_emplace(token.content, tokens.size());
+    if (is_new) {
+      const std::int32_t id = parts.vocabulary.find(token.content);
+      token.id = id >= 0 ? id : next_id++;
+      tokens.push_back(std::move(token));
+    } else {
+      token.id = tokens[at->second].id;
+      tokens[at->second] = std::move(token);
+    }
+  }
+  std::vector<AddedToken> raw;
+  std::vector<AddedToken> normalized;
+  std::vector<NormalizerScratch> scratch(parts.normalizers.size());
+  Vocabulary patterns;
+  for (AddedToken& token : tokens) {
+    if (token.normalized) {
+      const std::string_view pattern = normalize(token.content, scratch);
+      if (pattern.empty() || patterns.find(pattern) >= 0) {
+        throw Error(Errc::malformed_file,
+                    source + ": added token '" + token.content +
+                        "' is empty or equals another once it is normalized; download the file again",
+                    {.file = source});
+      }
+      token.content = pattern;
+      patterns.set(token.content, 0);
+    }
+    added.set(token.content, token.id);
+    (token.normalized ? normalized : raw).push_back(std::move(token));
+  }
+  parts.added_tokens.clear();
+  in_raw_text = AddedTokenFinder(std::move(raw));
+  in_normalized_text = AddedTokenFinder(std::move(normalized));
+}
+
+std::string_view Tokenizer::Impl::normalize(std::string_view text, std::vector<NormalizerScratch>& scratch) const {
+  for (std::size_t i = 0; i < parts.normalizers.size(); ++i) {
+    text = std::visit([&](const auto& normalizer) { return normalizer.apply(text, scratch[i]); }, parts.normalizers[i]);
+  }
+  return text;
+}
+
+template <class Model, class Scratch>
+void Tokenizer::Impl::encode_words(const Model& model, Scratch& scratch, std::string_view text, WordCache& cache,
+                                   std::vector<std::int32_t>& ids) const {
+  for_each_word(parts.splitter, text, [&](std::string_view word) {
+    WordCache::Entry* const place = cache.place(word);
+    if (WordCache::find(place, word, ids)) return;
+    const std::size_t before = ids.size();
+    model.encode_word(word, scratch, ids);
+    WordCache::store(place, word, std::span(ids).subspan(before));
+  });
+}
+
+void Tokenizer::Impl::encode_text(std::string_view text, Workspace& workspace, std::vector<std::int32_t>& ids) const {
+  const auto push = [&ids](std::int32_t id) { ids.push_back(id); };
+  const auto words = [&](std::string_view part) {
+    if (const Bpe* bpe = std::get_if<Bpe>(&parts.model)) {
+      encode_words(*bpe, workspace.bpe, part, workspace.cache, ids);
+    } else {
+      encode_words(std::get<WordPiece>(parts.model), workspace.wordpiece, part, workspace.cache, ids);
+    }
+  };
+  in_raw_text.split(
+      text,
+      [&](std::string_view part) { in_normalized_text.split(normalize(part, workspace.normalized), words, push); },
+      push);
+}
+
+std::unique_ptr<Workspace> Tokenizer::Impl::borrow() const {
+  {
+    const std::lock_guard lock(idle_mutex);
+    if (!idle.empty()) {
+      auto workspace = std::move(idle.back());
+      idle.pop_back();
+      return workspace;
+    }
+  }
+  auto workspace = std::make_unique<Workspace>();
+  workspace->normalized.resize(parts.normalizers.size());
+  return workspace;
+}
+
+void Tokenizer::Impl::give_back(std::unique_ptr<Workspace> workspace) const {
+  const std::lock_guard lock(idle_mutex);
+  idle.push_back(std::move(workspace));
+}
+
+Tokenizer Tokenizer::from_json(std::string_view json, const std::string& source) {
+  auto impl = std::make_unique<Impl>();
+  read_tokenizer_json(json, source, impl->parts);
+  impl->assign_added_tokens(source);
+  return Tokenizer(std::move(impl));
+}
+
+Tokenizer Tokenizer::from_file(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  const auto bytes = file.bytes();
+  return from_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path.string());
+}
+
+Tokenizer::Tokenizer(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
+Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
+Tokenizer::~Tokenizer() = default;
+
+Encoding Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
+  const std::size_t specials = options.add_special_tokens ? special_tokens_per_text() : 0;
+  if (options.max_length < specials) {
+    throw Error(Errc::invalid_argument, "a maximum length of " + std::to_string(options.max_length) +
+                                            " tokens leaves no room for the " + std::to_string(specials) +
+                                            " special tokens; raise it");
+  }
+  if (const std::size_t offset = find_invalid_utf8(text); offset != std::string_view::npos) {
+    throw Error(Errc::invalid_utf8, "text is not valid UTF-8 at byte " + std::to_string(offset) + "; convert it first");
+  }
+  Encoding result;
+  result.ids.reserve(text.size() / 3 + specials);
+  const auto add = [&](const std::vector<std::int32_t>& ids) {
+    if (options.add_special_tokens) result.ids.insert(result.ids.end(), ids.begin(), ids.end());
+  };
+  add(impl_->parts.around.before);
+  const std::size_t before = result.ids.size();
+  auto workspace = impl_->borrow();
+  impl_->encode_text(text, *workspace, result.ids);
+  impl_->give_back(std::move(workspace));
+  const std::size_t own = result.ids.size() - before;
+  result.full_tokens = own + specials;
+  result.ids.resize(before + std::min(own, options.max_length - specials));
+  add(impl_->parts.around.after);
+  return result;
+}
+
+std::size_t Tokenizer::special_tokens_per_text() const noexcept {
+  return impl_->parts.around.before.size() + impl_->parts.around.after.size();
+}
+
+std::size_t Tokenizer::vocab_size() const noexcept {
+  return std::max(impl_->parts.vocabulary.id_limit(), impl_->added.id_limit());
+}
+
+std::string_view Tokenizer::id_to_token(std::int32_t id) const noexcept {
+  const std::string_view token = impl_->added.token(id);
+  return token.empty() ? impl_->parts.vocabulary.token(id) : token;
+}
+
+}  // namespace stella::tokenizer

@@ -1,0 +1,37 @@
+// Reading a tokenizer.json into the parts that a Tokenizer is made of.
+#pragma once
+
+#include "tokenizer/added_tokens.hpp"
+#include "tokenizer/bpe.hpp"
+#include "tokenizer/normalizer.hpp"
+#include "tokenizer/splitter.hpp"
+#include "tokenizer/vocabulary.hpp"
+#include "tokenizer/wordpiece.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace stella::tokenizer {
+
+/// Ids that the post-processor puts around a single text.
+struct Template {
+  std::vector<std::int32_t> before;
+  std::vector<std::int32_t> after;
+};
+
+struct TokenizerParts {
+  Vocabulary vocabulary;  // the model's; model may point to it, so parts are filled in place and never moved
+  std::vector<AddedToken> added_tokens;  // as written: contents not normalized, ids not assigned
+  std::vector<Normalizer> normalizers;   // in order
+  Splitter splitter;
+  std::variant<std::monostate, Bpe, WordPiece> model;
+  Template around;
+};
+
+/// Fills empty `parts`. Errors as Tokenizer::from_json.
+void read_tokenizer_json(std::string_view json, const std::string& source, TokenizerParts& parts);
+
+}  // namespace stella::tokenizer

@@ -1,0 +1,39 @@
+// WordPiece: the longest token that begins the word, then the longest that continues it, and so on.
+#pragma once
+
+#include "tokenizer/byte_trie.hpp"
+#include "tokenizer/vocabulary.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace stella::tokenizer {
+
+struct WordPieceOptions {
+  std::string continuing_subword_prefix = "##";
+  std::int32_t unk_id = 0;
+  std::size_t max_input_chars_per_word = 100;
+};
+
+/// Immutable; const members are thread-safe.
+class WordPiece {
+ public:
+  /// `vocabulary` may have at most ByteTrie::kMaxBytes bytes.
+  WordPiece(const Vocabulary& vocabulary, const WordPieceOptions& options);
+
+  /// Scratch of a call; WordPiece needs none.
+  struct Scratch {};
+
+  /// Appends the ids of `word` (valid UTF-8): the unknown token alone where a part of it is not in the vocabulary.
+  void encode_word(std::string_view word, Scratch& scratch, std::vector<std::int32_t>& ids) const;
+
+ private:
+  WordPieceOptions options_;
+  ByteTrie trie_;
+  std::uint32_t continuation_ = ByteTrie::kNone;  // where tokens that continue a word begin
+};
+
+}  // namespace stella::tokenizer
