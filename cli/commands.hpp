@@ -1,0 +1,15 @@
+// The subcommands. Each function adds one to the program and says how to run it.
+#pragma once
+
+#include "cli/options.hpp"
+
+namespace stella::cli {
+
+Command add_embed(CLI::App& root);
+Command add_similarity(CLI::App& root);
+Command add_tokenize(CLI::App& root);
+Command add_download(CLI::App& root);
+Command add_info(CLI::App& root);
+Command add_verify(CLI::App& root);
+
+}  // namespace stella::cli

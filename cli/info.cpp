@@ -1,0 +1,189 @@
+// `stella info`: what this machine and a model are.
+#include "cli/commands.hpp"
+#include "cli/output.hpp"
+#include "cli/text.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+namespace stella::cli {
+namespace {
+
+constexpr const char* kFooter = R"(Examples:
+  stella info
+  stella info demo
+  stella info NovaSearch/stella_en_1.5B_v5 --json
+
+For a model of the hub, its small configuration files are fetched where they are not in the cache.)";
+
+struct InfoCommand {
+  std::shared_ptr<CommonOptions> common = std::make_shared<CommonOptions>();
+  bool json = false;
+
+  int run(Session& session) const;
+};
+
+struct Processor {
+  std::string name = "unknown";
+  std::string features{};  ///< Those that matter to the kernels.
+};
+
+Processor read_processor() {
+  Processor processor;
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line) && processor.features.empty();) {
+    const auto colon = line.find(": ");
+    if (colon == std::string::npos) continue;
+    if (line.starts_with("model name")) processor.name = line.substr(colon + 2);
+    if (!line.starts_with("flags")) continue;
+    const std::string flags = line.substr(colon + 1) + " ";
+    for (const char* flag : {"avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16",
+                             "avx512_fp16", "avx_vnni", "amx_bf16", "amx_int8"}) {
+      if (flags.find(std::string(" ") + flag + " ") != std::string::npos) {
+        processor.features += (processor.features.empty() ? "" : " ") + std::string(flag);
+      }
+    }
+  }
+  return processor;
+}
+
+/// A file that the model needs, as far as it is here.
+struct ModelFile {
+  std::string name;
+  std::optional<std::uint64_t> size{};  ///< Nothing: not in the cache.
+};
+
+/// What lies in `directory`, and the weight files that are missing from it.
+std::vector<ModelFile> list_files(const ModelDescription& description) {
+  std::vector<ModelFile> files;
+  std::error_code error;
+  bool has_weights = false;
+  const auto& directory = description.directory;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory, error)) {
+    std::error_code entry_error;
+    const auto size = std::filesystem::file_size(entry.path(), entry_error);
+    if (entry_error || !std::filesystem::is_regular_file(entry.path(), entry_error)) continue;
+    const std::string name = entry.path().lexically_relative(directory).generic_string();
+    const bool encoder = name.find('/') == std::string::npos && name.ends_with(".safetensors");
+    has_weights = has_weights || encoder;
+    files.push_back({name, size});
+  }
+  if (!has_weights) files.push_back({"model.safetensors", std::nullopt});
+  for (const std::size_t dimension : description.dimensions) {
+    const std::string name = "2_Dense_" + std::to_string(dimension) + "/model.safetensors";
+    const bool present = std::any_of(files.begin(), files.end(), [&](const ModelFile& f) { return f.name == name; });
+    // A checkpoint with a single head may keep it under another name (modules.json says which).
+    if (!present && description.dimensions.size() > 1) files.push_back({name, std::nullopt});
+  }
+  std::sort(files.begin(), files.end(), [](const ModelFile& a, const ModelFile& b) { return a.name < b.name; });
+  return files;
+}
+
+/// Lines of "name: value" and the same as members of a JSON object.
+class Report {
+ public:
+  void add(const std::string& name, const std::string& value) { add_raw(name, value, json_string(value)); }
+  void add(const std::string& name, std::size_t value) { add_raw(name, std::to_string(value), std::to_string(value)); }
+  void add(const std::string& name, const std::vector<std::size_t>& values) {
+    add_raw(name, values.empty() ? "none" : join(values), "[" + join(values, ",") + "]");
+  }
+  /// A member whose lines stand for themselves.
+  void add_raw(const std::string& name, const std::string& text, const std::string& json) {
+    text_ += name + ":" + std::string(name.size() < 18 ? 18 - name.size() : 1, ' ') + text + "\n";
+    add_json(name, json);
+  }
+  void add_json(std::string name, const std::string& json) {
+    std::replace(name.begin(), name.end(), ' ', '_');
+    json_ += (json_.empty() ? "{" : ",") + json_string(name) + ":" + json;
+  }
+  void add_line(const std::string& line) { text_ += line + "\n"; }
+  const std::string& text() const { return text_; }
+  std::string json() const { return json_ + "}"; }
+
+ private:
+  std::string text_{};
+  std::string json_{};
+};
+
+void report_program(Report& report, Workspace& workspace, const CommonOptions& options) {
+  const Processor processor = read_processor();
+  report.add("version", std::string(STELLA_VERSION));
+  report.add("processor", processor.name);
+  report.add("features", processor.features);
+  report.add("kernels", std::string(to_string(workspace.runtime().kernels())));
+  report.add("precision", options.precision);
+  report.add("threads", workspace.runtime().compute_threads());
+  const HubOptions& hub = workspace.model().options().hub;
+  report.add("hub", hub.endpoint);
+  report.add("cache", hub.cache_dir.string());
+  report.add_raw("offline", hub.offline ? "yes" : "no", hub.offline ? "true" : "false");
+  report.add_raw("token", hub.token.empty() ? "none" : "set", hub.token.empty() ? "false" : "true");
+}
+
+void report_model(Report& report, Workspace& workspace) {
+  const ModelDescription model = workspace.describe();
+  report.add("model", workspace.name());
+  report.add("directory", model.directory.string());
+  report.add("type", model.model_type);
+  report.add("hidden", model.hidden);
+  report.add("layers", model.layers);
+  report.add("attention heads", model.heads);
+  report.add("kv heads", model.kv_heads);
+  report.add("intermediate", model.intermediate);
+  report.add("vocabulary", model.vocab_size);
+  report.add("dimensions", model.dimensions);
+  report.add("default dimension", model.default_dimension);
+  report.add("max length", model.default_max_length);
+  report.add("max length limit", model.max_length_limit);
+  report.add("default task", model.default_task);
+  std::string prompts;
+  report.add_line("prompts:");
+  for (const auto& [name, prompt] : model.prompts) {
+    report.add_line("  " + name + ": " + json_string(prompt));
+    prompts += (prompts.empty() ? "{" : ",") + json_string(name) + ":" + json_string(prompt);
+  }
+  report.add_json("prompts", prompts.empty() ? "{}" : prompts + "}");
+
+  std::string files;
+  std::uint64_t total = 0;
+  report.add_line("files:");
+  for (const ModelFile& file : list_files(model)) {
+    report.add_line("  " + file.name + ": " + (file.size ? format_bytes(*file.size) : "not here yet"));
+    files += (files.empty() ? "[" : ",") + std::string("{\"file\":") + json_string(file.name) +
+             ",\"size\":" + (file.size ? std::to_string(*file.size) : "null") + "}";
+    total += file.size.value_or(0);
+  }
+  report.add_json("files", files + "]");
+  report.add_raw("on disk", format_bytes(total), std::to_string(total));
+}
+
+int InfoCommand::run(Session& session) const {
+  Workspace workspace(session, *common);
+  Report report;
+  report_program(report, workspace, *common);
+  if (common->model) report_model(report, workspace);
+  Output out("-");
+  out.write(json ? report.json() + "\n" : report.text());
+  out.commit();
+  return kOk;
+}
+
+}  // namespace
+
+Command add_info(CLI::App& root) {
+  auto command = std::make_shared<InfoCommand>();
+  CLI::App* app = root.add_subcommand("info", "Describe this machine's choices, and a model");
+  app->footer(kFooter);
+  app->add_flag("--json", command->json, "Print JSON");
+  add_common(*app, *command->common, true);
+  return {app, command->common, [command](Session& session) { return command->run(session); }};
+}
+
+}  // namespace stella::cli

@@ -1,0 +1,154 @@
+#include "cli/input.hpp"
+
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <unistd.h>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace stella::cli {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class InputFile : public testing::Test {
+ protected:
+  void SetUp() override {
+    path_ = std::filesystem::path(testing::TempDir()) / ("stella-input-" + std::to_string(getpid()));
+  }
+  void TearDown() override { std::filesystem::remove(path_); }
+
+  std::unique_ptr<TextSource> open(const std::string& content, InputFormat format = InputFormat::lines,
+                                   const std::string& field = "text") {
+    std::ofstream(path_, std::ios::binary) << content;
+    return make_file_source(path_.string(), format, field, {});
+  }
+
+  std::vector<std::string> read_all(const std::string& content, InputFormat format = InputFormat::lines,
+                                    const std::string& field = "text") {
+    return drain(*open(content, format, field));
+  }
+
+  static std::vector<std::string> drain(TextSource& source, std::size_t max_texts = 3) {
+    std::vector<std::string> all;
+    while (true) {
+      Chunk chunk = source.read(max_texts, 1 << 20);
+      if (chunk.texts.empty()) return all;
+      EXPECT_EQ(chunk.first_index, all.size());
+      EXPECT_LE(chunk.texts.size(), max_texts);
+      for (auto& text : chunk.texts) all.push_back(std::move(text));
+    }
+  }
+
+  static std::string failure_of(TextSource& source) {
+    try {
+      drain(source);
+    } catch (const Failure& failure) {
+      EXPECT_EQ(failure.status(), kBadInput);
+      return failure.what();
+    }
+    return "no failure";
+  }
+
+  std::filesystem::path path_;
+};
+
+TEST_F(InputFile, LinesEndWithLfOrCrLf) {
+  EXPECT_THAT(read_all("a\nb\r\n \nc"), ElementsAre("a", "b", " ", "c"));
+  EXPECT_THAT(read_all("a\n"), ElementsAre("a"));
+  EXPECT_THAT(read_all("a\rb\n"), ElementsAre("a\rb")) << "a lone CR ends no line";
+  EXPECT_THAT(read_all(""), ElementsAre());
+}
+
+TEST_F(InputFile, AnEmptyLineIsNamedAndWhatCameBeforeItIsGivenOut) {
+  const auto source = open("one\ntwo\n\nfour\n");
+  EXPECT_THAT(source->read(10, 1000).texts, ElementsAre("one", "two"));
+  EXPECT_THAT(failure_of(*source), HasSubstr("line 3 of " + path_.string() + " is empty"));
+  EXPECT_THAT(failure_of(*open("\r\n")), HasSubstr("line 1"));
+  EXPECT_THAT(failure_of(*open("a\n\n")), HasSubstr("line 2"));
+}
+
+TEST_F(InputFile, InvalidUtf8IsNamedWithItsByte) {
+  EXPECT_THAT(failure_of(*open("fine\nab\xff\n")),
+              HasSubstr("line 2 of " + path_.string() + " is not valid UTF-8 (byte 3)"));
+  EXPECT_THAT(failure_of(*open("\"ab\xff\"\n", InputFormat::jsonl)), HasSubstr("line 1"));
+}
+
+TEST_F(InputFile, JsonLinesHoldStringsOrObjects) {
+  EXPECT_THAT(read_all("\"a\\u00e9\\n\"\n{\"text\":\"b\",\"n\":1}\r\n", InputFormat::jsonl), ElementsAre("aé\n", "b"));
+  EXPECT_THAT(read_all("{\"body\":\"x\"}", InputFormat::jsonl, "body"), ElementsAre("x"));
+}
+
+TEST_F(InputFile, BadJsonLinesAreNamedWithWhatIsWrong) {
+  const auto failure = [&](const std::string& line) {
+    return failure_of(*open("\"ok\"\n" + line, InputFormat::jsonl));
+  };
+  EXPECT_THAT(failure("{\"text\":"), HasSubstr("line 2 of " + path_.string() + " is not JSON"));
+  EXPECT_THAT(failure("\"a\" \"b\""), HasSubstr("line 2 of " + path_.string() + " is not JSON"));
+  EXPECT_THAT(failure("\"\\ud800\""), HasSubstr("is not JSON"));
+  EXPECT_THAT(failure("7"), HasSubstr("is a number"));
+  EXPECT_THAT(failure("[\"a\"]"), HasSubstr("is an array"));
+  EXPECT_THAT(failure("{\"body\":\"x\"}"), HasSubstr("has no field \"text\""));
+  EXPECT_THAT(failure("{\"text\":null}"), HasSubstr("has null in field \"text\""));
+  EXPECT_THAT(failure("{\"text\":\"\"}"), HasSubstr("is empty"));
+  EXPECT_THAT(failure("\n"), HasSubstr("is empty"));
+}
+
+TEST_F(InputFile, ALineThatIsTooLongStopsBeforeItIsRead) {
+  EXPECT_EQ(read_all(std::string(kMaxTextBytes, 'a') + "\n").front().size(), kMaxTextBytes);
+  EXPECT_THAT(failure_of(*open(std::string(kMaxTextBytes + 1, 'a'))), HasSubstr("line 1"));
+  EXPECT_THAT(failure_of(*open("a\n" + std::string(5 * kMaxTextBytes, 'a'))), HasSubstr("line 2"));
+  EXPECT_THAT(failure_of(*open("\"" + std::string(kMaxTextBytes + 1, 'a') + "\"", InputFormat::jsonl)),
+              HasSubstr("1,000,000 bytes"));
+}
+
+TEST_F(InputFile, ChunksHoldLittleMoreThanTheBytesAskedFor) {
+  const auto source = open("aaaa\nbbbb\ncccc\n");
+  EXPECT_EQ(source->read(100, 5).texts.size(), 2U);
+  EXPECT_EQ(source->read(100, 5).texts.size(), 1U);
+}
+
+TEST_F(InputFile, UnreadableFilesAreNamed) {
+  EXPECT_THROW(make_file_source("/nonexistent/file", InputFormat::lines, "text", {}), Failure);
+  EXPECT_THROW(make_file_source(testing::TempDir(), InputFormat::lines, "text", {}), Failure);
+}
+
+TEST(LineReaderTest, APipeGivesWhatIsThereWithoutWaitingForMore) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  ASSERT_EQ(write(ends[1], "one\ntw", 6), 6);
+  LineReader reader(ends[0], 100, {});
+  EXPECT_TRUE(reader.available());
+  EXPECT_EQ(reader.next(), "one");
+  EXPECT_FALSE(reader.available()) << "half a line is not a line";
+  ASSERT_EQ(write(ends[1], "o\nthree", 7), 7);
+  EXPECT_TRUE(reader.available());
+  EXPECT_EQ(reader.next(), "two");
+  close(ends[1]);
+  EXPECT_TRUE(reader.available());
+  EXPECT_EQ(reader.next(), "three");
+  EXPECT_EQ(reader.next(), std::nullopt);
+  close(ends[0]);
+}
+
+TEST(LineReaderTest, AReadErrorIsReportedAfterTheLinesBeforeIt) {
+  const int folder = ::open(testing::TempDir().c_str(), O_RDONLY);
+  LineReader reader(folder, 100, {});
+  EXPECT_TRUE(reader.available());
+  EXPECT_THROW(reader.next(), std::system_error);
+  close(folder);
+}
+
+TEST(Arguments, AreCheckedAtOnce) {
+  EXPECT_THAT(make_argument_source({"a", " "})->read(10, 10).texts, ElementsAre("a", " "));
+  EXPECT_THROW(make_argument_source({"a", ""}), Failure);
+  EXPECT_THROW(make_argument_source({"\xff"}), Failure);
+}
+
+}  // namespace
+}  // namespace stella::cli

@@ -1,0 +1,250 @@
+#include "cli/options.hpp"
+
+#include "cli/bundled.hpp"
+#include "stella/log.hpp"
+
+#include <array>
+#include <string_view>
+#include <unistd.h>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+
+namespace stella::cli {
+namespace {
+
+constexpr char kGuard = '\x01';
+
+LogLevel parse_log_level(const std::string& name) {
+  constexpr std::array<std::pair<std::string_view, LogLevel>, 4> kLevels{{{"debug", LogLevel::debug},
+                                                                          {"info", LogLevel::info},
+                                                                          {"warning", LogLevel::warning},
+                                                                          {"error", LogLevel::error}}};
+  for (const auto& [text, level] : kLevels) {
+    if (text == name) return level;
+  }
+  throw Failure(kBadInput, "unknown --log-level '" + name + "'; choose one of: debug, info, warning, error");
+}
+
+const char* prefix_of(LogLevel level) {
+  switch (level) {
+    case LogLevel::debug:
+      return "stella: debug: ";
+    case LogLevel::info:
+      return "stella: info: ";
+    case LogLevel::warning:
+      return "stella: warning: ";
+    default:
+      return "stella: error: ";
+  }
+}
+
+ProgressStyle choose_style(const CommonOptions& options, const HubOptions& hub, ProgressStyle otherwise) {
+  if (options.quiet) return ProgressStyle::none;
+  if (isatty(STDERR_FILENO) != 1) return otherwise;
+  return hub.progress_bars ? ProgressStyle::bars : otherwise;
+}
+
+HubOptions hub_options(const CommonOptions& options) {
+  HubOptions hub = HubOptions::from_environment();
+  hub.offline = hub.offline || options.offline;
+  return hub;
+}
+
+}  // namespace
+
+std::vector<std::string> guard_arguments(int argc, const char* const* argv) {
+  std::vector<std::string> arguments;
+  for (int i = 1; i < argc; ++i) {
+    std::string argument = argv[i];
+    if (!argument.empty() && (argument.front() == '[' || argument.front() == kGuard)) argument.insert(0, 1, kGuard);
+    arguments.push_back(std::move(argument));
+  }
+  return arguments;
+}
+
+std::string unguard(std::string argument) {
+  if (!argument.empty() && argument.front() == kGuard) argument.erase(0, 1);
+  return argument;
+}
+
+CLI::Option* add_string(CLI::App& app, const std::string& names, std::string& target, const std::string& description) {
+  return app
+      .add_option(
+          names,
+          [&target](const CLI::results_t& results) {
+            target = unguard(results.at(0));
+            return true;
+          },
+          description)
+      ->type_name("TEXT");
+}
+
+CLI::Option* add_string(CLI::App& app, const std::string& names, std::optional<std::string>& target,
+                        const std::string& description) {
+  return app
+      .add_option(
+          names,
+          [&target](const CLI::results_t& results) {
+            target = unguard(results.at(0));
+            return true;
+          },
+          description)
+      ->type_name("TEXT");
+}
+
+CLI::Option* add_count(CLI::App& app, const std::string& names, std::optional<std::size_t>& target,
+                       const std::string& description) {
+  return app.add_option(names, target, description)->check(CLI::PositiveNumber)->type_name("N");
+}
+
+void add_common(CLI::App& app, CommonOptions& options, bool positional) {
+  constexpr const char* kGroup = "Model and program";
+  add_string(app, positional ? "MODEL,--model" : "--model", options.model,
+             std::string("Repository id, directory, or 'demo' for the bundled model (default ") + kDefaultModel + ")")
+      ->type_name("ID|DIR|demo")
+      ->group(positional ? "" : kGroup);
+  if (positional) {
+    app.get_option("--model")->group(kGroup);
+  }
+  add_string(app, "--revision", options.revision, "Branch, tag or commit of the repository (default main)")
+      ->type_name("REV")
+      ->group(kGroup);
+  add_string(app, "--precision", options.precision,
+             "Arithmetic of the encoder: auto, f32, bf16, int16 or int8 (default auto)")
+      ->type_name("NAME")
+      ->group(kGroup);
+  add_count(app, "--threads", options.threads, "Threads that compute (default: the processors it may use)")
+      ->group(kGroup);
+  app.add_flag("--offline", options.offline, "Use the cache only, never the network")->group(kGroup);
+  app.add_flag("--quiet", options.quiet, "No progress bars and no warnings")->group(kGroup);
+  add_string(app, "--log-level", options.log_level, "debug, info, warning or error (default warning)")
+      ->type_name("L")
+      ->group(kGroup);
+}
+
+void add_texts(CLI::App& app, TextOptions& options) {
+  app.add_option(
+         "TEXT",
+         [&options](const CLI::results_t& results) {
+           for (const std::string& text : results) options.texts.push_back(unguard(text));
+           return true;
+         },
+         "Texts; put -- before them where one starts with a dash")
+      ->expected(0, CLI::detail::expected_max_vector_size)
+      ->take_all()
+      ->type_name("TEXT");
+  add_string(app, "--input", options.input, "Read the texts from a file, - for standard input")->type_name("FILE|-");
+  add_string(app, "--input-format", options.input_format,
+             "lines: a text a line (default). jsonl: a JSON string or object a line")
+      ->type_name("lines|jsonl");
+  add_string(app, "--field", options.field, "Field of the objects that holds the text (default text)")
+      ->type_name("NAME");
+}
+
+std::unique_ptr<TextSource> open_texts(const TextOptions& options, Session& session) {
+  if (!options.input) {
+    if (options.input_format) {
+      throw Failure(kBadInput,
+                    "--input-format describes the file of --input; give --input FILE, or - for standard input");
+    }
+    if (options.texts.empty()) {
+      throw Failure(kBadInput, "no text; give TEXT arguments or --input FILE (- for standard input)");
+    }
+    return make_argument_source(options.texts);
+  }
+  if (!options.texts.empty()) throw Failure(kBadInput, "both TEXT arguments and --input; give one of them");
+  const std::string format = options.input_format.value_or("lines");
+  if (format != "lines" && format != "jsonl") {
+    throw Failure(kBadInput, "unknown --input-format '" + format + "'; choose one of: lines, jsonl");
+  }
+  return make_file_source(*options.input, format == "lines" ? InputFormat::lines : InputFormat::jsonl, options.field,
+                          [&session](int descriptor, short events) { session.wait_for(descriptor, events); });
+}
+
+void add_max_length(CLI::App& app, PromptOptions& options) {
+  add_count(app, "--max-length", options.max_length,
+            "Most tokens of a text, with prompt and special tokens (default: the model's own, often 512)");
+}
+
+void add_prompt(CLI::App& app, PromptOptions& options) {
+  auto* task = add_string(app, "--task", options.task,
+                          "Prompt by name: s2p for search queries (the default), s2s for likeness between sentences, "
+                          "document or none for texts to be found")
+                   ->type_name("NAME");
+  add_string(app, "--prompt", options.prompt, "Literal text put before each text, in place of --task's")
+      ->excludes(task);
+}
+
+Workspace::Workspace(Session& session, const CommonOptions& options, ProgressStyle otherwise)
+    : session_(session),
+      name_(options.model_or_default()),
+      quiet_(options.quiet),
+      display_(choose_style(options, hub_options(options), otherwise), STDERR_FILENO) {
+  const LogLevel least = options.quiet ? LogLevel::error : parse_log_level(options.log_level);
+  set_log_sink([this, least](LogLevel level, std::string_view line) {
+    if (level >= least) display_.print(prefix_of(level) + one_line(std::string(line)));
+  });
+  RuntimeOptions runtime;
+  runtime.compute_threads = options.threads.value_or(0);
+  runtime_ = std::make_shared<Runtime>(runtime);
+  ModelOptions model;
+  model.revision = options.revision;
+  model.precision = parse_precision(options.precision);
+  model.hub = hub_options(options);
+  model.on_progress = [this](const Progress& progress) { display_.on_file(progress); };
+  model.on_load = [this](double fraction) { display_.on_load(fraction); };
+  model.runtime = runtime_;
+  model_.emplace(resolve_model(name_), std::move(model));
+}
+
+Workspace::~Workspace() {
+  model_.reset();
+  runtime_.reset();
+  set_log_sink({});
+}
+
+ModelDescription Workspace::describe() {
+  return session_.run<ModelDescription>([this](auto token) { model_->describe(std::move(token)); });
+}
+
+LoadedStellaModel Workspace::load() {
+  auto loaded =
+      session_.run<LoadedStellaModel>([this](auto token) { LoadedStellaModel::load(*model_, std::move(token)); });
+  display_.close();
+  return loaded;
+}
+
+void Workspace::warn(const std::string& line) {
+  if (!quiet_) display_.print(prefix_of(LogLevel::warning) + line);
+}
+
+std::string effective_task(const PromptOptions& options, const ModelDescription& description, Workspace& workspace) {
+  if (!options.task || options.task->empty()) return description.default_task;
+  const std::string& task = *options.task;
+  if (description.prompts.contains(task) || workspace.model().supports_task(task)) return task;
+  std::string known;
+  for (const auto& [name, prompt] : description.prompts) known += name + ", ";
+  workspace.warn("unknown task '" + task + "', using '" + description.default_task + "'; known: " + known + "none");
+  return description.default_task;
+}
+
+std::string failure_line(const Error& error, const CommonOptions* options) {
+  std::string line = one_line(error.what());
+  const std::string& cause = error.context().cause;
+  if (!cause.empty() && line.find(cause) == std::string::npos) line += " (" + one_line(cause) + ")";
+  const bool out_of_reach = error.errc() == Errc::hub_unreachable || error.errc() == Errc::local_entry_not_found ||
+                            error.errc() == Errc::offline;
+  if (out_of_reach && options != nullptr && options->model_or_default() == kDefaultModel) {
+    line += "; to try stella without the hub, use --model demo";
+  }
+  return line;
+}
+
+int exit_status(const Error& error) noexcept {
+  if (error.errc() == Errc::cancelled) return kInterrupted;
+  if (is_hub_error(error.errc())) return kHubFailure;
+  return is_input_error(error.errc()) ? kBadInput : kRuntimeFailure;
+}
+
+}  // namespace stella::cli

@@ -1,0 +1,143 @@
+#include "cli/progress.hpp"
+
+#include "cli/text.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+namespace stella::cli {
+namespace {
+
+constexpr std::chrono::milliseconds kRedrawInterval{100};
+constexpr std::size_t kNameWidth = 28;
+
+std::string bar(double fraction, std::size_t cells) {
+  const auto full = static_cast<std::size_t>(std::clamp(fraction, 0.0, 1.0) * static_cast<double>(cells));
+  return "[" + std::string(full, '#') + std::string(cells - full, '.') + "]";
+}
+
+/// The end of a long path says more than its start.
+std::string fit_name(const std::string& name) {
+  if (name.size() <= kNameWidth) return name + std::string(kNameWidth - name.size(), ' ');
+  return "..." + name.substr(name.size() - (kNameWidth - 3));
+}
+
+std::string percent(double fraction) {
+  const std::string digits = std::to_string(static_cast<int>(std::clamp(fraction, 0.0, 1.0) * 100));
+  return std::string(4 - std::min<std::size_t>(digits.size(), 4), ' ') + digits + "%";
+}
+
+std::string assemble(const std::string& name, double fraction, const std::string& details, std::size_t width) {
+  const std::string head = fit_name(name) + percent(fraction) + " ";
+  const std::size_t taken = head.size() + details.size() + 3;
+  std::string line =
+      head + (width > taken + 5 ? bar(fraction, std::min<std::size_t>(width - taken, 40)) + " " : "") + details;
+  if (line.size() > width) line.resize(width);
+  return line;
+}
+
+}  // namespace
+
+std::string format_bar(const Progress& progress, std::size_t width) {
+  const double fraction =
+      progress.total == 0 ? 0.0 : static_cast<double>(progress.bytes) / static_cast<double>(progress.total);
+  std::string details = format_bytes(progress.bytes);
+  if (progress.total != 0) details += " / " + format_bytes(progress.total);
+  const auto rate = static_cast<std::uint64_t>(std::max(0.0, progress.bytes_per_second));
+  details += "  " + format_bytes(rate) + "/s";
+  if (progress.total >= progress.bytes && rate > 0) {
+    details += "  " + format_duration(static_cast<double>(progress.total - progress.bytes) / progress.bytes_per_second);
+  }
+  return assemble(progress.file, fraction, details, width);
+}
+
+std::string format_finished(const Progress& progress) {
+  if (progress.from_cache) return progress.file + ": in the cache";
+  std::string line = progress.file + ": " + format_bytes(progress.bytes);
+  if (progress.bytes_per_second > 0) {
+    line += ", " + format_bytes(static_cast<std::uint64_t>(progress.bytes_per_second)) + "/s";
+  }
+  return line;
+}
+
+ProgressDisplay::ProgressDisplay(ProgressStyle style, int descriptor) : style_(style), descriptor_(descriptor) {}
+
+ProgressDisplay::~ProgressDisplay() {
+  close();
+}
+
+void ProgressDisplay::on_file(const Progress& progress) {
+  if (style_ == ProgressStyle::none) return;
+  const std::lock_guard lock(mutex_);
+  if (style_ == ProgressStyle::lines) {
+    if (progress.finished) put(format_finished(progress) + "\n");
+    return;
+  }
+  const std::string key = progress.repo + "/" + progress.file;
+  if (progress.finished) {
+    files_.erase(key);
+    const std::string erase = erase_sequence();
+    if (!progress.from_cache) put(erase + format_finished(progress) + "\n");
+    draw();
+    return;
+  }
+  files_[key] = progress;
+  if (std::chrono::steady_clock::now() - last_draw_ >= kRedrawInterval) draw();
+}
+
+void ProgressDisplay::on_load(double fraction) {
+  if (style_ != ProgressStyle::bars) return;
+  const std::lock_guard lock(mutex_);
+  load_fraction_ = fraction;
+  if (fraction >= 1 || std::chrono::steady_clock::now() - last_draw_ >= kRedrawInterval) draw();
+}
+
+void ProgressDisplay::print(std::string_view line) {
+  const std::lock_guard lock(mutex_);
+  put(erase_sequence() + std::string(line) + "\n");
+  if (!files_.empty() || load_fraction_ >= 0) draw();
+}
+
+void ProgressDisplay::close() {
+  const std::lock_guard lock(mutex_);
+  files_.clear();
+  load_fraction_ = -1;
+  if (drawn_lines_ != 0) put(erase_sequence());
+}
+
+void ProgressDisplay::draw() {
+  std::string out = erase_sequence();
+  const std::size_t columns = width();
+  for (const auto& [key, progress] : files_) {
+    out += format_bar(progress, columns) + "\n";
+    ++drawn_lines_;
+  }
+  if (load_fraction_ >= 0 && load_fraction_ < 1) {
+    out += assemble("loading the weights", load_fraction_, "", columns) + "\n";
+    ++drawn_lines_;
+  }
+  put(out);
+  last_draw_ = std::chrono::steady_clock::now();
+}
+
+std::string ProgressDisplay::erase_sequence() {
+  if (drawn_lines_ == 0) return {};
+  const std::string sequence = "\x1b[" + std::to_string(drawn_lines_) + "A\r\x1b[J";
+  drawn_lines_ = 0;
+  return sequence;
+}
+
+void ProgressDisplay::put(const std::string& bytes) const {
+  // What cannot be shown on standard error cannot be reported anywhere either.
+  if (!bytes.empty() && ::write(descriptor_, bytes.data(), bytes.size()) < 0) return;
+}
+
+std::size_t ProgressDisplay::width() const {
+  winsize size{};
+  if (ioctl(descriptor_, TIOCGWINSZ, &size) != 0 || size.ws_col < 20) return 79;
+  return static_cast<std::size_t>(size.ws_col) - 1U;
+}
+
+}  // namespace stella::cli

@@ -1,0 +1,58 @@
+// Progress bars and remarks on standard error.
+#pragma once
+
+#include "stella/options.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace stella::cli {
+
+enum class ProgressStyle : std::uint8_t {
+  none,
+  bars,  ///< Redrawn in place: for a terminal.
+  lines  ///< One line as each file ends: for a log.
+};
+
+/// One file's bar, at most `width` characters: name, share, bar, bytes of total, rate, time left.
+std::string format_bar(const Progress& progress, std::size_t width);
+
+/// One file's line when it has ended.
+std::string format_finished(const Progress& progress);
+
+/// Thread-safe: progress comes from the library's threads.
+class ProgressDisplay {
+ public:
+  ProgressDisplay(ProgressStyle style, int descriptor);
+  ProgressDisplay(const ProgressDisplay&) = delete;
+  ProgressDisplay& operator=(const ProgressDisplay&) = delete;
+  ~ProgressDisplay();
+
+  void on_file(const Progress& progress);
+  void on_load(double fraction);
+  /// A whole line, above the bars.
+  void print(std::string_view line);
+  /// Removes what is still drawn.
+  void close();
+
+ private:
+  void draw();
+  std::string erase_sequence();
+  void put(const std::string& bytes) const;
+  std::size_t width() const;
+
+  const ProgressStyle style_;
+  const int descriptor_;
+  std::mutex mutex_{};
+  std::map<std::string, Progress> files_{};  ///< Under way, by repository and file.
+  double load_fraction_ = -1;                ///< Below 0 or from 1 on: no bar.
+  std::size_t drawn_lines_ = 0;
+  std::chrono::steady_clock::time_point last_draw_{};
+};
+
+}  // namespace stella::cli

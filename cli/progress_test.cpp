@@ -1,0 +1,79 @@
+#include "cli/progress.hpp"
+
+#include <array>
+#include <string>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace stella::cli {
+namespace {
+
+using testing::HasSubstr;
+
+Progress half() {
+  return {.repo = "org/name",
+          .file = "model.safetensors",
+          .bytes = 870'000'000,
+          .total = 1'740'000'000,
+          .bytes_per_second = 87e6};
+}
+
+TEST(Bar, SaysNameShareBytesRateAndTimeLeft) {
+  const std::string bar = format_bar(half(), 100);
+  EXPECT_LE(bar.size(), 100U);
+  for (const char* part : {"model.safetensors ", " 50% [", "#.", "870 MB / 1.74 GB", "87.0 MB/s", "0:10"}) {
+    EXPECT_THAT(bar, HasSubstr(part));
+  }
+}
+
+TEST(Bar, FitsNarrowTerminalsAndUnknownTotals) {
+  EXPECT_LE(format_bar(half(), 30).size(), 30U);
+  Progress unknown = half();
+  unknown.total = 0;
+  unknown.file = "a/very/long/path/inside/the/repository/model-00001-of-00002.safetensors";
+  const std::string bar = format_bar(unknown, 100);
+  EXPECT_THAT(bar, HasSubstr("870 MB  87.0 MB/s"));
+  EXPECT_THAT(bar, HasSubstr("...0001-of-00002.safetensors"));
+}
+
+/// What a display in `style` writes for one file's progress and one line.
+std::string shown(ProgressStyle style) {
+  std::array<int, 2> ends{};
+  EXPECT_EQ(pipe(ends.data()), 0);
+  {
+    ProgressDisplay display(style, ends[1]);
+    display.on_file(half());
+    display.on_load(0.5);
+    display.print("a remark");
+    Progress done = half();
+    done.bytes = done.total;
+    done.finished = true;
+    display.on_file(done);
+  }
+  close(ends[1]);
+  std::string bytes(65'536, '\0');
+  const ssize_t got = read(ends[0], bytes.data(), bytes.size());
+  close(ends[0]);
+  bytes.resize(static_cast<std::size_t>(got));
+  return bytes;
+}
+
+TEST(Display, LinesForALog) {
+  EXPECT_EQ(shown(ProgressStyle::lines), "a remark\nmodel.safetensors: 1.74 GB, 87.0 MB/s\n");
+}
+
+TEST(Display, BarsForATerminal) {
+  const std::string bytes = shown(ProgressStyle::bars);
+  EXPECT_THAT(bytes, HasSubstr("50%"));
+  EXPECT_THAT(bytes, HasSubstr("\x1b[1A"));
+  EXPECT_THAT(bytes, HasSubstr("a remark\n"));
+}
+
+TEST(Display, RemarksOnlyWhereNoProgressIsWanted) {
+  EXPECT_EQ(shown(ProgressStyle::none), "a remark\n");
+}
+
+}  // namespace
+}  // namespace stella::cli

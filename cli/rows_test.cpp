@@ -1,0 +1,121 @@
+#include "cli/rows.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace stella::cli {
+namespace {
+
+Embedding row(std::vector<std::pair<std::size_t, std::vector<float>>> vectors) {
+  return {.tokens = 5, .full_tokens = 9, .truncated = true, .vectors = std::move(vectors)};
+}
+
+class Rows : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::path(testing::TempDir()) / ("stella-rows-" + std::to_string(getpid()));
+    std::filesystem::create_directories(folder_);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::string content(const std::string& name) const {
+    std::ifstream file(folder_ / name, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  }
+  std::unique_ptr<RowWriter> writer(RowFormat format, const std::string& name, std::vector<std::size_t> dimensions) {
+    return make_row_writer(format, {"m\"odel", "s2p", "f32", std::move(dimensions)}, (folder_ / name).string(), {});
+  }
+
+  std::filesystem::path folder_;
+};
+
+TEST_F(Rows, JsonLines) {
+  const auto out = writer(RowFormat::jsonl, "v", {2});
+  out->write(0, row({{2, {0.5F, -1.0F}}}));
+  out->write(1, row({{2, {0.1F, 1e-5F}}}));
+  out->finish();
+  EXPECT_EQ(content("v"),
+            "{\"index\":0,\"tokens\":5,\"truncated\":true,\"dimension\":2,\"embedding\":[0.5,-1]}\n"
+            "{\"index\":1,\"tokens\":5,\"truncated\":true,\"dimension\":2,\"embedding\":[0.1,1e-05]}\n");
+}
+
+TEST_F(Rows, SeveralDimensions) {
+  const auto out = writer(RowFormat::jsonl, "v", {1, 2});
+  out->write(7, row({{1, {1.0F}}, {2, {0.5F, 0.25F}}}));
+  out->finish();
+  EXPECT_EQ(content("v"),
+            "{\"index\":7,\"tokens\":5,\"truncated\":true,\"embeddings\":{\"1\":[1],\"2\":[0.5,0.25]}}\n");
+}
+
+TEST_F(Rows, Json) {
+  auto out = writer(RowFormat::json, "v", {1});
+  out->write(0, row({{1, {1.0F}}}));
+  out->write(1, row({{1, {1.0F}}}));
+  out->finish();
+  EXPECT_EQ(content("v"),
+            "{\"model\":\"m\\\"odel\",\"task\":\"s2p\",\"precision\":\"f32\",\"data\":[\n"
+            "{\"index\":0,\"tokens\":5,\"truncated\":true,\"dimension\":1,\"embedding\":[1]},\n"
+            "{\"index\":1,\"tokens\":5,\"truncated\":true,\"dimension\":1,\"embedding\":[1]}\n]}\n");
+  out = writer(RowFormat::json, "empty", {1});
+  out->finish();
+  EXPECT_EQ(content("empty"), "{\"model\":\"m\\\"odel\",\"task\":\"s2p\",\"precision\":\"f32\",\"data\":[\n]}\n");
+}
+
+TEST_F(Rows, NpyCountsItsRows) {
+  const auto out = writer(RowFormat::npy, "v.npy", {2, 1});
+  for (std::size_t i = 0; i < 12; ++i) out->write(i, row({{2, {1.0F, 2.0F}}, {1, {3.0F}}}));
+  out->finish();
+  const std::string bytes = content("v.2.npy");
+  ASSERT_EQ(bytes.size(), kNpyHeaderBytes + 12 * 2 * sizeof(float));
+  EXPECT_EQ(bytes.substr(0, kNpyHeaderBytes), npy_header(12, 2));
+  float second = 0;
+  std::memcpy(&second, bytes.data() + kNpyHeaderBytes + sizeof(float), sizeof second);
+  EXPECT_EQ(second, 2.0F);
+  EXPECT_EQ(content("v.1.npy").size(), kNpyHeaderBytes + 12 * sizeof(float));
+}
+
+TEST(Npy, HeaderIsAsNumpyDescribesIt) {
+  const std::string header = npy_header(3, 1024);
+  ASSERT_EQ(header.size(), 128U);
+  EXPECT_EQ(header.substr(0, 8), std::string("\x93NUMPY\x01\x00", 8));
+  EXPECT_EQ(header[8], 118);
+  EXPECT_EQ(header[9], 0);
+  EXPECT_THAT(header.substr(10), testing::StartsWith("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 1024), }"));
+  EXPECT_EQ(header.back(), '\n');
+  EXPECT_EQ(npy_header(~std::size_t{0}, ~std::size_t{0}).size(), 128U);
+}
+
+TEST_F(Rows, RawFloats) {
+  const auto out = writer(RowFormat::f32, "v.f32", {2});
+  out->write(0, row({{2, {1.0F, 2.0F}}}));
+  out->finish();
+  EXPECT_EQ(content("v.f32"), std::string("\0\0\x80\x3f\0\0\0\x40", 8));
+}
+
+TEST_F(Rows, NothingIsLeftWithoutFinish) {
+  {
+    const auto out = writer(RowFormat::npy, "v.npy", {1, 2});
+    out->write(0, row({{1, {1.0F}}, {2, {0.5F, 0.25F}}}));
+    out->flush();
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+}
+
+TEST_F(Rows, VectorsThatAreNotFiniteAreRefused) {
+  for (const RowFormat format : {RowFormat::json, RowFormat::npy}) {
+    const auto out = writer(format, "v", {1});
+    EXPECT_THROW(out->write(0, row({{1, {std::nanf("")}}})), Failure);
+  }
+  EXPECT_THROW(make_row_writer(RowFormat::npy, {"m", {}, "f32", {1}}, "/dev/null", {}), Failure);
+}
+
+}  // namespace
+}  // namespace stella::cli

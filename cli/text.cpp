@@ -1,0 +1,164 @@
+#include "cli/text.hpp"
+
+#include "cli/failure.hpp"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <stdexcept>
+
+namespace stella::cli {
+
+void append_float(std::string& out, float value) {
+  std::array<char, 32> digits{};
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+  out.append(digits.data(), end);
+}
+
+void append_floats(std::string& out, const std::vector<float>& values) {
+  out += '[';
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (!std::isfinite(values[i])) throw std::domain_error("a vector holds a value that is not finite");
+    if (i != 0) out += ',';
+    append_float(out, values[i]);
+  }
+  out += ']';
+}
+
+void append_json_string(std::string& out, std::string_view text) {
+  out += '"';
+  for (const char c : text) {
+    switch (c) {
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      default:
+        if (static_cast<unsigned char>(c) < 0x20) {
+          std::array<char, 8> escape{};
+          std::snprintf(escape.data(), escape.size(), "\\u%04x", static_cast<unsigned>(c));
+          out += escape.data();
+        } else {
+          out += c;
+        }
+    }
+  }
+  out += '"';
+}
+
+std::string json_string(std::string_view text) {
+  std::string out;
+  append_json_string(out, text);
+  return out;
+}
+
+std::size_t find_invalid_utf8(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  for (std::size_t i = 0; i < text.size();) {
+    const unsigned char lead = byte(i);
+    if (lead < 0x80) {
+      ++i;
+      continue;
+    }
+    std::size_t length = 0;
+    unsigned char low = 0x80;
+    unsigned char high = 0xbf;
+    if (lead >= 0xc2 && lead <= 0xdf) {
+      length = 2;
+    } else if (lead >= 0xe0 && lead <= 0xef) {
+      length = 3;
+      if (lead == 0xe0) low = 0xa0;
+      if (lead == 0xed) high = 0x9f;
+    } else if (lead >= 0xf0 && lead <= 0xf4) {
+      length = 4;
+      if (lead == 0xf0) low = 0x90;
+      if (lead == 0xf4) high = 0x8f;
+    }
+    if (length == 0 || text.size() - i < length || byte(i + 1) < low || byte(i + 1) > high) return i;
+    for (std::size_t k = 2; k < length; ++k) {
+      if ((byte(i + k) & 0xc0) != 0x80) return i;
+    }
+    i += length;
+  }
+  return std::string_view::npos;
+}
+
+std::vector<std::size_t> parse_dimensions(const std::string& list) {
+  std::vector<std::size_t> dimensions;
+  const char* at = list.data();
+  const char* const end = list.data() + list.size();
+  while (true) {
+    std::size_t value = 0;
+    const auto [next, error] = std::from_chars(at, end, value);
+    if (error != std::errc{} || value == 0 || (next != end && *next != ',')) {
+      throw Failure(kBadInput, "--dim " + list + ": sizes separated by commas are wanted, for example --dim 256,1024");
+    }
+    for (const std::size_t seen : dimensions) {
+      if (seen == value) throw Failure(kBadInput, "--dim " + list + " names " + std::to_string(value) + " twice");
+    }
+    dimensions.push_back(value);
+    if (next == end) return dimensions;
+    at = next + 1;
+  }
+}
+
+std::string join(const std::vector<std::size_t>& numbers, std::string_view separator) {
+  std::string out;
+  for (const std::size_t number : numbers) {
+    if (!out.empty()) out += separator;
+    out += std::to_string(number);
+  }
+  return out;
+}
+
+std::string format_bytes(std::uint64_t bytes) {
+  constexpr std::array<const char*, 5> kUnits{"B", "kB", "MB", "GB", "TB"};
+  double value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  while (value >= 999.5 && unit + 1 < kUnits.size()) {
+    value /= 1000;
+    ++unit;
+  }
+  const int decimals = unit == 0 ? 0 : value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.*f %s", decimals, value, kUnits.at(unit));
+  return text.data();
+}
+
+std::string format_duration(double seconds) {
+  if (!(seconds >= 0) || seconds > 359'999) return "-:--";
+  const auto whole = static_cast<unsigned>(std::lround(seconds));
+  std::array<char, 32> text{};
+  if (whole >= 3600) {
+    std::snprintf(text.data(), text.size(), "%u:%02u:%02u", whole / 3600, whole / 60 % 60, whole % 60);
+  } else {
+    std::snprintf(text.data(), text.size(), "%u:%02u", whole / 60, whole % 60);
+  }
+  return text.data();
+}
+
+std::string shorten(std::string_view text, std::size_t width) {
+  std::size_t characters = 0;
+  std::size_t cut = 0;  // where the last character that leaves room for "…" ends
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool starts_character = (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80;
+    if (!starts_character) continue;
+    if (characters + 1 == width) cut = i;
+    if (++characters > width) return one_line(std::string(text.substr(0, cut))) + "…";
+  }
+  return one_line(std::string(text));
+}
+
+}  // namespace stella::cli

@@ -1,0 +1,40 @@
+// Numbers and strings as the outputs write them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace stella::cli {
+
+/// Appends the shortest decimal that reads back to the same float32. Not for NaN or infinities, which JSON lacks.
+void append_float(std::string& out, float value);
+
+/// Appends `[v,v,…]`; throws std::domain_error where a value is not finite.
+void append_floats(std::string& out, const std::vector<float>& values);
+
+/// Appends a JSON string with its quotes. `text` is UTF-8; only what JSON demands is escaped.
+void append_json_string(std::string& out, std::string_view text);
+std::string json_string(std::string_view text);
+
+/// Offset of the first byte that is not part of valid UTF-8 (RFC 3629: no surrogates, nothing overlong), or npos.
+std::size_t find_invalid_utf8(std::string_view text);
+
+/// "256,1024" → {256, 1024}. Throws Failure(kBadInput) that names the option.
+std::vector<std::size_t> parse_dimensions(const std::string& list);
+
+/// "256, 1024"
+std::string join(const std::vector<std::size_t>& numbers, std::string_view separator = ", ");
+
+/// "1.74 GB", "812 kB", "17 B" (powers of 1000, as the hub shows sizes).
+std::string format_bytes(std::uint64_t bytes);
+
+/// "1:02:03" or "2:03".
+std::string format_duration(double seconds);
+
+/// First `width` characters (code points) of a text on one line, "…" at the end where some are missing.
+std::string shorten(std::string_view text, std::size_t width);
+
+}  // namespace stella::cli

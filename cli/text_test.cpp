@@ -1,0 +1,101 @@
+#include "cli/text.hpp"
+
+#include "cli/failure.hpp"
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <stdexcept>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace stella::cli {
+namespace {
+
+std::string print(float value) {
+  std::string out;
+  append_float(out, value);
+  return out;
+}
+
+TEST(Floats, ReadBackToTheSameFloat) {
+  std::mt19937 random(1);
+  for (int i = 0; i < 100'000; ++i) {
+    const auto bits = static_cast<std::uint32_t>(random());
+    float value = 0;
+    std::memcpy(&value, &bits, sizeof value);
+    if (!std::isfinite(value)) continue;
+    const std::string text = print(value);
+    EXPECT_EQ(std::strtof(text.c_str(), nullptr), value) << text;
+  }
+}
+
+TEST(Floats, AreShort) {
+  EXPECT_EQ(print(0.1F), "0.1");
+  EXPECT_EQ(print(1.0F), "1");
+  EXPECT_EQ(print(-0.25F), "-0.25");
+  EXPECT_EQ(print(0.029703768F), "0.029703768");
+  EXPECT_EQ(print(std::numeric_limits<float>::denorm_min()), "1e-45");
+}
+
+TEST(Floats, RefuseWhatJsonCannotSay) {
+  std::string out;
+  EXPECT_THROW(append_floats(out, {1.0F, std::nanf("")}), std::domain_error);
+  out.clear();
+  append_floats(out, {1.0F, -2.5F});
+  EXPECT_EQ(out, "[1,-2.5]");
+}
+
+TEST(JsonString, EscapesWhatJsonDemands) {
+  EXPECT_EQ(json_string("a\"b\\c\n\t\x01é"), "\"a\\\"b\\\\c\\n\\t\\u0001é\"");
+}
+
+TEST(Utf8, FindsTheFirstInvalidByte) {
+  const std::size_t none = std::string_view::npos;
+  EXPECT_EQ(find_invalid_utf8("plain, é, 漢, 😀"), none);
+  EXPECT_EQ(find_invalid_utf8("ab\xff"), 2U);
+  EXPECT_EQ(find_invalid_utf8("\xc0\x80"), 0U) << "overlong";
+  EXPECT_EQ(find_invalid_utf8("\xe0\x80\x80"), 0U) << "overlong";
+  EXPECT_EQ(find_invalid_utf8("x\xed\xa0\x80"), 1U) << "surrogate";
+  EXPECT_EQ(find_invalid_utf8("\xf4\x90\x80\x80"), 0U) << "beyond U+10FFFF";
+  EXPECT_EQ(find_invalid_utf8("é\xe6\xbc"), 2U) << "cut";
+  EXPECT_EQ(find_invalid_utf8("\xe6\xbc"
+                              "a"),
+            0U);
+}
+
+TEST(Dimensions, AreSizesSeparatedByCommas) {
+  EXPECT_THAT(parse_dimensions("256,1024"), testing::ElementsAre(256, 1024));
+  EXPECT_THAT(parse_dimensions("8192"), testing::ElementsAre(8192));
+  for (const char* bad : {"", ",", "256,", "0", "-1", "256 1024", "a", "256,256", "99999999999999999999999"}) {
+    EXPECT_THROW(parse_dimensions(bad), Failure) << bad;
+  }
+}
+
+TEST(Sizes, ArePrintedWithThreeDigits) {
+  EXPECT_EQ(format_bytes(0), "0 B");
+  EXPECT_EQ(format_bytes(999), "999 B");
+  EXPECT_EQ(format_bytes(1'740'000'000), "1.74 GB");
+  EXPECT_EQ(format_bytes(12'345), "12.3 kB");
+  EXPECT_EQ(format_bytes(999'600), "1.00 MB");
+}
+
+TEST(Durations, AreMinutesAndSeconds) {
+  EXPECT_EQ(format_duration(62), "1:02");
+  EXPECT_EQ(format_duration(3723), "1:02:03");
+  EXPECT_EQ(format_duration(1e9), "-:--");
+}
+
+TEST(Shorten, CountsCharactersAndKeepsOneLine) {
+  EXPECT_EQ(shorten("short", 10), "short");
+  EXPECT_EQ(shorten("exactly ten", 11), "exactly ten");
+  EXPECT_EQ(shorten("ééééé", 4), "ééé…");
+  EXPECT_EQ(shorten("two\nlines", 20), "two lines");
+}
+
+}  // namespace
+}  // namespace stella::cli

@@ -1,0 +1,75 @@
+// `stella tokenize`: the ids that the model sees.
+#include "cli/commands.hpp"
+#include "cli/output.hpp"
+#include "cli/stream.hpp"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+namespace stella::cli {
+namespace {
+
+constexpr const char* kFooter = R"(Examples:
+  stella tokenize --model demo "What are safetensors?"
+  stella tokenize --task none --no-special --input texts.txt | wc -l
+
+Prints one JSON array of token ids a text, with prompt and special tokens and cut to --max-length, as
+`stella embed` uses them. Loads no weights.)";
+
+struct TokenizeCommand {
+  std::shared_ptr<CommonOptions> common = std::make_shared<CommonOptions>();
+  TextOptions texts{};
+  PromptOptions prompt{};
+  bool no_special = false;
+
+  int run(Session& session) const;
+};
+
+int TokenizeCommand::run(Session& session) const {
+  const auto source = open_texts(texts, session);
+  Workspace workspace(session, *common);
+  TokenizeOptions options;
+  options.prompt = prompt.prompt;
+  if (!prompt.prompt) options.task = effective_task(prompt, workspace.describe(), workspace);
+  options.max_length = prompt.max_length;
+  options.add_special_tokens = !no_special;
+
+  Output out("-", [&](int descriptor, short events) { session.wait_for(descriptor, events); });
+  const auto start = [&](std::vector<std::string> chunk) {
+    return session.start<std::vector<Tokens>>(
+        [&](auto token) { workspace.model().tokenize(std::move(chunk), options, std::move(token)); });
+  };
+  stream_texts<Tokens>(session, *source, start, [&](std::size_t, const std::vector<Tokens>& results) {
+    for (const Tokens& tokens : results) {
+      std::string line = "[";
+      for (const std::int32_t id : tokens.ids) {
+        if (line.size() > 1) line += ',';
+        line += std::to_string(id);
+      }
+      out.write(line + "]\n");
+    }
+    out.flush();
+  });
+  out.commit();
+  return kOk;
+}
+
+}  // namespace
+
+Command add_tokenize(CLI::App& root) {
+  auto command = std::make_shared<TokenizeCommand>();
+  CLI::App* app = root.add_subcommand("tokenize", "Print the token ids of texts");
+  app->footer(kFooter);
+  add_texts(*app, command->texts);
+  add_prompt(*app, command->prompt);
+  add_max_length(*app, command->prompt);
+  app->add_flag("--no-special", command->no_special, "Without the special tokens at the start and end");
+  add_common(*app, *command->common);
+  return {app, command->common, [command](Session& session) { return command->run(session); }};
+}
+
+}  // namespace stella::cli
