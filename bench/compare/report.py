@@ -1,0 +1,82 @@
+"""Writes docs/performance.md and its plots from the results of bench/run. Only what was measured is written."""
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+TITLES = {
+    "small-queries-f32": "Small, one query at a time, f32",
+    "small-queries-auto": "Small, one query at a time, `auto`",
+    "small-queries-int8": "Small, one query at a time, int8",
+    "small-passages-f32": "Small, passages, f32",
+    "small-passages-auto": "Small, passages, `auto`",
+    "small-passages-int8": "Small, passages, int8",
+    "small-long": "Small, texts of about 500 tokens",
+    "small-doc8k": "Small, documents of about 8,000 tokens",
+    "large-queries": "Large, one query at a time",
+    "large-passages": "Large, passages",
+}
+NAMES = {"torch": "PyTorch", "ort": "ONNX Runtime", "ov": "OpenVINO"}
+
+HEAD = """# Performance
+
+Full-size checkpoints with random weights (`tools/make_full_checkpoint.py`; speed does not depend on the weights' values), the workloads of
+`bench/workloads`, every side of a table loaded at once and timed in turn (A B C, A B C, …), medians of {repeats}. The last column is the median of the
+ratios turn by turn: how many times faster the first row is. Tokens are real ones; padding, which the peers compute too, is not counted.
+Absolute figures move from machine to machine; the ratios are what counts.
+
+Measured on {processor}, {cores} cores, kernels {kernels}, with
+
+```sh
+make bench        # or, one table: bench/run small-passages-f32 --report
+```
+"""
+
+
+def label(side):
+    kind, *rest = side.split(":")
+    if kind == "ours":
+        return f"**stella.cpp {rest[0]}**"
+    library, precision = kind.split("-")
+    return f"{NAMES[library]} {precision}" + (f", batch {rest[0]}" if rest[0] != "1" else ", one at a time")
+
+
+def table(rows):
+    share = any("share_of_limit" in row for row in rows)
+    head = ["", "tokens/s", "ms per text", *(["of the issue limit"] if share else []), "first row is faster by"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for i, row in enumerate(rows):
+        cells = [label(row["side"]), f"{row['tokens_per_s']:,.0f}", f"{row['ms_per_text']:,.1f}"]
+        if share:
+            cells.append(f"{100 * row['share_of_limit']:.0f} % of {row['issue_limit']:,.0f} GFLOP/s" if "share_of_limit" in row else "")
+        cells.append(f"{1 / row['first_side_is_faster_by']:.2f}×" if i else "")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def plot(rows, title):
+    """A horizontal bar for each side, as SVG; longer is faster."""
+    most, width, step = max(row["tokens_per_s"] for row in rows), 420, 28
+    height = step * len(rows) + 40
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="760" height="{height}" font-family="sans-serif" font-size="13">',
+             f'<rect width="760" height="{height}" fill="#fff"/>',
+             f'<text x="8" y="20" font-weight="bold">{escape(title.replace("`", ""))}: tokens per second</text>']
+    for i, row in enumerate(rows):
+        y, bar = 34 + step * i, width * row["tokens_per_s"] / most
+        colour = "#1f6feb" if row["side"].startswith("ours") else "#9aa4b2"
+        parts += [f'<text x="230" y="{y + 15}" text-anchor="end">{escape(label(row["side"]).replace("*", ""))}</text>',
+                  f'<rect x="240" y="{y}" width="{bar:.1f}" height="20" fill="{colour}"/>',
+                  f'<text x="{246 + bar:.1f}" y="{y + 15}">{row["tokens_per_s"]:,.0f}</text>']
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def write(results, docs):
+    machine = results["machine"]
+    parts = [HEAD.format(repeats=results.get("repeats", 5), processor=machine["processor"], cores=machine["cores"],
+                         kernels=machine["stella"].get("kernels", "?"))]
+    plots = Path(docs, "performance")
+    plots.mkdir(exist_ok=True)
+    for name, title in TITLES.items():
+        if name in results:
+            rows = results[name]
+            (plots / f"{name}.svg").write_text(plot(rows, title))
+            parts.append(f"## {title}\n\n{table(rows)}\n\n![{title.replace('`', '')}](performance/{name}.svg)\n")
+    Path(docs, "performance.md").write_text("\n".join(parts))
