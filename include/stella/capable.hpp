@@ -114,6 +114,7 @@ class TextEmbeddingCapable {
   virtual std::vector<std::size_t> supported_dimensions() const = 0;
   /// The dimension that would be used; throws Error(unsupported_dimension) listing the heads.
   virtual std::size_t embedding_dimension(std::optional<std::size_t> wanted = {}) const = 0;
+  /// True also while the dimensions are not known, before a model that is not registered has been read.
   bool supports_dimension(std::size_t dimension) const;
   /// Whether `task` names a task; an unknown one is embedded as the default task, with a warning.
   virtual bool supports_task(std::string_view task) const;

@@ -43,6 +43,8 @@ class LoadedStellaModel final : public TextEmbeddingCapable {
   struct Impl;
   std::shared_ptr<Impl> impl_;
 
+  template <class T, class Start>
+  void start(Handler<T> handler, Start start_on);
   static void start_load(StellaEmbeddingModel base, Handler<LoadedStellaModel> handler);
   void start_embed(std::string text, std::string task, std::optional<std::size_t> dimension,
                    Handler<std::vector<float>> handler) override;

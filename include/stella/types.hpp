@@ -24,7 +24,7 @@ struct ModelInfo {
   std::string name;                     ///< Last part of the key.
   std::string provider;                 ///< Organisation; "local" for a directory.
   bool local = false;                   ///< A directory on disk rather than a hub repository.
-  std::vector<std::size_t> dimensions;  ///< The registry's heads; empty for a model the registry does not know.
+  std::vector<std::size_t> dimensions;  ///< Sizes of its vectors; empty for a model the registry does not know.
   std::size_t default_dimension = 0;    ///< 0: the pooled vector's size.
   std::size_t recommended_batch_size = 16;
   std::size_t max_batch_size = 64;

@@ -5,7 +5,7 @@
 #include "engine/validation.hpp"
 #include "stella/error.hpp"
 
-#include <system_error>
+#include <string_view>
 #include <utility>
 
 namespace stella::engine {
@@ -27,20 +27,19 @@ struct Model::Request {
 
   /// Cheap checks, and what the registry already knows.
   void check_sizes(const KnownModel& known) const {
-    if (limit_batch && text.indexed_errors) {
-      validate_batch_sizes(text.texts);
-    } else {
-      for (const std::string& one : text.texts) validate_size(one);
-    }
+    if (limit_batch && text.indexed_errors) validate_batch_count(text.texts.size());
+    check_each(validate_size);
     if (known.dimensions.empty()) return;
     for (const std::size_t dimension : dimensions) validate_dimension(known.name, dimension, known.dimensions);
   }
-  void check_texts() const {
+  void check_texts() const { check_each(validate_text); }
+
+  void check_each(void (*check)(std::string_view)) const {
     for (std::size_t i = 0; i < text.texts.size(); ++i) {
       if (text.indexed_errors) {
-        at_index(i, [&] { validate_text(text.texts[i]); });
+        at_index(i, [&] { check(text.texts[i]); });
       } else {
-        validate_text(text.texts[i]);
+        check(text.texts[i]);
       }
     }
   }

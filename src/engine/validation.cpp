@@ -67,20 +67,17 @@ void rethrow_at_index(std::size_t index) {
   }
 }
 
-void validate_batch_sizes(const std::vector<std::string>& texts) {
-  if (texts.empty()) throw Error(Errc::empty_batch, "the batch is empty; give at least one text");
-  if (texts.size() > kMaxBatchTexts) {
-    throw Error(Errc::batch_too_large, "the batch has " + std::to_string(texts.size()) + " texts; at most " +
+void validate_batch_count(std::size_t texts) {
+  if (texts == 0) throw Error(Errc::empty_batch, "the batch is empty; give at least one text");
+  if (texts > kMaxBatchTexts) {
+    throw Error(Errc::batch_too_large, "the batch has " + std::to_string(texts) + " texts; at most " +
                                            std::to_string(kMaxBatchTexts) +
                                            " are allowed, so use chunked_batch_embed()");
-  }
-  for (std::size_t i = 0; i < texts.size(); ++i) {
-    at_index(i, [&] { validate_size(texts[i]); });
   }
 }
 
 void validate_batch(const std::vector<std::string>& texts) {
-  validate_batch_sizes(texts);
+  validate_batch_count(texts.size());
   for (std::size_t i = 0; i < texts.size(); ++i) {
     at_index(i, [&] { validate_text(texts[i]); });
   }

@@ -16,9 +16,9 @@ inline constexpr std::size_t kMaxBatchTexts = 10'000;
 void validate_size(std::string_view text);
 /// Throws Error(empty_text | text_too_large | invalid_utf8).
 void validate_text(std::string_view text);
-/// Throws Error(empty_batch | batch_too_large), or a text's size error with its index in front.
-void validate_batch_sizes(const std::vector<std::string>& texts);
-/// validate_batch_sizes() and every text's UTF-8.
+/// Throws Error(empty_batch | batch_too_large).
+void validate_batch_count(std::size_t texts);
+/// validate_batch_count(), and validate_text() of every text with its index in front of the message.
 void validate_batch(const std::vector<std::string>& texts);
 
 /// Calls `check` and puts "Text at index {index}: " before the message of an Error that it throws.

@@ -1,0 +1,69 @@
+#include "stella/sync.hpp"
+
+#include "api/hub_files.hpp"
+#include "api/model_core.hpp"
+#include "api/runtime_impl.hpp"
+
+#include <future>
+#include <utility>
+
+namespace stella::sync {
+namespace {
+
+/// Starts an operation with the completion it is given and blocks until that has been called.
+template <class T, class Start>
+T wait_for(Start start) {
+  auto promise = std::make_shared<std::promise<T>>();
+  std::future<T> result = promise->get_future();
+  start(Completion<T>([promise](std::exception_ptr error, T value) {
+    if (error) {
+      promise->set_exception(std::move(error));
+    } else {
+      promise->set_value(std::move(value));
+    }
+  }));
+  return result.get();
+}
+
+}  // namespace
+
+struct Model::Impl {
+  std::shared_ptr<Runtime> runtime;
+  std::shared_ptr<const api::ModelCore> core;
+};
+
+Model::Model(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Model Model::load(const std::string& model, const HubOptions& hub, Precision precision) {
+  ModelOptions options{.precision = precision, .hub = hub};
+  auto impl = std::make_shared<Impl>();
+  impl->runtime = Runtime::shared();
+  impl->core = std::make_shared<const api::ModelCore>(model, options, *impl->runtime);
+  wait_for<std::shared_ptr<const engine::Checkpoint>>([&](auto done) { impl->core->model->load({}, std::move(done)); });
+  return Model(std::move(impl));
+}
+
+std::vector<float> Model::embed(const std::string& text, const std::string& task, std::size_t dimension) const {
+  const auto wanted = dimension != 0 ? std::optional(dimension) : std::nullopt;
+  return wait_for<std::vector<float>>(
+      [&](auto done) { impl_->core->embed_one(text, task, wanted, {}, std::move(done)); });
+}
+
+std::vector<Embedding> Model::batch_embed(const std::vector<std::string>& texts, const EmbedOptions& options) const {
+  return wait_for<std::vector<Embedding>>(
+      [&](auto done) { impl_->core->embed_all(texts, options, {}, std::move(done)); });
+}
+
+std::vector<std::size_t> Model::supported_dimensions() const {
+  return impl_->core->dimensions();
+}
+
+std::filesystem::path huggingface_file(const std::string& registry_key, const std::string& file,
+                                       const std::string& revision, const HubOptions& hub) {
+  const std::shared_ptr<Runtime> runtime = Runtime::shared();
+  const auto files =
+      api::hub_files(runtime->impl().hub, {registry_key, revision, std::make_shared<const HubOptions>(hub), {}});
+  return wait_for<std::filesystem::path>([&](auto done) { files->get(file, {}, std::move(done)); });
+}
+
+}  // namespace stella::sync
