@@ -94,7 +94,8 @@ std::vector<std::vector<float>> pooled(const models::Encoder& encoder,
 
 std::vector<fs::path> checkpoint_folders() {
   std::vector<fs::path> folders = {fs::path(STELLA_SOURCE_DIR) / "models/stella-demo"};
-  for (const char* name : {"stella-small-tiny", "stella-large-tiny"}) {
+  for (const char* name : {"stella-small-tiny", "stella-small-tiny-bf16", "stella-small-tiny-f16", "stella-large-tiny",
+                           "stella-large-tiny-bf16", "stella-large-tiny-f16", "gte-tiny", "bert-tiny"}) {
     folders.push_back(fs::path(STELLA_TEST_DATA) / "checkpoints" / name);
   }
   return folders;
