@@ -21,6 +21,11 @@ struct HubOptions {
   std::chrono::milliseconds download_timeout{10'000};  ///< HF_HUB_DOWNLOAD_TIMEOUT: silence on a transfer.
   std::size_t connections = 0;  ///< HF_HUB_DOWNLOAD_CONNECTIONS: most parallel ranges over all files; 0: the default.
   std::string user_agent{};     ///< Appended to the library's own.
+  std::string http_proxy{};     ///< HTTP_PROXY, else ALL_PROXY; empty: none. The lower-case names win over these.
+  std::string https_proxy{};    ///< HTTPS_PROXY, else ALL_PROXY; empty: none.
+  std::string no_proxy{};       ///< NO_PROXY: hosts reached without a proxy, separated by commas.
+  std::filesystem::path ca_file{};  ///< SSL_CERT_FILE; empty: the system's certificate authorities.
+  std::filesystem::path ca_dir{};   ///< SSL_CERT_DIR, beside ca_file.
 
   /// Reads the variables that the hub's documentation names (hub.md section 2), now and only now. Throws
   /// Error(invalid_argument) where a variable holds a value that cannot be used, naming it.

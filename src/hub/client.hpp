@@ -19,6 +19,8 @@ class ThreadPool;
 
 namespace stella::hub {
 
+struct ClientTuning;
+
 struct FileRequest {
   std::string repo;               ///< "org/name" or "name".
   std::string revision = "main";  ///< Branch, tag, pull request or 40-hex commit.
@@ -38,6 +40,8 @@ class Client {
  public:
   /// `file_pool` outlives the client.
   explicit Client(ThreadPool& file_pool);
+  /// For tests and benches (hub/services.hpp).
+  Client(ThreadPool& file_pool, const ClientTuning& tuning);
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
   /// Stops every transfer, completes every request with Error(shut_down), joins the I/O thread.

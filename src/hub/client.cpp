@@ -1,0 +1,110 @@
+#include "hub/client.hpp"
+
+#include "hub/cache_store.hpp"
+#include "hub/flight.hpp"
+#include "hub/listing.hpp"
+#include "hub/request.hpp"
+
+#include <map>
+#include <pthread.h>
+#include <set>
+#include <thread>
+#include <utility>
+
+namespace stella::hub {
+
+struct Client::Impl {
+  Impl(ThreadPool& pool, const ClientTuning& tuning) : services(pool, tuning) {
+    thread = std::thread([this] {
+      ::pthread_setname_np(::pthread_self(), "stella-hub");
+      services.loop.run([this] { return flights.empty() && listings.empty() && services.files.pending() == 0; });
+    });
+  }
+
+  ~Impl() {
+    services.loop.post([this] { shut_down(); });
+    services.loop.stop();
+    thread.join();
+  }
+
+  void shut_down() {
+    const auto waiting = flights;
+    for (const auto& flight : waiting) flight->leave_all(Errc::shut_down);
+    const auto listed = listings;
+    for (const auto& listing : listed) listing->leave(Errc::shut_down);
+  }
+
+  void get_file(FileRequest request, std::stop_token stop, ProgressCallback on_progress,
+                Completion<std::filesystem::path> done) {
+    const std::string key = flight_key(request);
+    if (const auto known = by_key.find(key); known != by_key.end()) {
+      return known->second->add(std::move(stop), std::move(on_progress), std::move(done));
+    }
+    // The two callbacks name the flight by address: it may not own itself.
+    auto address = std::make_shared<Flight*>(nullptr);
+    auto flight = std::make_shared<Flight>(
+        services, std::move(request), [this, key] { by_key.erase(key); },
+        [this, address] { std::erase_if(flights, [&](const auto& one) { return one.get() == *address; }); });
+    *address = flight.get();
+    flights.insert(flight);
+    by_key.emplace(key, flight.get());
+    flight->add(std::move(stop), std::move(on_progress), std::move(done));
+    flight->start();
+  }
+
+  void list_files(FileRequest request, std::stop_token stop, Completion<std::vector<RepoFile>> done) {
+    auto address = std::make_shared<Listing*>(nullptr);
+    auto listing = std::make_shared<Listing>(services, std::move(request), std::move(done), [this, address] {
+      std::erase_if(listings, [&](const auto& one) { return one.get() == *address; });
+    });
+    *address = listing.get();
+    listings.insert(listing);
+    listing->start(std::move(stop));
+  }
+
+  Services services;
+  // Loop thread only.
+  std::set<std::shared_ptr<Flight>> flights;
+  std::map<std::string, Flight*> by_key;  // those that take more waiters
+  std::set<std::shared_ptr<Listing>> listings;
+  std::thread thread;
+};
+
+Client::Client(ThreadPool& file_pool) : Client(file_pool, ClientTuning{}) {}
+
+Client::Client(ThreadPool& file_pool, const ClientTuning& tuning) : impl_(std::make_unique<Impl>(file_pool, tuning)) {}
+
+Client::~Client() = default;
+
+void Client::get_file(FileRequest request, std::stop_token stop, ProgressCallback on_progress,
+                      Completion<std::filesystem::path> done) {
+  impl_->services.loop.post([impl = impl_.get(), request = std::move(request), stop = std::move(stop),
+                             on_progress = std::move(on_progress), done = std::move(done)]() mutable {
+    try {
+      request = checked(std::move(request), true);
+    } catch (...) {
+      return done(std::current_exception(), {});
+    }
+    impl->get_file(std::move(request), std::move(stop), std::move(on_progress), std::move(done));
+  });
+}
+
+void Client::list_files(FileRequest request, std::stop_token stop, Completion<std::vector<RepoFile>> done) {
+  impl_->services.loop.post(
+      [impl = impl_.get(), request = std::move(request), stop = std::move(stop), done = std::move(done)]() mutable {
+        try {
+          request.file.clear();
+          request = checked(std::move(request), false);
+        } catch (...) {
+          return done(std::current_exception(), {});
+        }
+        impl->list_files(std::move(request), std::move(stop), std::move(done));
+      });
+}
+
+std::optional<std::filesystem::path> find_cached(const FileRequest& request) {
+  const FileRequest good = checked(request, true);
+  return cached_file(RepoPaths(good.options->cache_dir, good.repo), good.revision, good.file);
+}
+
+}  // namespace stella::hub

@@ -1,0 +1,29 @@
+// The two hashes that the hub announces in its etags, computed over bytes given in order.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+struct evp_md_ctx_st;
+
+namespace stella::hub {
+
+/// An etag of 64 digits is sha256(content), one of 40 is sha1("blob {size}\0" + content), git's name of the content.
+/// OpenSSL uses the processor's SHA instructions. Not thread-safe.
+class Hasher {
+ public:
+  /// `etag` decides the kind.
+  Hasher(const std::string& etag, std::uint64_t size);
+
+  void update(std::span<const std::byte> bytes);
+  /// Lowercase hexadecimal; once, at the end.
+  std::string digest();
+
+ private:
+  std::unique_ptr<evp_md_ctx_st, void (*)(evp_md_ctx_st*)> context_;
+};
+
+}  // namespace stella::hub

@@ -1,0 +1,162 @@
+#include "hub/listing.hpp"
+
+#include "hub/cache_paths.hpp"
+#include "hub/cache_store.hpp"
+#include "hub/request.hpp"
+#include "hub/url.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include <boost/json.hpp>
+
+namespace stella::hub {
+namespace {
+
+constexpr int kMaxPages = 1000;
+
+std::string text_of(const boost::json::object& entry, std::string_view name) {
+  const boost::json::value* value = entry.if_contains(name);
+  const boost::json::string* text = value != nullptr ? value->if_string() : nullptr;
+  return text != nullptr ? std::string(*text) : std::string();
+}
+
+std::uint64_t number_of(const boost::json::object& entry, std::string_view name) {
+  const boost::json::value* value = entry.if_contains(name);
+  if (value == nullptr) return 0;
+  boost::system::error_code error;
+  const auto number = value->to_number<std::uint64_t>(error);
+  return error ? 0 : number;
+}
+
+}  // namespace
+
+std::vector<RepoFile> parse_tree_page(std::string_view json, const std::string& what) {
+  boost::system::error_code error;
+  const boost::json::value page = boost::json::parse(json, error);
+  if (error || !page.is_array()) throw Error(Errc::http_error, what + ": the hub's listing is not a JSON array");
+  std::vector<RepoFile> files;
+  for (const boost::json::value& item : page.get_array()) {
+    const boost::json::object* entry = item.if_object();
+    if (entry == nullptr || text_of(*entry, "type") != "file") continue;
+    RepoFile file{text_of(*entry, "path"), number_of(*entry, "size"), text_of(*entry, "oid")};
+    const boost::json::value* lfs = entry->if_contains("lfs");
+    if (lfs != nullptr && lfs->is_object()) {
+      file.hash = text_of(lfs->get_object(), "oid");
+      file.size = number_of(lfs->get_object(), "size");
+    }
+    if (!is_etag(file.hash)) file.hash.clear();
+    try {
+      check_file(file.path);
+    } catch (const Error&) {
+      continue;
+    }
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
+Listing::Listing(Services& services, FileRequest request, Done done, UniqueFunction<void()> landed)
+    : services_(services), request_(std::move(request)), done_(std::move(done)), landed_(std::move(landed)) {}
+
+void Listing::start(std::stop_token stop) {
+  on_stop_.emplace(std::move(stop), [&loop = services_.loop, listing = weak_from_this()] {
+    loop.post([listing] {
+      if (const auto self = listing.lock()) self->leave(Errc::cancelled);
+    });
+  });
+  if (!request_.options->offline) return ask(tree_url(request_.options->endpoint, request_.repo, request_.revision));
+  Failure failure;
+  failure.code = Errc::offline;
+  failure.message = "offline mode (HF_HUB_OFFLINE) is on";
+  from_cache(failure);
+}
+
+void Listing::leave(Errc code) {
+  complete(std::make_exception_ptr(Error(code, describe(request_) + ": the listing was cancelled")));
+}
+
+void Listing::ask(const std::string& url) {
+  Question question;
+  question.head = false;
+  question.url = url;
+  question.what = "the list of files of " + describe(request_);
+  question.options = request_.options;
+  question.retries = services_.tuning.retries;
+  query_ = std::make_unique<Query>(services_.loop, std::move(question),
+                                   [this](std::optional<Answer> answer, std::optional<Failure> failure) {
+                                     const auto self = shared_from_this();
+                                     const auto query = std::move(query_);
+                                     if (failure) return unanswered(*failure);
+                                     answered(*answer);
+                                   });
+}
+
+void Listing::answered(const Answer& answer) {
+  try {
+    if (answer.head.status != 200) {
+      throw Error(Errc::http_error, describe(request_) + ": the hub's listing leads away from the hub");
+    }
+    auto page = parse_tree_page(answer.body, describe(request_));
+    std::move(page.begin(), page.end(), std::back_inserter(files_));
+  } catch (const Error&) {
+    return complete(std::current_exception());
+  }
+  const std::string next = next_link(answer.head);
+  if (next.empty()) return complete(nullptr);
+  const auto url = resolve_location(answer.head.url, next);
+  if (!url || !same_origin(*url, answer.head.url) || ++pages_ >= kMaxPages) {
+    return complete(std::make_exception_ptr(
+        Error(Errc::http_error, describe(request_) + ": the hub's listing has an unusable next page")));
+  }
+  ask(*url);
+}
+
+void Listing::unanswered(const Failure& failure) {
+  if (failure.code == Errc::revision_not_found || failure.code == Errc::entry_not_found) {
+    return complete(failure.exception());
+  }
+  from_cache(failure);
+}
+
+void Listing::from_cache(const Failure& failure) {
+  using Files = std::vector<RepoFile>;
+  services_.files.run<Files>(
+      [paths = RepoPaths(request_.options->cache_dir, request_.repo), revision = request_.revision] {
+        Files files;
+        const auto commit = known_commit(paths, revision);
+        if (!commit) return files;
+        for (const std::string& name : snapshot_files(paths, *commit)) {
+          std::error_code error;
+          const auto size = std::filesystem::file_size(paths.pointer(*commit, name), error);
+          files.push_back({name, error ? 0 : size, {}});
+        }
+        return files;
+      },
+      [self = shared_from_this(), failure](std::exception_ptr error, Files files) {
+        if (error) return self->complete(error);
+        self->files_ = std::move(files);
+        if (!self->files_.empty()) return self->complete(nullptr);
+        if (failure.code == Errc::gated_repo || failure.code == Errc::repository_not_found) {
+          return self->complete(failure.exception());
+        }
+        ErrorContext context = failure.context;
+        context.cause = failure.message;
+        self->complete(std::make_exception_ptr(
+            Error(Errc::local_entry_not_found,
+                  describe(self->request_) + " is not in the cache and the hub could not list it: " + failure.message,
+                  std::move(context))));
+      });
+}
+
+void Listing::complete(std::exception_ptr error) {
+  if (!done_) return;
+  const auto self = shared_from_this();
+  query_.reset();
+  on_stop_.reset();
+  auto done = std::exchange(done_, {});
+  done(error, error ? std::vector<RepoFile>{} : std::move(files_));
+  std::exchange(landed_, {})();
+}
+
+}  // namespace stella::hub

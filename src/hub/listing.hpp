@@ -1,0 +1,49 @@
+// The files of a repository at a revision.
+#pragma once
+
+#include "hub/client.hpp"
+#include "hub/query.hpp"
+#include "hub/services.hpp"
+
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace stella::hub {
+
+/// The files on one page of GET /api/models/{id}/tree/{revision}. Throws Error(http_error) where the text is no such
+/// page; entries with names that must not reach the disk are left out.
+std::vector<RepoFile> parse_tree_page(std::string_view json, const std::string& what);
+
+/// One listing in progress. Loop thread only; owned by a shared_ptr.
+class Listing : public std::enable_shared_from_this<Listing> {
+ public:
+  using Done = Completion<std::vector<RepoFile>>;
+  Listing(Services& services, FileRequest request, Done done, UniqueFunction<void()> landed);
+
+  void start(std::stop_token stop);
+  void leave(Errc code);
+
+ private:
+  void ask(const std::string& url);
+  void answered(const Answer& answer);
+  void unanswered(const Failure& failure);
+  void from_cache(const Failure& failure);
+  void complete(std::exception_ptr error);
+
+  Services& services_;
+  FileRequest request_;
+  Done done_;
+  UniqueFunction<void()> landed_;
+  std::optional<std::stop_callback<std::function<void()>>> on_stop_;
+  std::unique_ptr<Query> query_;
+  std::vector<RepoFile> files_;
+  int pages_ = 0;
+};
+
+}  // namespace stella::hub

@@ -1,0 +1,15 @@
+// Checks on what callers ask for, before anything is touched.
+#pragma once
+
+#include "hub/client.hpp"
+
+namespace stella::hub {
+
+/// The request with its endpoint's trailing slashes removed; throws Error(invalid_argument) for names, addresses and
+/// headers that must not reach disk or network. `with_file`: request.file is needed.
+FileRequest checked(FileRequest request, bool with_file);
+
+/// "file of repo at revision", for messages.
+std::string describe(const FileRequest& request);
+
+}  // namespace stella::hub

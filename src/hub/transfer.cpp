@@ -1,0 +1,415 @@
+#include "hub/transfer.hpp"
+
+#include "hub/url.hpp"
+
+#include <algorithm>
+#include <ctime>
+#include <utility>
+
+namespace stella::hub {
+namespace {
+
+Failure integrity_failure(const std::string& what, const std::string& how) {
+  Failure failure;
+  failure.code = Errc::integrity;
+  failure.message = what + ": " + how + "; nothing was stored, try again or report it to the repository";
+  return failure;
+}
+
+// The signed address of a body has run out, or its host has forgotten it.
+bool is_expired(const Failure& failure) {
+  const int status = failure.context.http_status;
+  return status == 401 || status == 403 || status == 404 || status == 410;
+}
+
+}  // namespace
+
+Transfer::Transfer(Services& services, TransferJob job, OnProgress on_progress, Done done)
+    : services_(services),
+      job_(std::move(job)),
+      on_progress_(std::move(on_progress)),
+      done_(std::move(done)),
+      backoff_(services.tuning.retries),
+      throughput_(services.tuning.first_connections),
+      size_(job_.metadata.size),
+      url_(job_.metadata.location) {}
+
+void Transfer::start() {
+  opening_ = true;
+  services_.budget.join(*this);
+  services_.files.run<std::shared_ptr<PartialFile>>(
+      [paths = job_.paths, etag = job_.metadata.etag, size = size_] {
+        return std::make_shared<PartialFile>(paths, etag, size);
+      },
+      [self = shared_from_this()](std::exception_ptr error, std::shared_ptr<PartialFile> file) {
+        self->opened(error, std::move(file));
+      });
+}
+
+void Transfer::opened(std::exception_ptr error, std::shared_ptr<PartialFile> file) {
+  opening_ = false;
+  restarting_ = false;
+  if (finishing_) return conclude();
+  if (error) return finish(error);
+  begin(std::move(file));
+}
+
+// A new file or what an earlier process left of it.
+void Transfer::begin(std::shared_ptr<PartialFile> file) {
+  received_ = file->resumed();
+  claimed_ = received_;
+  resumed_bytes_ = received_.total();
+  sink_ = std::make_shared<BodySink>(services_, std::move(file), job_.metadata.etag, size_, [this] { sink_changed(); });
+  sink_->start();
+  if (!sample_timer_) sample();
+  if (size_ && received_.total() == *size_) return sink_changed();
+  fill();
+}
+
+void Transfer::stop() {
+  if (finishing_) return;
+  finish(std::make_exception_ptr(Error(Errc::cancelled, job_.what + ": the download was cancelled")));
+}
+
+bool Transfer::wants_connection() const {
+  if (!sink_ || finishing_ || restarting_ || query_ || retry_timer_) return false;
+  return !size_ || received_.total() < *size_;
+}
+
+std::size_t Transfer::connection_limit() const {
+  return job_.options->connections != 0 ? job_.options->connections : services_.tuning.connections;
+}
+
+void Transfer::fill() {
+  while (wants_connection() && streams_.size() < throughput_.wanted() &&
+         services_.budget.may_open(*this, connection_limit())) {
+    if (!size_ || no_ranges_) {
+      if (!streams_.empty()) return;
+      return open_stream(true, {0, size_.value_or(Stream::kToTheEnd)});
+    }
+    const auto piece = next_piece();
+    if (!piece) return;
+    // A small body in one go needs no Range, and so nothing of the server but HTTP.
+    open_stream(piece->first == 0 && piece->second == *size_, *piece);
+  }
+}
+
+// The lowest bytes that nobody has or fetches: hashing follows close behind. About a second's worth, so that all
+// connections end at about the same time.
+std::optional<RangeSet::Range> Transfer::next_piece() {
+  const ClientTuning& tuning = services_.tuning;
+  auto gap = claimed_.first_gap(*size_);
+  if (!gap) {
+    split_slowest();
+    gap = claimed_.first_gap(*size_);
+  }
+  if (!gap) return std::nullopt;
+  const std::uint64_t left = *size_ - claimed_.total();
+  const std::uint64_t share = left / (2 * throughput_.wanted());
+  const std::uint64_t length = std::clamp(share, tuning.smallest_piece, tuning.largest_piece);
+  // Never leave a crumb behind.
+  if (gap->second - gap->first > length + tuning.smallest_piece / 2) gap->second = gap->first + length;
+  return gap;
+}
+
+// Everything is some stream's task: halve the largest rest, if it is worth a request.
+void Transfer::split_slowest() {
+  Stream* largest = nullptr;
+  for (const auto& stream : streams_) {
+    if (stream->whole) return;
+    if (largest == nullptr || stream->end - stream->position > largest->end - largest->position) largest = stream.get();
+  }
+  if (largest == nullptr || largest->end - largest->position < 2 * services_.tuning.smallest_piece) return;
+  const std::uint64_t middle = largest->position + (largest->end - largest->position) / 2;
+  claimed_.remove(middle, largest->end);
+  largest->end = middle;
+  largest->longer = true;
+}
+
+void Transfer::open_stream(bool whole, RangeSet::Range piece) {
+  if (size_) claimed_.add(piece.first, piece.second);
+  services_.budget.opened();
+  streams_.push_back(
+      std::make_unique<Stream>(services_, *this, *job_.options, job_.what, url_, whole, piece.first, piece.second));
+  if (whole) whole_stream_ = streams_.back().get();
+}
+
+bool Transfer::stream_head(Stream& stream, const HttpHead& head) {
+  if (whole_stream_ != nullptr && whole_stream_ != &stream) {
+    stream.superseded = true;
+    return false;
+  }
+  if (head.status == 206 && !stream.whole) {
+    const auto range = content_range(head);
+    const bool honest = range && range->first == stream.position && (!range->total || *range->total == *size_);
+    if (!honest) {
+      Failure failure;
+      failure.context.url = redacted(stream.url());
+      failure.context.http_status = head.status;
+      failure.message = job_.what + ": " + failure.context.url + " answers with another range than asked for";
+      failure.retry = true;
+      if (++lies_ >= 2) no_ranges_ = true;
+      stream.refusal = failure;
+      return false;
+    }
+    stream.longer = stream.longer || range->last + 1 > stream.end;
+    return true;
+  }
+  if (head.status != 200) {
+    Failure failure;
+    failure.context.url = redacted(stream.url());
+    failure.context.http_status = head.status;
+    failure.message = job_.what + ": " + failure.context.url + " answered status " + std::to_string(head.status) +
+                      " where a body was expected";
+    failure.retry = true;
+    stream.refusal = failure;
+    return false;
+  }
+  if (!stream.whole) take_whole(stream);
+  const std::string* length = head.find("content-length");
+  if (size_ && length != nullptr && *length != std::to_string(*size_)) stream.longer = true;
+  return true;
+}
+
+// The server ignores Range and sends everything: let it, on this one connection.
+void Transfer::take_whole(Stream& stream) {
+  no_ranges_ = true;
+  stream.whole = true;
+  stream.position = 0;
+  stream.end = *size_;
+  whole_stream_ = &stream;
+  claimed_.add(0, *size_);
+  services_.loop.post([self = shared_from_this()] { self->drop_others(); });
+}
+
+void Transfer::drop_others() {
+  if (whole_stream_ == nullptr || finishing_) return;
+  std::vector<Stream*> others;
+  for (const auto& stream : streams_) {
+    if (stream.get() != whole_stream_) others.push_back(stream.get());
+  }
+  for (Stream* other : others) remove_stream(*other);
+}
+
+BodyVerdict Transfer::stream_body(Stream& stream, std::span<const std::byte> bytes) {
+  if (finishing_ || restarting_) return BodyVerdict::stop;
+  if (whole_stream_ != nullptr && whole_stream_ != &stream) {
+    stream.superseded = true;
+    return BodyVerdict::stop;
+  }
+  const std::uint64_t room = stream.end - stream.position;
+  const auto wanted = bytes.first(std::min<std::uint64_t>(bytes.size(), room));
+  const std::uint64_t after = stream.position + wanted.size();
+  if (!size_ || !received_.contains(stream.position, after)) {
+    if (!sink_->put(stream.lane, stream.position, wanted)) return BodyVerdict::pause;
+    const std::uint64_t before = received_.total();
+    received_.add(stream.position, after);
+    backoff_.progress(received_.total() - before);
+    if (on_progress_) on_progress_(received_.total(), size_.value_or(0));
+  }
+  stream.position = after;
+  stream.received += wanted.size();
+  const bool full = stream.position == stream.end;
+  return full && (stream.longer || wanted.size() < bytes.size()) ? BodyVerdict::stop : BodyVerdict::take;
+}
+
+void Transfer::remove_stream(Stream& stream) {
+  const auto at = std::find_if(streams_.begin(), streams_.end(), [&](const auto& one) { return one.get() == &stream; });
+  if (at == streams_.end()) return;
+  if (sink_) sink_->flush(stream.lane);
+  if (size_) {
+    // What this stream leaves undone is free again, unless another one has it.
+    claimed_.remove(stream.whole ? 0 : stream.position, stream.end);
+    for (const auto& [first, end] : received_.ranges()) claimed_.add(first, end);
+    for (const auto& other : streams_) {
+      if (other.get() != &stream) claimed_.add(other->position, other->end);
+    }
+  }
+  if (whole_stream_ == &stream) whole_stream_ = nullptr;
+  streams_.erase(at);
+  services_.budget.closed();
+}
+
+void Transfer::drop_streams() {
+  while (!streams_.empty()) remove_stream(*streams_.back());
+}
+
+void Transfer::stream_ended(Stream& stream, std::optional<Failure> failure) {
+  const auto self = shared_from_this();
+  const bool whole = stream.whole;
+  const bool full = size_ && stream.position == stream.end;
+  const bool ignore = stream.superseded || full || finishing_ || restarting_;
+  const std::uint64_t position = stream.position;
+  const std::uint64_t end = stream.end;
+  if (!ignore && !failure && !size_ && whole) size_ = position;  // the answer's end is the body's
+  const bool body_complete = size_ && whole && !full && position == *size_;
+  if (!failure && !ignore && !body_complete) {
+    failure.emplace();
+    failure->context.url = redacted(stream.url());
+    failure->message = job_.what + ": the connection ended " + std::to_string(end - position) + " bytes early";
+    failure->retry = true;
+  }
+  if (!failure && url_ != stream.url()) url_ = stream.url();  // saves the redirect next time
+  const bool unknown_size = !size_;
+  remove_stream(stream);
+  if (body_complete) return body_ended();
+  if (ignore) {
+    sink_changed();
+    return fill();
+  }
+  if (unknown_size) {  // nothing says where to go on
+    received_ = {};
+    claimed_ = {};
+  }
+  failed(*failure);
+}
+
+// A body of unknown size has come to its end.
+void Transfer::body_ended() {
+  received_.add(0, *size_);
+  claimed_ = received_;
+  sink_->set_size(*size_);
+  sink_changed();
+}
+
+void Transfer::sample() {
+  const std::uint64_t before = received_.total();
+  sample_timer_ = services_.loop.after(services_.tuning.sample, [this, before, then = EventLoop::Clock::now()] {
+    const std::chrono::duration<double> seconds = EventLoop::Clock::now() - then;
+    const std::uint64_t now = received_.total();
+    throughput_.sample(now > before ? now - before : 0, seconds.count(), streams_.size(), connection_limit());
+    sample();
+    fill();
+  });
+}
+
+void Transfer::sink_changed() {
+  if (!sink_) return;
+  if (finishing_ || restarting_) return conclude();
+  if (sink_->error()) return finish(sink_->error());
+  if (sink_->complete() && streams_.empty()) verify();
+}
+
+void Transfer::verify() {
+  const std::string digest = sink_->digest();
+  if (digest == job_.metadata.etag) return finish(nullptr);
+  contradicted("the bytes received do not have the announced hash " + job_.metadata.etag);
+}
+
+void Transfer::failed(const Failure& failure) {
+  if (finishing_ || restarting_) return;
+  if (failure.context.http_status == 416) {
+    no_ranges_ = true;
+    return contradicted("the hub's host refuses a range inside the announced size");
+  }
+  Failure again = failure;
+  const bool expired = is_expired(failure);
+  if (expired) again.retry = true;
+  if (failure.context.http_status == 429 || failure.context.http_status == 503) throughput_.back_off();
+  if (retry_timer_ || query_) return;  // one pause answers for all connections that broke together
+  const auto wait = backoff_.next(again);
+  if (!wait) return finish(failure.exception());
+  if (expired) return resolve_again();
+  url_ = job_.metadata.location;
+  retry_timer_ = services_.loop.after(*wait, [this] {
+    retry_timer_.reset();
+    fill();
+  });
+}
+
+// What came and what was announced cannot both be true. Bytes of an earlier process prove nothing against the hub.
+void Transfer::contradicted(const std::string& how) {
+  const bool fresh = resumed_bytes_ == 0;
+  if (fresh && ++contradictions_ >= 2) {
+    sink_->file()->remove();
+    return finish(integrity_failure(job_.what, how).exception());
+  }
+  resolve_first_ = fresh;
+  restart();
+}
+
+void Transfer::restart() {
+  restarting_ = true;
+  drop_streams();
+  conclude();
+}
+
+void Transfer::resolve_again() {
+  Question question;
+  question.url = job_.pinned_url;
+  question.what = job_.what;
+  question.options = job_.options;
+  question.retries = services_.tuning.retries;
+  query_ = std::make_unique<Query>(services_.loop, std::move(question),
+                                   [this](std::optional<Answer> answer, std::optional<Failure> failure) {
+                                     const auto self = shared_from_this();
+                                     const auto query = std::move(query_);
+                                     if (failure) return finish(failure->exception());
+                                     resolved(*answer);
+                                   });
+}
+
+void Transfer::resolved(const Answer& answer) {
+  FileMetadata metadata;
+  try {
+    metadata = metadata_from(answer.head);
+  } catch (const Error&) {
+    return finish(std::current_exception());
+  }
+  if (metadata.etag != job_.metadata.etag) {
+    return finish(integrity_failure(job_.what, "the hub names another etag for the same commit").exception());
+  }
+  url_ = metadata.location;
+  job_.metadata.location = metadata.location;
+  if (!restarting_) return fill();
+  size_ = metadata.size;
+  resolve_first_ = false;
+  conclude();
+}
+
+void Transfer::finish(std::exception_ptr error) {
+  if (finishing_) return;
+  finishing_ = true;
+  result_ = error;
+  query_.reset();
+  for (auto* timer : {&retry_timer_, &sample_timer_}) {
+    if (*timer) services_.loop.cancel(**timer);
+    timer->reset();
+  }
+  drop_streams();
+  conclude();
+}
+
+// Once no job touches the file any more: hand it over, or begin again.
+void Transfer::conclude() {
+  if (opening_ || (sink_ && !sink_->idle())) return;
+  if (finishing_) {
+    if (!done_) return;
+    services_.budget.leave(*this);
+    const auto self = shared_from_this();
+    auto done = std::move(done_);
+    std::shared_ptr<PartialFile> file = sink_ ? sink_->file() : nullptr;
+    if (sink_) sink_->silence();
+    // Not from here: the caller may be in the middle of a call of ours.
+    services_.loop.post([done = std::move(done), error = result_, file = std::move(file)]() mutable {
+      done(error, error ? nullptr : std::move(file));
+    });
+    return;
+  }
+  if (!restarting_ || !sink_ || query_) return;
+  if (resolve_first_) return resolve_again();
+  sink_->silence();
+  auto file = sink_->file();
+  sink_.reset();
+  opening_ = true;
+  services_.files.run<std::shared_ptr<PartialFile>>(
+      [file, size = size_] {
+        file->restart(size);
+        return file;
+      },
+      [self = shared_from_this()](std::exception_ptr error, std::shared_ptr<PartialFile> fresh) {
+        self->opened(error, std::move(fresh));
+      });
+}
+
+}  // namespace stella::hub
