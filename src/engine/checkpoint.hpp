@@ -40,8 +40,8 @@ struct Checkpoint {
 
 /// What is known of a model before its files are read.
 struct KnownModel {
-  std::string name;                     // for messages, and to tell a Stella by
-  std::vector<std::size_t> dimensions;  // the registry's; empty: found in the checkpoint
+  std::string name;                       // for messages, and to tell a Stella by
+  std::vector<std::size_t> dimensions{};  // the registry's; empty: found in the checkpoint
 };
 
 /// The small files that a checkpoint may have; those after the first are optional.

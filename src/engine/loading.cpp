@@ -261,6 +261,8 @@ void Model::download(std::vector<std::size_t> dimensions, bool all_heads, const 
           [self = shared_from_this(), dimensions = std::move(dimensions), all_heads, fetch](auto checkpoint) mutable {
             if (all_heads) dimensions = checkpoint->dimensions;
             if (dimensions.empty()) dimensions.push_back(checkpoint->default_dimension);
+            std::sort(dimensions.begin(), dimensions.end());
+            dimensions.erase(std::unique(dimensions.begin(), dimensions.end()), dimensions.end());
             for (const std::size_t dimension : dimensions) {
               validate_dimension(self->setup_.known.name, dimension, checkpoint->dimensions);
               if (checkpoint->heads.empty()) continue;

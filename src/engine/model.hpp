@@ -35,14 +35,14 @@ struct Machine {
   ThreadPool* pool = nullptr;
   Compute* compute = nullptr;
   const kernels::Kernels* kernels = nullptr;
-  std::stop_token shut_down;  // packing weights looks at it between two tensors
+  std::stop_token shut_down{};  // packing weights looks at it between two tensors
 };
 
 struct ModelSetup {
   std::shared_ptr<ModelFiles> files;
   KnownModel known;
   Precision precision = Precision::automatic;
-  std::function<void(double fraction)> on_load;
+  std::function<void(double fraction)> on_load{};
 };
 
 /// The encoder, packed.

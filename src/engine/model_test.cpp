@@ -1,0 +1,286 @@
+#include "engine/model.hpp"
+
+#include "base/thread_pool.hpp"
+#include "engine/test_support.hpp"
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace stella::engine {
+namespace {
+
+namespace fs = std::filesystem;
+using test::Gate;
+using test::Result;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using CheckpointPtr = std::shared_ptr<const Checkpoint>;
+
+const fs::path kSmall = STELLA_TEST_DATA "/checkpoints/stella-small-tiny";
+
+/// A directory's files, counted, with a file that fails or is held back when the test says so.
+class WatchedFiles final : public ModelFiles {
+ public:
+  WatchedFiles(const fs::path& directory, ThreadPool& pool) : files_(directory_files(directory, pool)), pool_(pool) {}
+
+  void get(std::string file, std::stop_token stop, Completion<fs::path> done) override {
+    bool fails = false;
+    Gate* gate = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      ++asked_[file];
+      fails = file == failing_;
+      if (file == held_) gate = gate_;
+    }
+    if (fails) return done(std::make_exception_ptr(Error(Errc::http_error, "the hub answered 500")), {});
+    if (gate == nullptr) return files_->get(std::move(file), std::move(stop), std::move(done));
+    pool_.post([this, gate, file = std::move(file), stop = std::move(stop), done = std::move(done)]() mutable {
+      gate->pass();
+      files_->get(std::move(file), std::move(stop), std::move(done));
+    });
+  }
+  void list(std::stop_token stop, Completion<std::vector<std::string>> done) override {
+    files_->list(std::move(stop), std::move(done));
+  }
+  const std::string& source() const noexcept override { return files_->source(); }
+  bool is_local() const noexcept override { return false; }
+
+  void fail(const std::string& file) {
+    const std::lock_guard lock(mutex_);
+    failing_ = file;
+  }
+  void hold(const std::string& file, Gate* gate) {
+    const std::lock_guard lock(mutex_);
+    held_ = file;
+    gate_ = gate;
+  }
+  int asked(const std::string& file) {
+    const std::lock_guard lock(mutex_);
+    return asked_[file];
+  }
+
+ private:
+  std::shared_ptr<ModelFiles> files_;
+  ThreadPool& pool_;
+  std::mutex mutex_;
+  std::map<std::string, int> asked_;
+  std::string failing_;
+  std::string held_;
+  Gate* gate_ = nullptr;
+};
+
+class ModelTest : public testing::Test {
+ protected:
+  std::shared_ptr<Model> open(const fs::path& directory, std::vector<std::size_t> known = {}) {
+    files_ = std::make_shared<WatchedFiles>(directory, pool_);
+    const Machine machine{.pool = &pool_,
+                          .compute = &compute_,
+                          .kernels = &kernels::select(KernelSet::automatic),
+                          .shut_down = stopping_.get_token()};
+    return Model::create(machine, {.files = files_, .known = {.name = "tiny", .dimensions = std::move(known)}});
+  }
+  static EmbedJob job(std::vector<std::size_t> dimensions) {
+    EmbedJob job;
+    job.texts = {"What are safetensors?"};
+    job.options.dimensions = std::move(dimensions);
+    return job;
+  }
+
+  std::stop_source stopping_;
+  Compute compute_{2};
+  ThreadPool pool_{3, "files"};
+  std::shared_ptr<WatchedFiles> files_;
+};
+
+TEST_F(ModelTest, DescribesFromTheSmallFilesAlone) {
+  const auto model = open(kSmall);
+  Result<CheckpointPtr> result;
+  model->describe({}, result.completion());
+  const CheckpointPtr checkpoint = result.get();
+  EXPECT_THAT(checkpoint->dimensions, ElementsAre(256, 768, 1024, 2048, 4096, 6144, 8192));
+  EXPECT_EQ(checkpoint->default_dimension, 1024U);
+  EXPECT_EQ(checkpoint->default_max_length, 512U);
+  EXPECT_EQ(checkpoint->max_length_limit, 8192U);
+  EXPECT_EQ(checkpoint->prompts.default_task(), "s2p");
+  EXPECT_EQ(files_->asked("model.safetensors"), 0);
+  EXPECT_EQ(files_->asked("tokenizer.json"), 0);
+}
+
+TEST_F(ModelTest, FetchesAHeadOnlyWhenItsDimensionIsAskedFor) {
+  const auto model = open(kSmall);
+  Result<std::vector<Embedding>> first;
+  model->embed(job({256}), {}, first.completion());
+  EXPECT_EQ(first.get().at(0).vectors.at(0).second.size(), 256U);
+  EXPECT_EQ(files_->asked("2_Dense_256/model.safetensors"), 1);
+  EXPECT_EQ(files_->asked("2_Dense_768/model.safetensors"), 0);
+  Result<std::vector<Embedding>> second;
+  model->embed(job({768, 256}), {}, second.completion());
+  const auto rows = second.get();
+  EXPECT_EQ(rows[0].vectors.at(0).first, 768U);
+  EXPECT_EQ(rows[0].vectors.at(1).second.size(), 256U);
+  EXPECT_EQ(files_->asked("2_Dense_256/model.safetensors"), 1);
+  EXPECT_EQ(files_->asked("model.safetensors"), 1);
+}
+
+TEST_F(ModelTest, ConcurrentFirstCallsShareOneLoad) {
+  const auto model = open(kSmall);
+  Gate gate;
+  files_->hold("model.safetensors", &gate);
+  std::vector<Result<std::vector<Embedding>>> results(10);
+  for (auto& result : results) model->embed(job({256}), {}, result.completion());
+  ASSERT_TRUE(gate.wait_for_arrivals(1));
+  gate.open();
+  const std::vector<float> vector = results[0].get()[0].vectors[0].second;
+  for (std::size_t i = 1; i < results.size(); ++i) EXPECT_EQ(results[i].get()[0].vectors[0].second, vector);
+  EXPECT_EQ(files_->asked("model.safetensors"), 1);
+  EXPECT_EQ(files_->asked("tokenizer.json"), 1);
+  EXPECT_EQ(files_->asked("2_Dense_256/model.safetensors"), 1);
+}
+
+TEST_F(ModelTest, AFailedLoadFailsItsCallsAndTheNextCallTriesAgain) {
+  const auto model = open(kSmall);
+  for (const std::string file : {"model.safetensors", "config.json", "tokenizer.json", "2_Dense_256/config.json"}) {
+    files_->fail(file);
+    Result<std::vector<Embedding>> failed;
+    model->embed(job({256}), {}, failed.completion());
+    EXPECT_EQ(failed.message(Errc::http_error), "the hub answered 500") << file;
+  }
+  files_->fail("");
+  Result<std::vector<Embedding>> succeeds;
+  model->embed(job({256}), {}, succeeds.completion());
+  EXPECT_EQ(succeeds.get().size(), 1U);
+}
+
+TEST_F(ModelTest, CancellingOneOfTwoLoadsLeavesTheOther) {
+  const auto model = open(kSmall);
+  Gate gate;
+  files_->hold("model.safetensors", &gate);
+  Result<CheckpointPtr> leaves;
+  Result<CheckpointPtr> stays;
+  std::stop_source stop;
+  model->load(stop.get_token(), leaves.completion());
+  model->load({}, stays.completion());
+  ASSERT_TRUE(gate.wait_for_arrivals(1));
+  stop.request_stop();
+  EXPECT_THAT(leaves.message(Errc::cancelled), HasSubstr("cancelled"));
+  gate.open();
+  EXPECT_NE(stays.get(), nullptr);
+}
+
+TEST_F(ModelTest, RefusesBeforeAnythingIsFetched) {
+  const auto model = open(kSmall, {256, 768});
+  Result<std::vector<Embedding>> dimension;
+  model->embed(job({512}), {}, dimension.completion());
+  EXPECT_EQ(dimension.message(Errc::unsupported_dimension),
+            "Model 'tiny' does not support 512D embeddings. Supported dimensions: [256, 768]");
+  EmbedJob broken = job({256});
+  broken.texts = {"fine", "bad \xc3("};
+  Result<std::vector<Embedding>> utf8;
+  model->embed(std::move(broken), {}, utf8.completion());
+  EXPECT_THAT(utf8.message(Errc::invalid_utf8), testing::StartsWith("Text at index 1"));
+  EXPECT_EQ(files_->asked("config.json"), 0);
+  EXPECT_EQ(files_->asked("model.safetensors"), 0);
+}
+
+TEST_F(ModelTest, RefusesALengthThatTheModelDoesNotHave) {
+  const auto model = open(kSmall);
+  for (const std::size_t length : {std::size_t{0}, std::size_t{8193}}) {
+    EmbedJob request = job({256});
+    request.options.max_length = length;
+    Result<std::vector<Embedding>> result;
+    model->embed(std::move(request), {}, result.completion());
+    EXPECT_THAT(result.message(Errc::invalid_argument), HasSubstr("1 to 8192"));
+  }
+}
+
+TEST_F(ModelTest, DownloadGivesEveryFileThatADimensionNeeds) {
+  const auto model = open(kSmall);
+  Result<std::vector<FetchedFile>> result;
+  model->download({256, 256}, false, {}, result.completion());
+  std::vector<std::string> names;
+  for (const FetchedFile& file : result.get()) {
+    names.push_back(file.file);
+    EXPECT_EQ(file.size, fs::file_size(kSmall / file.file));
+  }
+  EXPECT_THAT(names, ElementsAre("1_Pooling/config.json", "2_Dense_256/config.json", "2_Dense_256/model.safetensors",
+                                 "config.json", "config_sentence_transformers.json", "model.safetensors",
+                                 "modules.json", "sentence_bert_config.json", "tokenizer.json"));
+}
+
+/// A scratch directory with links to the small checkpoint's files, to be changed.
+class ChangedModelTest : public ModelTest {
+ protected:
+  void SetUp() override {
+    directory_ = fs::path(testing::TempDir()) / ("stella-model-" + std::to_string(::getpid()) + "-" +
+                                                 testing::UnitTest::GetInstance()->current_test_info()->name());
+    fs::remove_all(directory_);
+    fs::copy(kSmall, directory_, fs::copy_options::recursive);
+  }
+  void TearDown() override { fs::remove_all(directory_); }
+  void write(const std::string& file, const std::string& text) const { std::ofstream(directory_ / file) << text; }
+
+  fs::path directory_;
+};
+
+TEST_F(ChangedModelTest, WithoutDenseHeadsGivesThePooledVector) {
+  for (const std::size_t size : {256U, 768U, 1024U, 2048U, 4096U, 6144U, 8192U}) {
+    fs::remove_all(directory_ / ("2_Dense_" + std::to_string(size)));
+  }
+  write("modules.json", R"([{"idx":0,"name":"0","path":"","type":"sentence_transformers.models.Transformer"},
+    {"idx":1,"name":"1","path":"1_Pooling","type":"sentence_transformers.models.Pooling"}])");
+  const auto model = open(directory_);
+  Result<std::vector<Embedding>> result;
+  model->embed(job({}), {}, result.completion());
+  const auto rows = result.get();
+  EXPECT_EQ(rows[0].vectors.at(0).first, 64U);
+  EXPECT_EQ(rows[0].vectors.at(0).second.size(), 64U);
+  Result<std::vector<Embedding>> other;
+  model->embed(job({1024}), {}, other.completion());
+  EXPECT_THAT(other.message(Errc::unsupported_dimension), HasSubstr("Supported dimensions: [64]"));
+}
+
+TEST_F(ChangedModelTest, AHeadInAFolderWithoutASizeIsMeasured) {
+  fs::rename(directory_ / "2_Dense_768", directory_ / "2_Dense");
+  for (const std::size_t size : {256U, 1024U, 2048U, 4096U, 6144U, 8192U}) {
+    fs::remove_all(directory_ / ("2_Dense_" + std::to_string(size)));
+  }
+  write("modules.json", R"([{"idx":0,"name":"0","path":"","type":"sentence_transformers.models.Transformer"},
+    {"idx":1,"name":"1","path":"1_Pooling","type":"sentence_transformers.models.Pooling"},
+    {"idx":2,"name":"2","path":"2_Dense","type":"sentence_transformers.models.Dense"}])");
+  Result<std::vector<Embedding>> result;
+  open(directory_)->embed(job({}), {}, result.completion());
+  EXPECT_EQ(result.get()[0].vectors.at(0).first, 768U);
+}
+
+TEST_F(ChangedModelTest, SaysWhatIsMissingOrBroken) {
+  const auto error_with = [&](Errc expected) {
+    const Machine machine{.pool = &pool_, .compute = &compute_, .kernels = &kernels::select(KernelSet::automatic)};
+    const auto model = Model::create(machine, {.files = directory_files(directory_, pool_), .known = {.name = "tiny"}});
+    Result<std::vector<Embedding>> result;
+    model->embed(job({256}), {}, result.completion());
+    return result.message(expected);
+  };
+  write("2_Dense_256/config.json",
+        R"({"in_features": 32, "out_features": 256, "activation_function": "torch.nn.modules.linear.Identity"})");
+  EXPECT_THAT(error_with(Errc::malformed_file), HasSubstr("2_Dense_256/config.json: the head is 32 to 256"));
+  fs::remove(directory_ / "model.safetensors");
+  EXPECT_THAT(error_with(Errc::malformed_file), HasSubstr("has neither model.safetensors nor"));
+  fs::remove(directory_ / "tokenizer.json");
+  fs::remove(directory_ / "config.json");
+  EXPECT_THAT(error_with(Errc::malformed_file),
+              testing::AnyOf(HasSubstr("'config.json'"), HasSubstr("'tokenizer.json'"), HasSubstr("has neither")));
+}
+
+}  // namespace
+}  // namespace stella::engine
