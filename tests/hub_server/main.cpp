@@ -153,7 +153,8 @@ int main(int argc, char** argv) {
     std::cout << hub.port() << std::endl;
     for (std::string line; std::getline(std::cin, line) && line != "quit";) {
       try {
-        std::cout << "ok " << obey(hub, line) << std::endl;
+        const std::string answer = obey(hub, line);
+        std::cout << "ok " << answer << std::endl;
       } catch (const std::exception& error) {
         std::cout << "error " << error.what() << std::endl;
       }

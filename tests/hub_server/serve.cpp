@@ -87,6 +87,7 @@ class Connection {
   Port port_;
   std::uint64_t number_;
   std::shared_ptr<Request> record_;
+  bool ended_ = false;  ///< finish() or reset() has been called.
 };
 
 bool Connection::handle(const RequestHead& request) {
@@ -113,13 +114,14 @@ bool Connection::handle(const RequestHead& request) {
     return end(false);
   }
   const bool keep = respond(request, std::move(answer), fault) && lower(request.header("connection")) != "close";
-  if (!keep) {
+  if (!keep && !ended_) {
     stream_.finish();
   }
   return keep;
 }
 
 bool Connection::end(bool reset) {
+  ended_ = true;
   if (reset) {
     stream_.reset();
   } else {
