@@ -3,6 +3,7 @@
 import json
 import subprocess
 import tempfile
+import threading
 
 import tokenizers
 
@@ -18,20 +19,26 @@ class Comparison:
         self.library = tokenizers.Tokenizer.from_str(text)
         self.library.no_padding()
         self.library.no_truncation()
+        self.process = subprocess.Popen([program, self.file.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        encoding="utf-8")
         self.compared = 0
         self.failures = []
 
     def ours(self, requests):
         """(tokens before truncation, ids) for each (max_length or None, text)."""
         lines = "".join(json.dumps(list(request)) + "\n" for request in requests)
-        done = subprocess.run([self.program, self.file.name], input=lines, capture_output=True, text=True, check=False,
-                              timeout=300)
-        if done.returncode != 0:
-            raise SystemExit(f"{self.name}: tokenize_lines failed: {done.stderr}")
-        answers = [[int(x) for x in line.split()] for line in done.stdout.splitlines()]
-        if len(answers) != len(requests):
-            raise SystemExit(f"{self.name}: {len(answers)} answers to {len(requests)} texts")
-        return [(answer[0], answer[1:]) for answer in answers]
+        # Written beside reading: the program answers as it reads, and both pipes are small.
+        writer = threading.Thread(target=lambda: (self.process.stdin.write(lines), self.process.stdin.flush()))
+        writer.start()
+        answers = []
+        for _ in requests:
+            line = self.process.stdout.readline()
+            if not line:
+                raise SystemExit(f"{self.name}: tokenize_lines ended with status {self.process.wait()}")
+            count, *ids = map(int, line.split())
+            answers.append((count, ids))
+        writer.join()
+        return answers
 
     def compare(self, requests):
         """Encodes everything with both; keeps the first differences for report()."""
@@ -54,7 +61,10 @@ class Comparison:
                 self.failures.append((request, want, have))
 
     def report(self):
-        """Prints the outcome; whether everything was equal."""
+        """Ends the program and prints the outcome; whether everything was equal."""
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
         for (max_length, text), want, have in self.failures:
             print(f"{self.name}: {text!r} at most {max_length}\n  library {want}\n  ours    {have}")
         print(f"{self.name}: {self.compared} texts compared, {'different' if self.failures else 'all equal'}")

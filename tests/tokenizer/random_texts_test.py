@@ -1,14 +1,15 @@
 """Ids of generated Unicode texts, compared with the Hugging Face library's, whole and truncated.
 
-random_texts_test.py TOKENIZE_LINES COUNT TOKENIZER.JSON.GZ...
+random_texts_test.py TOKENIZE_LINES FOLDER COUNT MADE_COUNT: COUNT texts for each real tokenizer in FOLDER, MADE_COUNT for
+each that is made from them.
 """
 
-import gzip
-import pathlib
+import json
 import random
 import sys
 
 from library_comparison import Comparison
+from variants import all_variants
 
 SCRIPTS = [(0x41, 0x5A), (0x61, 0x7A), (0xC0, 0x24F), (0x370, 0x3FF), (0x400, 0x52F), (0x530, 0x58F), (0x590, 0x5FF),
            (0x600, 0x6FF), (0x900, 0x97F), (0x980, 0x9FF), (0xB80, 0xBFF), (0xC80, 0xCFF), (0xE00, 0xE7F), (0xF00, 0xFFF),
@@ -80,13 +81,12 @@ def text(rng):
 
 
 def main():
-    program, count, *files = sys.argv[1:]
+    program, folder, count, made_count = sys.argv[1:]
     equal = True
-    for file in files:
-        rng = random.Random(pathlib.Path(file).name)
-        texts = [text(rng) for _ in range(int(count))]
-        with gzip.open(file, "rt", encoding="utf-8") as opened:
-            comparison = Comparison(program, pathlib.Path(file).name, opened.read())
+    for index, (name, tokenizer) in enumerate(all_variants(folder)):
+        rng = random.Random(name)
+        comparison = Comparison(program, name, json.dumps(tokenizer))
+        texts = [text(rng) for _ in range(int(count if index < 2 else made_count))]
         comparison.compare((None, one) for one in texts)
         comparison.compare((rng.choice(LENGTHS), one) for one in texts)
         equal = comparison.report() and equal

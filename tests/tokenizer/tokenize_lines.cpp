@@ -23,7 +23,7 @@ int main(int argc, char** argv) try {
     const auto encoding = tokenizer.encode(request.at(1).as_string(), options);
     std::string answer = std::to_string(encoding.full_tokens);
     for (const std::int32_t id : encoding.ids) answer += ' ' + std::to_string(id);
-    std::cout << answer << '\n';
+    std::cout << answer << '\n' << std::flush;
   }
   return 0;
 } catch (const std::exception& error) {

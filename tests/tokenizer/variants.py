@@ -1,0 +1,113 @@
+"""Tokenizers made from the two real ones, each to show a part that their own ids hide or do not use."""
+
+import copy
+import gzip
+import json
+import pathlib
+
+QWEN2_PATTERN = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+                 r"|\s+(?!\S)|\s+")
+
+
+def byte_characters():
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [b for b in range(256) if b not in printable]
+    return [chr(b) for b in printable] + [chr(256 + i) for i in range(len(others))]
+
+
+def byte_level(use_regex=False):
+    return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": use_regex}
+
+
+def split(pattern):
+    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+
+
+def base(normalizer, pre_tokenizer, model):
+    return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": normalizer,
+            "pre_tokenizer": pre_tokenizer, "post_processor": None, "decoder": None, "model": model}
+
+
+def normalized_bytes(normalizer):
+    """Every byte of the normalized text is a token: nothing that a normalizer does is lost in the unknown token."""
+    vocabulary = {c: i for i, c in enumerate(byte_characters())}
+    return base(normalizer, byte_level(), {"type": "BPE", "vocab": vocabulary, "merges": []})
+
+
+def bert_splits():
+    """Shows where words end: letters that are known, everything else unknown."""
+    vocabulary = {"[UNK]": 0}
+    for c in "abcdexyz019":
+        vocabulary[c] = len(vocabulary)
+        vocabulary["##" + c] = len(vocabulary)
+    return base(None, {"type": "BertPreTokenizer"},
+                {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                 "max_input_chars_per_word": 7, "vocab": vocabulary})
+
+
+def bert_normalizer(clean=False, chinese=False, accents=False, lowercase=False):
+    return {"type": "BertNormalizer", "clean_text": clean, "handle_chinese_chars": chinese, "strip_accents": accents,
+            "lowercase": lowercase}
+
+
+def with_pre_tokenizer(tokenizer, *steps):
+    changed = copy.copy(tokenizer)
+    changed["pre_tokenizer"] = steps[0] if len(steps) == 1 else {"type": "Sequence", "pretokenizers": list(steps)}
+    return changed
+
+
+def with_added_tokens(tokenizer):
+    """Added tokens of every kind, some prefixes of others, some known to the model, ids that the library ignores. None
+    begins with whitespace: the library panics where rstrip swallowed it before."""
+    changed = copy.copy(tokenizer)
+    kinds = [("[CLS", {}), ("<|im", {"rstrip": True}), ("[cls]", {"normalized": True}), ("the", {"single_word": True}),
+             ("naïve", {"normalized": True, "single_word": True}), ("É", {"normalized": True}),
+             ("👩", {"lstrip": True, "rstrip": True}), ("ing", {"normalized": True, "lstrip": True}), ("##", {"special": True}),
+             ("##", {"special": True, "rstrip": True}), ("", {}), ("Москва", {"normalized": True})]
+    changed["added_tokens"] = list(tokenizer["added_tokens"]) + [
+        {"id": 7_000 + i, "content": content, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
+         "special": False} | kind for i, (content, kind) in enumerate(kinds)]
+    return changed
+
+
+def with_model(tokenizer, **settings):
+    changed = copy.copy(tokenizer)
+    changed["model"] = tokenizer["model"] | settings
+    return changed
+
+
+def real(folder, name):
+    with gzip.open(pathlib.Path(folder) / f"{name}.json.gz", "rt", encoding="utf-8") as file:
+        return json.load(file)
+
+
+def all_variants(folder):
+    """(name, tokenizer) for the real tokenizers and what is made from them."""
+    bert, qwen2 = real(folder, "bert-base-uncased"), real(folder, "qwen2")
+    lossy = {c: i for c, i in qwen2["model"]["vocab"].items() if c not in "éÃ©Ġx!"}
+    few = [m for m in qwen2["model"]["merges"][:20000] if not set(m) & set("éÃ©Ġx!")]
+    some = {k: v for k, v in qwen2.items() if k != "model"}
+    some["model"] = qwen2["model"] | {"vocab": lossy, "merges": few}
+    return [
+        ("bert-base-uncased", bert),
+        ("qwen2", qwen2),
+        ("clean_text in bytes", normalized_bytes(bert_normalizer(clean=True))),
+        ("handle_chinese_chars in bytes", normalized_bytes(bert_normalizer(chinese=True))),
+        ("strip_accents in bytes", normalized_bytes(bert_normalizer(accents=True))),
+        ("lowercase in bytes", normalized_bytes(bert_normalizer(lowercase=True))),
+        ("BertNormalizer in bytes", normalized_bytes(bert_normalizer(True, True, None, True))),
+        ("NFC in bytes", normalized_bytes({"type": "NFC"})),
+        ("BertNormalizer of NFC in bytes", normalized_bytes(
+            {"type": "Sequence", "normalizers": [{"type": "NFC"}, bert_normalizer(True, True, None, True)]})),
+        ("BertPreTokenizer's words", bert_splits()),
+        ("GPT-2's pattern", with_pre_tokenizer(qwen2, byte_level(use_regex=True))),
+        ("three digits", with_pre_tokenizer(qwen2, split(QWEN2_PATTERN.replace(r"\p{N}|", r"\p{N}{1,3}|")), byte_level())),
+        ("Qwen2's pattern by the general way", with_pre_tokenizer(qwen2, split(QWEN2_PATTERN + r"|\p{L}"), byte_level())),
+        ("another pattern", with_pre_tokenizer(qwen2, split(r"(?:\P{L}\p{L}){2}|[\S\n]?\p{N}*|[^\P{N}1]+"), byte_level())),
+        ("no splitting", with_pre_tokenizer(qwen2, byte_level())),
+        ("bert with added tokens", with_added_tokens(bert)),
+        ("qwen2 with added tokens", with_added_tokens(qwen2)),
+        ("ignore_merges", with_model(qwen2, ignore_merges=True, merges=qwen2["model"]["merges"][:1000])),
+        ("bytes left out", some),
+        ("unknown bytes", with_model(some, unk_token="a")),
+    ]
