@@ -55,6 +55,7 @@ std::optional<KnownVectors> read_goldens(const std::filesystem::path& checkpoint
       entry.text = to_std(texts.at(index).as_string());
       if (entry.text.empty()) continue;  // the program takes no empty text
       entry.task = to_std(value.at("task").as_string());
+      entry.prompt = to_std(root.at("prompts").at(entry.task).as_string());
       entry.max_length = value.at("max_len").to_number<std::size_t>();
       for (const auto& id : value.at("ids").as_array()) entry.ids.push_back(id.to_number<std::int32_t>());
       const std::string prefix =

@@ -14,8 +14,9 @@ namespace stella::cli {
 struct KnownText {
   std::string text{};
   std::string task{};
-  std::size_t max_length = 0;                                         ///< 0: the model's own.
-  std::vector<std::int32_t> ids{};                                    ///< Empty: not known.
+  std::string prompt{};             ///< What the task stood for when the vectors were made.
+  std::size_t max_length = 0;       ///< 0: the model's own.
+  std::vector<std::int32_t> ids{};  ///< Empty: not known.
   std::vector<std::pair<std::size_t, std::vector<float>>> vectors{};  ///< (dimension, vector of any length).
 };
 

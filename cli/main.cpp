@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,9 @@ Environment:
   HF_HUB_OFFLINE=1       never use the network
   HF_HUB_DISABLE_PROGRESS_BARS=1
   HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE)";
+
+constexpr std::size_t kHelpColumn = 34;
+constexpr std::size_t kHelpWidth = 108;
 
 void print_error(const std::string& line) {
   std::fprintf(stderr, "stella: %s\n", one_line(line).c_str());
@@ -80,6 +84,22 @@ int run_command(const Command& command, Session& session, const CommonOptions* o
   return kRuntimeFailure;
 }
 
+/// CLI11 breaks no lines: descriptions that run past `kHelpWidth` go on below their own start.
+std::string wrap(const std::string& help) {
+  std::istringstream lines(help);
+  std::string out;
+  for (std::string line; std::getline(lines, line);) {
+    while (line.size() > kHelpWidth) {
+      const auto space = line.rfind(' ', kHelpWidth);
+      if (space == std::string::npos || space <= kHelpColumn) break;
+      out += line.substr(0, space) + "\n";
+      line = std::string(kHelpColumn, ' ') + line.substr(space + 1);
+    }
+    out += line + "\n";
+  }
+  return out;
+}
+
 int print_to_stdout(const std::string& text) {
   try {
     Output output("-");
@@ -105,7 +125,7 @@ int run(int argc, const char* const* argv) {
                                 add_download(root), add_info(root),       add_verify(root)};
   for (const Command& command : commands) {
     command.app->set_help_flag("--help,-h", "Print this help and exit");
-    command.app->get_formatter()->column_width(34);
+    command.app->get_formatter()->column_width(kHelpColumn);
   }
   std::vector<std::string> arguments = guard_arguments(argc, argv);
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
@@ -113,7 +133,7 @@ int run(int argc, const char* const* argv) {
     root.parse(std::move(arguments));
   } catch (const CLI::CallForHelp&) {
     const auto chosen = root.get_subcommands();
-    return print_to_stdout((chosen.empty() ? &root : chosen.front())->help());
+    return print_to_stdout(wrap((chosen.empty() ? &root : chosen.front())->help()));
   } catch (const CLI::CallForVersion&) {
     return print_to_stdout("stella " STELLA_VERSION "\n");
   } catch (const CLI::ParseError& error) {

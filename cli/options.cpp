@@ -132,6 +132,7 @@ void add_texts(CLI::App& app, TextOptions& options) {
          },
          "Texts; put -- before them where one starts with a dash")
       ->expected(0, CLI::detail::expected_max_vector_size)
+      ->allow_extra_args()
       ->take_all()
       ->type_name("TEXT");
   add_string(app, "--input", options.input, "Read the texts from a file, - for standard input")->type_name("FILE|-");

@@ -119,7 +119,10 @@ Verdict verify(Session& session, LoadedStellaModel& model, const KnownVectors& k
     std::vector<std::string> texts;
     for (const KnownText* member : members) texts.push_back(member->text);
     const auto limit = max_length == 0 ? std::nullopt : std::optional<std::size_t>(max_length);
-    TokenizeOptions tokenize{.task = task, .max_length = limit};
+    // The checkpoint's own task is part of what is verified; a model without that task takes the prompt literally.
+    const bool has_task = model.description().prompts.contains(task);
+    const auto prompt = has_task ? std::nullopt : std::optional<std::string>(members.front()->prompt);
+    TokenizeOptions tokenize{.task = has_task ? task : "", .prompt = prompt, .max_length = limit};
     const auto tokens =
         session.run<std::vector<Tokens>>([&](auto token) { model.tokenize(texts, tokenize, std::move(token)); });
     for (std::size_t i = 0; i < members.size(); ++i) {
@@ -128,7 +131,7 @@ Verdict verify(Session& session, LoadedStellaModel& model, const KnownVectors& k
       if (tokens.at(i).ids != members[i]->ids) ++verdict.wrong_token_lists;
     }
     if (dimensions.empty()) continue;
-    EmbedOptions embed{.task = task, .dimensions = dimensions, .max_length = limit};
+    EmbedOptions embed{.task = tokenize.task, .prompt = prompt, .dimensions = dimensions, .max_length = limit};
     const auto rows =
         session.run<std::vector<Embedding>>([&](auto token) { model.batch_embed(texts, embed, std::move(token)); });
     for (std::size_t i = 0; i < members.size(); ++i) {

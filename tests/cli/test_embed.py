@@ -1,0 +1,320 @@
+"""embed, tokenize, similarity, verify and info against the reference's goldens."""
+
+import array
+import json
+import unittest
+
+from cli_support import BERT, CHECKPOINTS, DEMO, LARGE, SMALL, CliTest, Goldens, cosine, difference, floats, read_npy
+
+LEAST_COSINE = 0.999999
+GREATEST_DIFFERENCE = 2e-5
+S2P = "Instruct: Given a web search query, retrieve relevant passages that answer the query.\nQuery: "
+
+
+class AgainstGoldens(CliTest):
+    def check_rows(self, checkpoint, task, dimensions):
+        goldens = Goldens(checkpoint)
+        numbers = [i for i, text in enumerate(goldens.texts) if text]
+        texts = self.write("texts.jsonl", "".join(json.dumps({"text": goldens.texts[i]}) + "\n" for i in numbers))
+        rows = self.rows("--model", checkpoint, "--task", task, "--dim", ",".join(map(str, dimensions)), "--precision", "f32",
+                         "--input", texts, "--input-format", "jsonl", "--format", "jsonl")
+        self.assertEqual([row["index"] for row in rows], list(range(len(numbers))))
+        for row, number in zip(rows, numbers):
+            ids = goldens.ids(number, task)
+            self.assertEqual(row["tokens"], len(ids))
+            self.assertEqual(row["truncated"], len(ids) == 512)
+            for dimension in dimensions:
+                vector, wanted = row["embeddings"][str(dimension)], goldens.vector(number, task, dimension)
+                self.assertGreaterEqual(cosine(vector, wanted), LEAST_COSINE, (number, dimension))
+                self.assertLessEqual(difference(vector, wanted), GREATEST_DIFFERENCE, (number, dimension))
+
+    def test_small(self):
+        for task in ("s2p", "s2s", "none"):
+            self.check_rows(SMALL, task, [256, 1024])
+
+    def test_large(self):
+        for task in ("s2p", "s2s", "none"):
+            self.check_rows(LARGE, task, [256, 1024])
+
+    def test_demo(self):
+        self.check_rows(str(DEMO), "s2p", [256, 1024])
+
+    def test_every_head(self):
+        dimensions = [256, 768, 1024, 2048, 4096, 6144, 8192]
+        goldens = Goldens(SMALL)
+        rows = self.rows("--model", SMALL, "--task", "none", "--dim", ",".join(map(str, dimensions)), *goldens.texts[:4])
+        for number, row in enumerate(rows):
+            for dimension in dimensions:
+                vector = row["embeddings"][str(dimension)]
+                self.assertLessEqual(difference(vector, goldens.vector(number, "none", dimension)), GREATEST_DIFFERENCE)
+
+    def test_token_ids(self):
+        for checkpoint in (SMALL, LARGE, str(DEMO)):
+            goldens = Goldens(checkpoint)
+            for task in ("none", "s2p", "s2s"):
+                numbers = [i for i, text in enumerate(goldens.texts) if text]
+                lines = "".join(json.dumps(goldens.texts[i]) + "\n" for i in numbers)
+                out = self.succeed("tokenize", "--model", checkpoint, "--task", task, "--max-length", "512",
+                                   "--input", "-", "--input-format", "jsonl", stdin=lines)
+                ids = [json.loads(line) for line in out.splitlines()]
+                self.assertEqual(ids, [goldens.ids(i, task) for i in numbers])
+
+
+class Verify(CliTest):
+    def test_checkpoints_pass(self):
+        for name in ("stella-small-tiny", "stella-large-tiny", "stella-small-tiny-bf16", "stella-large-tiny-f16"):
+            report = json.loads(self.succeed("verify", CHECKPOINTS / name, "--precision", "f32", "--json"))
+            self.assertTrue(report["passed"], name)
+            self.assertGreater(report["token_lists"], 30)
+            self.assertEqual(report["wrong_token_lists"], 0)
+            self.assertTrue(all(head["min_cosine"] >= LEAST_COSINE for head in report["heads"]))
+        self.assertEqual([head["dimension"] for head in report["heads"]], [256, 1024])
+
+    def test_demo_prints_a_cosine_per_head(self):
+        text = self.succeed("verify", "demo", "--precision", "f32").decode()
+        for dimension in (256, 768, 1024, 2048, 4096, 6144, 8192):
+            self.assertRegex(text, rf"head +{dimension}: cosine mean [01]\.\d+ min [01]\.\d+.*: pass\n")
+        self.assertTrue(text.endswith("\npass\n"))
+
+    def test_damage_is_found(self):
+        broken = self.copy_checkpoint()
+        (broken / "goldens").mkdir()
+        for name in ("goldens.json", "goldens.safetensors"):
+            (broken / "goldens" / name).write_bytes((CHECKPOINTS / "stella-small-tiny/goldens" / name).read_bytes())
+        weights = bytearray((broken / "2_Dense_256/model.safetensors").read_bytes())
+        weights[-401:-1] = bytes(400)  # a hundred weights of one head become zero, or nearly
+        (broken / "2_Dense_256/model.safetensors").write_bytes(weights)
+        done = self.run_stella("verify", broken, "--precision", "f32")
+        self.assertEqual(done.returncode, 1)
+        text = done.stdout.decode()
+        self.assertRegex(text, r"head +256: .*: FAIL\n")
+        self.assertRegex(text, r"head +1024: .*: pass\n")
+        self.assertTrue(text.endswith("\nFAIL\n"))
+
+    def test_a_model_without_known_vectors(self):
+        self.fail_with(2, "verify", self.copy_checkpoint(), says="goldens")
+
+
+class Options(CliTest):
+    def test_default_dimension_and_task(self):
+        (row,) = self.rows("--model", SMALL, "text")
+        self.assertEqual((row["dimension"], len(row["embedding"])), (1024, 1024))
+        self.assertEqual(self.rows("--model", SMALL, "--task", "s2p", "--dim", "1024", "text"), [row])
+        document = json.loads(self.succeed("embed", "--model", SMALL, "text"))
+        self.assertEqual((document["model"], document["task"], document["precision"]), (SMALL, "s2p", "f32"))
+
+    def test_an_unknown_task_warns_once_and_is_the_default(self):
+        lines = "".join(f"line {i}\n" for i in range(1000))
+        done = self.run_stella("embed", "--model", SMALL, "--task", "s2q", "--dim", "256", "--max-length", "8",
+                               "--input", "-", stdin=lines)
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        self.assertIn(b"s2q", done.stderr)
+        first = json.loads(done.stdout.splitlines()[0])["embedding"]
+        self.assertEqual(first, self.rows("--model", SMALL, "--dim", "256", "--max-length", "8", "line 0")[0]["embedding"])
+
+    def test_no_prompt_tasks(self):
+        none = self.rows("--model", SMALL, "--task", "none", "text")
+        for task in ("document", "search_document"):
+            self.assertEqual(self.rows("--model", SMALL, "--task", task, "text"), none)
+        self.assertEqual(self.rows("--model", SMALL, "--prompt", "", "text"), none)
+        self.assertNotEqual(self.rows("--model", SMALL, "text"), none)
+
+    def test_a_literal_prompt(self):
+        self.assertEqual(self.rows("--model", SMALL, "--prompt", S2P, "text"), self.rows("--model", SMALL, "text"))
+        self.assertIsNone(json.loads(self.succeed("embed", "--model", SMALL, "--prompt", "x", "text"))["task"])
+
+    def test_prompts_of_the_checkpoint_win(self):
+        own = self.copy_checkpoint(name="own")
+        settings = {"prompts": {"s2p_query": "find: ", "other": "other: "}, "default_prompt_name": None}
+        (own / "config_sentence_transformers.json").write_text(json.dumps(settings))
+        literal = self.succeed("tokenize", "--model", own, "--prompt", "find: ", "text")
+        self.assertEqual(self.succeed("tokenize", "--model", own, "text"), literal)
+        self.assertEqual(self.succeed("tokenize", "--model", own, "--task", "s2p", "text"), literal)
+        self.assertEqual(self.succeed("tokenize", "--model", own, "--task", "other", "text"),
+                         self.succeed("tokenize", "--model", own, "--prompt", "other: ", "text"))
+
+    def test_tasks_of_a_checkpoint_without_prompts(self):
+        bare = self.copy_checkpoint(name="bare")
+        (bare / "config_sentence_transformers.json").unlink()
+        self.assertEqual(self.succeed("tokenize", "--model", bare, "text"),
+                         self.succeed("tokenize", "--model", bare, "--task", "none", "text"))
+        for task in ("s2p", "s2s"):
+            self.fail_with(2, "tokenize", "--model", BERT, "--task", task, "text", says=task)
+            self.fail_with(2, "embed", "--model", BERT, "--task", task, "text", says=task)
+        self.assertTrue(self.succeed("tokenize", "--model", BERT, "text"))
+
+    def test_a_checkpoint_without_heads_gives_its_pooled_vector(self):
+        goldens = Goldens(BERT)
+        (row,) = self.rows("--model", BERT, "--precision", "f32", goldens.texts[0])
+        self.assertEqual(len(row["embedding"]), row["dimension"])
+        pooled = goldens.vector(0, "none", "pooled")
+        self.assertGreaterEqual(cosine(row["embedding"], pooled), LEAST_COSINE)
+
+    def test_an_unknown_dimension_lists_the_heads(self):
+        self.fail_with(2, "embed", "--model", SMALL, "--dim", "512", "text", says=["512", "256", "1024", "8192"])
+        self.fail_with(2, "similarity", "--model", SMALL, "--dim", "512", "a", "b", says=["512", "256"])
+
+    def test_no_normalize_changes_the_length_only(self):
+        (unit,) = self.rows("--model", SMALL, "--dim", "256", "text")
+        (raw,) = self.rows("--model", SMALL, "--dim", "256", "--no-normalize", "text")
+        self.assertAlmostEqual(sum(x * x for x in unit["embedding"]), 1, places=5)
+        self.assertNotAlmostEqual(sum(x * x for x in raw["embedding"]), 1, places=3)
+        self.assertGreaterEqual(cosine(unit["embedding"], raw["embedding"]), LEAST_COSINE)
+
+    def test_max_length_truncates_and_says_so(self):
+        text = "one two three four five six seven eight nine ten"
+        (row,) = self.rows("--model", SMALL, "--task", "none", "--max-length", "8", text)
+        self.assertEqual((row["tokens"], row["truncated"]), (8, True))
+        ids = json.loads(self.succeed("tokenize", "--model", SMALL, "--task", "none", "--max-length", "8", text))
+        whole = json.loads(self.succeed("tokenize", "--model", SMALL, "--task", "none", text))
+        self.assertEqual(ids, whole[:7] + whole[-1:])
+
+    def test_on_long_error_names_the_text_its_tokens_and_the_limit(self):
+        long = " ".join(["word"] * 50)
+        count = len(json.loads(self.succeed("tokenize", "--model", SMALL, "--task", "none", long)))
+        common = ("embed", "--model", SMALL, "--task", "none", "--dim", "256", "--max-length", "20", "--on-long", "error")
+        self.fail_with(2, *common, "short", long, says=["TEXT argument 2", str(count), "20"])
+        done = self.fail_with(2, *common, "--input", "-", stdin=f"short\nshort\n{long}\nshort\n", says=["line 3", str(count), "20"])
+        self.assertEqual(len(done.stdout.splitlines()), 2, "the rows before it are good")
+        out = self.folder / "out.jsonl"
+        self.fail_with(2, *common, "--output", out, long)
+        self.assertFalse(out.exists())
+
+    def test_tokenize_without_special_tokens(self):
+        whole = json.loads(self.succeed("tokenize", "--model", SMALL, "--task", "none", "some text"))
+        bare = json.loads(self.succeed("tokenize", "--model", SMALL, "--task", "none", "--no-special", "some text"))
+        self.assertEqual(whole[1:-1], bare)
+
+    def test_tokenize_reads_no_weights(self):
+        light = self.copy_checkpoint(name="light")
+        for file in light.rglob("*.safetensors"):
+            file.unlink()
+        self.assertEqual(self.succeed("tokenize", "--model", light, "text"), self.succeed("tokenize", "--model", SMALL, "text"))
+
+    def test_threads_do_not_change_a_bit(self):
+        one = self.succeed("embed", "--model", SMALL, "--threads", "1", "first", "second")
+        self.assertEqual(self.succeed("embed", "--model", SMALL, "--threads", "2", "first", "second"), one)
+
+    def test_odd_texts_arrive_as_they_are(self):
+        texts = ["[a,b]", "[MASK]", "{}", "%%", "-", "embed", "\x01x", " ", "--", "a\nb", "'q\" $HOME"]
+        lines = self.write("texts.jsonl", "".join(json.dumps(text) + "\n" for text in texts))
+        wanted = self.succeed("tokenize", "--model", LARGE, "--input", lines, "--input-format", "jsonl")
+        self.assertEqual(self.succeed("tokenize", "--model", LARGE, "--", *texts), wanted)
+        self.assertEqual(self.succeed("tokenize", "--model", LARGE, "--prompt", "[x,y]", "text"),
+                         self.succeed("tokenize", "--model", LARGE, "--prompt", "", "[x,y]text"))
+
+
+class Formats(CliTest):
+    TEXTS = ["first text", "second text", "third"]
+
+    def test_json_for_arguments_and_jsonl_for_input(self):
+        document = json.loads(self.succeed("embed", "--model", SMALL, *self.TEXTS))
+        self.assertEqual(list(document), ["model", "task", "precision", "data"])
+        lines = self.succeed("embed", "--model", SMALL, "--input", "-", stdin="\n".join(self.TEXTS)).decode().splitlines()
+        self.assertEqual([json.loads(line) for line in lines], document["data"])
+        self.assertEqual(list(document["data"][0]), ["index", "tokens", "truncated", "dimension", "embedding"])
+        self.assertTrue(lines[0].startswith('{"index":0,"tokens":'))
+        as_json = json.loads(self.succeed("embed", "--model", SMALL, "--format", "json", "--input", "-", stdin="\n".join(self.TEXTS)))
+        self.assertEqual(as_json, document)
+
+    def test_several_dimensions(self):
+        (row,) = self.rows("--model", SMALL, "--dim", "1024,256", "text")
+        self.assertEqual(list(row), ["index", "tokens", "truncated", "embeddings"])
+        self.assertEqual({key: len(vector) for key, vector in row["embeddings"].items()}, {"256": 256, "1024": 1024})
+        for dimension in (256, 1024):
+            (single,) = self.rows("--model", SMALL, "--dim", dimension, "text")
+            self.assertEqual(row["embeddings"][str(dimension)], single["embedding"])
+
+    def test_numbers_read_back_to_the_same_float32(self):
+        raw = floats(self.succeed("embed", "--model", SMALL, "--format", "f32", *self.TEXTS))
+        printed = array.array("f", [x for row in self.rows("--model", SMALL, *self.TEXTS) for x in row["embedding"]])
+        self.assertEqual(printed, raw)
+        text = self.succeed("embed", "--model", SMALL, "--dim", "256", "text").decode()
+        numbers = text[text.index("[0") if "[0" in text else text.index("[-"):].split("]")[0].lstrip("[").split(",")
+        for number in numbers:  # nine digits always suffice
+            digits = number.lstrip("-").split("e")[0].replace(".", "").strip("0")
+            self.assertLessEqual(len(digits), 9, number)
+
+    def test_npy(self):
+        rows = self.rows("--model", SMALL, "--dim", "256,1024", *self.TEXTS)
+        self.succeed("embed", "--model", SMALL, "--dim", "256,1024", "--format", "npy", "--output", "v.npy", *self.TEXTS)
+        self.assertFalse((self.folder / "v.npy").exists())
+        for dimension in (256, 1024):
+            shape, values = read_npy(self.folder / f"v.{dimension}.npy")
+            self.assertEqual(shape, (3, dimension))
+            self.assertEqual(values, array.array("f", [x for row in rows for x in row["embeddings"][str(dimension)]]))
+        self.succeed("embed", "--model", SMALL, "--dim", "256", "--format", "npy", "--output", "one.npy", "x")
+        self.assertEqual(read_npy(self.folder / "one.npy")[0], (1, 256))
+
+    def test_f32_files(self):
+        self.succeed("embed", "--model", SMALL, "--dim", "256,1024", "--format", "f32", "--output", "v.f32", *self.TEXTS)
+        self.assertEqual((self.folder / "v.256.f32").stat().st_size, 3 * 256 * 4)
+        self.assertEqual((self.folder / "v.1024.f32").stat().st_size, 3 * 1024 * 4)
+
+    def test_an_empty_input_gives_no_rows(self):
+        self.assertEqual(self.succeed("embed", "--model", SMALL, "--input", "-", stdin=""), b"")
+        document = json.loads(self.succeed("embed", "--model", SMALL, "--format", "json", "--input", "-", stdin=""))
+        self.assertEqual(document["data"], [])
+        self.succeed("embed", "--model", SMALL, "--format", "npy", "--output", "v.npy", "--input", "-", stdin="")
+        self.assertEqual(read_npy(self.folder / "v.npy")[0], (0, 1024))
+
+    def test_lines_end_with_lf_or_crlf(self):
+        plain = self.succeed("tokenize", "--model", LARGE, "--input", "-", stdin="one\ntwo\n \n")
+        self.assertEqual(len(plain.splitlines()), 3)
+        self.assertEqual(self.succeed("tokenize", "--model", LARGE, "--input", "-", stdin="one\r\ntwo\r\n "), plain)
+
+    def test_jsonl_fields(self):
+        lines = '{"body":"one","text":"two"}\n"three"\n'
+        body = self.succeed("tokenize", "--model", SMALL, "--input", "-", "--input-format", "jsonl", "--field", "body", stdin=lines)
+        self.assertEqual(body, self.succeed("tokenize", "--model", SMALL, "one", "three"))
+        text = self.succeed("tokenize", "--model", SMALL, "--input", "-", "--input-format", "jsonl", stdin=lines)
+        self.assertEqual(text, self.succeed("tokenize", "--model", SMALL, "two", "three"))
+
+
+class Similarity(CliTest):
+    TEXTS = ["a red car", "a crimson automobile", "a bowl of soup"]
+
+    def test_json_is_the_matrix_of_cosines(self):
+        document = json.loads(self.succeed("similarity", "--model", "demo", "--task", "s2s", "--dim", "256", "--json", *self.TEXTS))
+        self.assertEqual((document["dimension"], document["task"]), (256, "s2s"))
+        rows = self.rows("--model", "demo", "--task", "s2s", "--dim", "256", *self.TEXTS)
+        for i in range(3):
+            for j in range(3):
+                self.assertAlmostEqual(document["similarity"][i][j], cosine(rows[i]["embedding"], rows[j]["embedding"]), places=5)
+        matrix = document["similarity"]
+        self.assertGreater(matrix[0][1], matrix[0][2])
+
+    def test_the_table_is_readable(self):
+        lines = self.succeed("similarity", "--model", "demo", "--input", "-", stdin="\n".join(self.TEXTS)).decode().splitlines()
+        self.assertEqual(len(lines), 4)
+        self.assertEqual(lines[0].split(), ["1", "2", "3"])
+        for number, (line, text) in enumerate(zip(lines[1:], self.TEXTS), 1):
+            self.assertTrue(line.startswith(f"{number}  {text} "), line)
+            self.assertEqual(line.split()[-3 + number - 1], "1.0000")
+
+
+class Info(CliTest):
+    def test_the_machine(self):
+        report = json.loads(self.succeed("info", "--json"))
+        for key in ("version", "processor", "kernels", "precision", "threads", "cache"):
+            self.assertTrue(report[key], key)
+        self.assertIn("kernels: ", self.succeed("info").decode())
+        self.assertEqual(json.loads(self.succeed("info", "--threads", "1", "--json"))["threads"], 1)
+
+    def test_a_model(self):
+        report = json.loads(self.succeed("info", SMALL, "--json"))
+        config = json.loads((CHECKPOINTS / "stella-small-tiny/config.json").read_text())
+        self.assertEqual(report["type"], config["model_type"])
+        self.assertEqual(report["hidden"], config["hidden_size"])
+        self.assertEqual(report["layers"], config["num_hidden_layers"])
+        self.assertEqual(report["dimensions"], [256, 768, 1024, 2048, 4096, 6144, 8192])
+        self.assertEqual((report["default_dimension"], report["max_length"], report["default_task"]), (1024, 512, "s2p"))
+        self.assertEqual(report["prompts"]["s2p"], S2P)
+        sizes = {entry["file"]: entry["size"] for entry in report["files"]}
+        self.assertEqual(sizes["model.safetensors"], (CHECKPOINTS / "stella-small-tiny/model.safetensors").stat().st_size)
+        self.assertIn("dimensions: ", self.succeed("info", "--model", SMALL).decode())
+
+
+if __name__ == "__main__":
+    unittest.main()
