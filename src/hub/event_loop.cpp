@@ -103,7 +103,7 @@ void EventLoop::run(FunctionRef<bool()> idle) {
     bool waiting = false;
     {
       const std::lock_guard lock(mutex_);
-      waiting = posted_.empty();
+      waiting = posted_.empty() && (drained || !stopping_);  // what just ran may have been the last work
     }
     curl_multi_poll(multi_.get(), nullptr, 0, waiting ? poll_timeout() : 0, nullptr);
   }
