@@ -151,7 +151,7 @@ std::shared_ptr<const Weights> Model::pack_encoder(const Checkpoint& checkpoint,
   check();
   auto result = std::make_shared<Weights>();
   result->precision = resolve_precision(setup_.precision);
-  result->tensors = std::make_unique<const weights::Tensors>(weights::Tensors::open(files));
+  const weights::Tensors tensors = weights::Tensors::open(files);
   // A team of its own: what is already loaded goes on computing meanwhile.
   ParallelTeam team(machine_.compute->threads());
   models::LoadContext context;
@@ -162,7 +162,7 @@ std::shared_ptr<const Weights> Model::pack_encoder(const Checkpoint& checkpoint,
     check();
     if (setup_.on_load && total > 0) setup_.on_load(static_cast<double>(bytes) / static_cast<double>(total));
   };
-  result->encoder = models::make_encoder(checkpoint.spec.encoder, *result->tensors, context);
+  result->encoder = models::make_encoder(checkpoint.spec.encoder, tensors, context);
   return result;
 }
 

@@ -194,8 +194,7 @@ void Model::resolve(Request& request, std::shared_ptr<const Checkpoint> checkpoi
 
 void Model::submit(Request& request, const std::stop_token& stop) const {
   if (request.embeds) {
-    // The encoder's owner keeps the tensors that it may point into.
-    request.text.encoder = {request.weights, request.weights->encoder.get()};
+    request.text.encoder = request.weights->encoder;
     for (std::size_t i = 0; i < request.dimensions.size(); ++i) {
       request.text.heads.push_back({request.dimensions[i], request.heads[i] ? request.heads[i]->head : nullptr});
     }

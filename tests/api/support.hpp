@@ -1,0 +1,97 @@
+// For the tests of the public API: goldens, a hub with a cache of its own, and running coroutines.
+#pragma once
+
+#include "hub_server/hub_server.hpp"
+#include "stella/stella.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <filesystem>
+#include <future>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/use_future.hpp>
+
+namespace stella::test {
+
+inline const std::filesystem::path kCheckpoints = STELLA_TEST_DATA "/checkpoints";
+inline const std::filesystem::path kSmall = kCheckpoints / "stella-small-tiny";
+inline const std::filesystem::path kLarge = kCheckpoints / "stella-large-tiny";
+inline const std::filesystem::path kDemo = STELLA_SOURCE_DIR "/models/stella-demo";
+inline const std::vector<std::size_t> kAllHeads{256, 768, 1024, 2048, 4096, 6144, 8192};
+
+/// goldens.json and goldens.safetensors of a checkpoint: what PyTorch gave.
+struct Goldens {
+  struct Case {
+    std::size_t text = 0;
+    std::string task;
+    std::size_t max_length = 0;
+    std::vector<std::int32_t> ids;
+  };
+  std::vector<std::string> texts;
+  std::map<std::string, std::string> prompts;
+  std::vector<Case> cases;
+  std::map<std::string, std::vector<float>> vectors;  // "{text}.{task}.{max_length}.{dimension}"
+
+  const std::vector<float>* find(const Case& one, std::size_t dimension) const;
+};
+Goldens read_goldens(const std::filesystem::path& checkpoint);
+
+/// Runs a coroutine on an io_context and this thread, to its end.
+template <class T>
+T run(boost::asio::awaitable<T> coroutine) {
+  boost::asio::io_context io;
+  std::future<T> result = boost::asio::co_spawn(io, std::move(coroutine), boost::asio::use_future);
+  io.run();
+  return result.get();
+}
+
+/// A directory that is removed with everything in it.
+class ScratchDirectory {
+ public:
+  ScratchDirectory();
+  ScratchDirectory(const ScratchDirectory&) = delete;
+  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
+  ~ScratchDirectory();
+  const std::filesystem::path& path() const noexcept { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// A local hub that has `repo` at main, and an empty cache.
+struct TestHub {
+  explicit TestHub(const std::filesystem::path& directory, std::string repo = "NovaSearch/stella_en_400M_v5");
+  /// Options for a model from this hub, on `runtime`.
+  ModelOptions options(std::shared_ptr<Runtime> runtime = {}) const;
+
+  std::string repo;
+  HubServer server;
+  ScratchDirectory cache;
+};
+
+/// "errc: message" of a failure; "no error" where there was none.
+std::string describe(const std::exception_ptr& error);
+/// Errc of a failure; nothing where there was none, or where it is none of ours.
+std::optional<Errc> errc_of(const std::exception_ptr& error);
+/// What `call` throws.
+template <class Call>
+std::exception_ptr caught(Call call) {
+  try {
+    call();
+  } catch (...) {
+    return std::current_exception();
+  }
+  return nullptr;
+}
+
+}  // namespace stella::test
