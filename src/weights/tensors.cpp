@@ -37,10 +37,12 @@ bool is_plain_shard_name(std::string_view name) {
 }  // namespace
 
 void TensorView::drop() const noexcept {
-  const std::span<const std::byte> mapped = file == nullptr ? std::span<const std::byte>() : file->bytes();
-  const std::less<const std::byte*> before;  // an aligned copy lies outside the mapping
+  if (file == nullptr) return;
+  const std::span<const std::byte> mapped = file->bytes();
+  const std::less<const std::byte*> before;
   const bool inside = !before(bytes.data(), mapped.data()) && before(bytes.data(), mapped.data() + mapped.size());
-  if (inside) file->drop(static_cast<std::size_t>(bytes.data() - mapped.data()), bytes.size());
+  if (!inside) return;  // an aligned copy
+  file->drop(static_cast<std::size_t>(bytes.data() - mapped.data()), bytes.size());
 }
 
 Tensors Tensors::open(std::span<const std::filesystem::path> files) {

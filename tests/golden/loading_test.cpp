@@ -196,5 +196,21 @@ TEST_F(Loading, BatchesAreChecked) {
       "token id -1 is outside the model's vocabulary of 3005; tokenizer.json and the weights do not belong together");
 }
 
+TEST_F(Loading, AbsolutePositionsEnd) {
+  const fs::path bert = source_.parent_path() / "bert-tiny";
+  const Checkpoint checkpoint = load(bert, kernels::select(KernelSet::portable), team_);
+  models::Activations scratch;
+  std::vector<std::int32_t> ids(512, 7);
+  EXPECT_EQ(pooled(*checkpoint.encoder, {&ids}, team_, scratch).size(), 1U);
+  ids.push_back(7);
+  try {
+    pooled(*checkpoint.encoder, {&ids}, team_, scratch);
+    FAIL() << "read past the position embeddings";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.errc(), Errc::invalid_argument);
+    EXPECT_STREQ(error.what(), "a sequence has 513 tokens; this model has 512 positions");
+  }
+}
+
 }  // namespace
 }  // namespace stella::golden
