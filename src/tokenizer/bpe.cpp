@@ -53,11 +53,19 @@ Bpe::Bpe(const Vocabulary& vocabulary, std::span<const Merge> merges, const BpeO
   slots_.assign(slots, Slot{-1, -1, 0});
   shift_ = 64 - static_cast<unsigned>(std::countr_zero(slots));
   merged_.reserve(merges.size());
-  for (const auto& [left, right] : merges) {
-    const std::int32_t left_id = vocabulary.find(left);
-    const std::int32_t right_id = vocabulary.find(right);
+  constexpr std::size_t kAhead = 16;  // merges whose tokens are on their way from memory while one is looked up
+  std::array<std::pair<std::uint64_t, std::uint64_t>, kAhead> hashes{};
+  for (std::size_t i = 0; i < merges.size() + kAhead; ++i) {
+    const auto coming = hashes[i % kAhead];
+    if (i < merges.size()) {
+      hashes[i % kAhead] = {vocabulary.prefetch(merges[i].first), vocabulary.prefetch(merges[i].second)};
+    }
+    if (i < kAhead) continue;
+    const auto& [left, right] = merges[i - kAhead];
+    const std::int32_t left_id = vocabulary.find(left, coming.first);
+    const std::int32_t right_id = vocabulary.find(right, coming.second);
     token.assign(left).append(right);
-    const std::int32_t whole = vocabulary.find(token);
+    const std::int32_t whole = find_whole(token);
     if (left_id < 0 || right_id < 0 || whole < 0) {
       throw Error(Errc::malformed_file,
                   source + ": merge " + std::to_string(merged_.size()) + " (" + token +
@@ -73,6 +81,12 @@ Bpe::Bpe(const Vocabulary& vocabulary, std::span<const Merge> merges, const BpeO
       if (first >= 0 && second >= 0) byte_ranks_[static_cast<std::size_t>(first << 8 | second)] = rank;
     }
   }
+}
+
+std::int32_t Bpe::find_whole(std::string_view token) const noexcept {
+  // Most vocabularies number the 256 bytes first and then what each merge makes.
+  const auto likely = static_cast<std::int32_t>(256 + merged_.size());
+  return vocabulary_->token(likely) == token ? likely : vocabulary_->find(token);
 }
 
 std::size_t Bpe::place(std::int32_t left, std::int32_t right) const noexcept {

@@ -54,6 +54,8 @@ class Bpe {
     std::int32_t right;
     std::uint32_t rank;
   };
+  /// The id of what the next merge makes.
+  std::int32_t find_whole(std::string_view token) const noexcept;
   void add_merge(std::int32_t left, std::int32_t right, std::uint32_t rank);
   std::size_t place(std::int32_t left, std::int32_t right) const noexcept;
   /// Rank of the merge of two tokens, or kNoMerge.

@@ -49,9 +49,9 @@ void Vocabulary::set(std::string_view token, std::int32_t id) {
   by_id_[index] = slot.entry;
 }
 
-std::int32_t Vocabulary::find(std::string_view token) const noexcept {
+std::int32_t Vocabulary::find(std::string_view token, std::uint64_t hash) const noexcept {
   if (slots_.empty()) return -1;
-  const Slot& slot = slots_[find_slot(token, hash_bytes(token.data(), token.size()))];
+  const Slot& slot = slots_[find_slot(token, hash)];
   return slot.entry == 0 ? -1 : entries_[slot.entry - 1].id;
 }
 

@@ -45,7 +45,14 @@ class Vocabulary {
   void set(std::string_view token, std::int32_t id);
 
   /// -1 for a token that does not exist.
-  std::int32_t find(std::string_view token) const noexcept;
+  std::int32_t find(std::string_view token) const noexcept { return find(token, hash(token)); }
+  /// The same in two steps for many look-ups: the memory that the second needs is under way meanwhile.
+  std::int32_t find(std::string_view token, std::uint64_t hash) const noexcept;
+  std::uint64_t prefetch(std::string_view token) const noexcept {
+    const std::uint64_t value = hash(token);
+    if (!slots_.empty()) __builtin_prefetch(&slots_[value & (slots_.size() - 1)]);
+    return value;
+  }
   /// "" for an id that does not exist.
   std::string_view token(std::int32_t id) const noexcept;
   /// Number of different tokens.
@@ -69,6 +76,7 @@ class Vocabulary {
     std::uint32_t hash;   // upper half of the token's hash
     std::uint32_t entry;  // index + 1; 0: free
   };
+  static std::uint64_t hash(std::string_view token) noexcept { return hash_bytes(token.data(), token.size()); }
   std::string_view text(const Entry& entry) const noexcept { return {text_.data() + entry.offset, entry.length}; }
   std::size_t find_slot(std::string_view token, std::uint64_t hash) const noexcept;
   void grow(std::size_t slots);

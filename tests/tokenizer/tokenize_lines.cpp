@@ -1,13 +1,13 @@
 // tokenize_lines TOKENIZER.JSON: for every line [max_length or null, text] of JSON on standard input, one line with the
 // number of tokens before truncation and the ids. The cross test compares them with the Hugging Face library's.
+#include "tokenizer/tokenizer.hpp"
+
 #include <cstdint>
 #include <exception>
 #include <iostream>
 #include <string>
 
 #include <boost/json.hpp>
-
-#include "tokenizer/tokenizer.hpp"
 
 int main(int argc, char** argv) try {
   if (argc != 2) {

@@ -1,0 +1,357 @@
+#include "tokenizer/tokenizer.hpp"
+
+#include "stella/error.hpp"
+
+#include <algorithm>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <boost/json.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace stella::tokenizer {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+using Ids = std::vector<std::int32_t>;
+namespace json = boost::json;
+
+// Expected ids: the same files in tokenizers 0.23.3.
+
+constexpr const char* kWordPiece = R"json({
+  "version": "1.0", "truncation": {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0},
+  "padding": {"strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0,
+              "pad_type_id": 0, "pad_token": "[UNK]"},
+  "added_tokens": [],
+  "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null,
+                 "lowercase": true},
+  "pre_tokenizer": {"type": "BertPreTokenizer"},
+  "post_processor": {"type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+               {"SpecialToken": {"id": "[SEP]", "type_id": 0}}],
+    "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+    "special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [1], "tokens": ["[CLS]"]},
+                       "[SEP]": {"id": "[SEP]", "ids": [2], "tokens": ["[SEP]"]}}},
+  "decoder": null,
+  "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 10,
+    "vocab": {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "un": 3, "##aff": 4, "##able": 5, "affable": 6, "##a": 7, "a": 8,
+              "##b": 9, "##": 10, "##able.": 11, "\u00e9": 12}}
+})json";
+
+constexpr const char* kBpe = R"json({
+  "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+  "normalizer": {"type": "NFC"},
+  "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+  "post_processor": null, "decoder": null,
+  "model": {"type": "BPE",
+    "vocab": {"a": 0, "b": 1, "c": 2, "d": 3, "\u0120": 4, "bc": 5, "ab": 6, "abc": 7, "cd": 8, "aa": 9, "aaa": 10,
+              "\u0120a": 11, "!": 12},
+    "merges": ["b c", "a b", "ab c", "c d", "a a", "aa a", "\u0120 a"]}
+})json";
+
+Tokenizer make(const json::value& file) {
+  return Tokenizer::from_json(json::serialize(file), "tokenizer.json");
+}
+
+/// The file with one member of its objects replaced or added.
+json::value changed(const char* file, std::string_view pointer, std::string_view value) {
+  json::value result = json::parse(file);
+  json::value* at = &result;
+  while (!pointer.empty()) {
+    const std::size_t end = pointer.find('/', 1);
+    at = &at->as_object()[pointer.substr(1, end - 1)];
+    pointer.remove_prefix(std::min(end, pointer.size()));
+  }
+  *at = json::parse(value);
+  return result;
+}
+
+Ids ids(const Tokenizer& tokenizer, std::string_view text, bool special = true) {
+  return tokenizer.encode(text, {.add_special_tokens = special}).ids;
+}
+
+/// The error that reading gives.
+Error refused(const json::value& file) {
+  try {
+    make(file);
+  } catch (const Error& error) {
+    return error;
+  }
+  return Error(Errc::invalid_argument, "accepted");
+}
+
+TEST(WordPieceTokenizer, LongestMatchFirst) {
+  const Tokenizer tokenizer = make(json::parse(kWordPiece));
+  EXPECT_THAT(ids(tokenizer, "unaffable"), ElementsAre(1, 3, 4, 5, 2));
+  EXPECT_THAT(ids(tokenizer, "unaffable affable"), ElementsAre(1, 3, 4, 5, 6, 2));
+  EXPECT_THAT(ids(tokenizer, "unaff unaff"), ElementsAre(1, 3, 4, 3, 4, 2));
+  EXPECT_THAT(ids(tokenizer, "ab"), ElementsAre(1, 8, 9, 2));
+  EXPECT_THAT(ids(tokenizer, ""), ElementsAre(1, 2));
+}
+
+TEST(WordPieceTokenizer, UnknownWords) {
+  const Tokenizer tokenizer = make(json::parse(kWordPiece));
+  EXPECT_THAT(ids(tokenizer, "unx"), ElementsAre(1, 0, 2));
+  EXPECT_THAT(ids(tokenizer, "\u00e9a"), ElementsAre(1, 0, 2));
+  EXPECT_THAT(ids(tokenizer, "aaaaaaaaaa"), ElementsAre(1, 8, 7, 7, 7, 7, 7, 7, 7, 7, 7, 2));
+  EXPECT_THAT(ids(tokenizer, "aaaaaaaaaaa"), ElementsAre(1, 0, 2));
+}
+
+TEST(WordPieceTokenizer, TruncationKeepsSpecialTokens) {
+  const Tokenizer tokenizer = make(json::parse(kWordPiece));
+  const auto cut = [&](std::size_t length) {
+    const Encoding encoding = tokenizer.encode("unaffable affable", {.max_length = length});
+    EXPECT_EQ(encoding.full_tokens, 6U);
+    EXPECT_EQ(encoding.truncated(), length < 6);
+    return encoding.ids;
+  };
+  EXPECT_THAT(cut(2), ElementsAre(1, 2));
+  EXPECT_THAT(cut(3), ElementsAre(1, 3, 2));
+  EXPECT_THAT(cut(4), ElementsAre(1, 3, 4, 2));
+  EXPECT_THAT(cut(5), ElementsAre(1, 3, 4, 5, 2));
+  EXPECT_THAT(cut(6), ElementsAre(1, 3, 4, 5, 6, 2));
+  EXPECT_THAT(cut(7), ElementsAre(1, 3, 4, 5, 6, 2));
+  EXPECT_EQ(tokenizer.special_tokens_per_text(), 2U);
+}
+
+TEST(WordPieceTokenizer, TruncationWithoutSpecialTokens) {
+  const Tokenizer tokenizer = make(json::parse(kWordPiece));
+  const Encoding encoding = tokenizer.encode("unaffable", {.max_length = 2, .add_special_tokens = false});
+  EXPECT_THAT(encoding.ids, ElementsAre(3, 4));
+  EXPECT_EQ(encoding.full_tokens, 3U);
+  EXPECT_THAT(tokenizer.encode("unaffable", {.max_length = 0, .add_special_tokens = false}).ids, SizeIs(0));
+}
+
+TEST(WordPieceTokenizer, NoRoomForSpecialTokens) {
+  const Tokenizer tokenizer = make(json::parse(kWordPiece));
+  try {
+    tokenizer.encode("a", {.max_length = 1});
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.errc(), Errc::invalid_argument);
+    EXPECT_THAT(error.what(), HasSubstr("2 special tokens"));
+  }
+}
+
+TEST(BpeTokenizer, EarlierMergesFirst) {
+  const Tokenizer tokenizer = make(json::parse(kBpe));
+  EXPECT_THAT(ids(tokenizer, "abc"), ElementsAre(0, 5));
+  EXPECT_THAT(ids(tokenizer, "abcd"), ElementsAre(0, 5, 3));
+  EXPECT_THAT(ids(tokenizer, "bcd"), ElementsAre(5, 3));
+  EXPECT_THAT(ids(tokenizer, "abab"), ElementsAre(6, 6));
+  EXPECT_THAT(ids(tokenizer, "cdcd"), ElementsAre(8, 8));
+  EXPECT_THAT(ids(tokenizer, " abc a"), ElementsAre(11, 5, 11));
+}
+
+TEST(BpeTokenizer, EqualMergesFromTheLeft) {
+  const Tokenizer tokenizer = make(json::parse(kBpe));
+  EXPECT_THAT(ids(tokenizer, "aaaa"), ElementsAre(9, 9));
+  EXPECT_THAT(ids(tokenizer, "aaaaa"), ElementsAre(9, 10));
+  EXPECT_THAT(ids(tokenizer, "aaaaaaa"), ElementsAre(9, 9, 10));
+}
+
+TEST(BpeTokenizer, LongWordsAsShortOnes) {
+  const Tokenizer tokenizer = make(json::parse(kBpe));
+  std::string text;
+  Ids expected;
+  for (int i = 0; i < 20; ++i) {
+    text += "abc";
+    expected.insert(expected.end(), {0, 5});
+  }
+  expected.push_back(10);
+  EXPECT_EQ(ids(tokenizer, text + "aaa"), expected);
+}
+
+TEST(BpeTokenizer, BytesWithoutTokens) {
+  EXPECT_THAT(ids(make(json::parse(kBpe)), "axb"), ElementsAre(6));
+  EXPECT_THAT(ids(make(changed(kBpe, "/model/unk_token", R"("!")")), "axxb"), ElementsAre(0, 12, 12, 1));
+}
+
+TEST(BpeTokenizer, IgnoreMerges) {
+  const Tokenizer tokenizer = make(changed(kBpe, "/model/ignore_merges", "true"));
+  EXPECT_THAT(ids(tokenizer, "abc"), ElementsAre(7));
+  EXPECT_THAT(ids(tokenizer, "abcd"), ElementsAre(0, 5, 3));
+}
+
+TEST(BpeTokenizer, MergesAsPairs) {
+  const Tokenizer tokenizer = make(changed(kBpe, "/model/merges", R"([["b", "c"], ["a", "b"], ["ab", "c"]])"));
+  EXPECT_THAT(ids(tokenizer, "abcab"), ElementsAre(0, 5, 6));
+}
+
+TEST(AddedTokens, OfEveryKind) {
+  const auto token = [](std::string_view content, json::object settings = {}) {
+    json::object entry{{"id", 90},        {"content", content},  {"single_word", false}, {"lstrip", false},
+                       {"rstrip", false}, {"normalized", false}, {"special", true}};
+    for (const auto& [name, value] : settings) entry[name] = value;
+    return entry;
+  };
+  json::value file = json::parse(kWordPiece);
+  file.as_object()["added_tokens"] = {token("[CLS]"),
+                                      token("[SEP]"),
+                                      token("un"),
+                                      token("<x>"),
+                                      token("Day", {{"normalized", true}, {"special", false}}),
+                                      token(" L", {{"lstrip", true}}),
+                                      token("R", {{"rstrip", true}}),
+                                      token("S", {{"single_word", true}}),
+                                      token("<x>>"),
+                                      token("")};
+  const Tokenizer tokenizer = make(file);
+  EXPECT_THAT(ids(tokenizer, "a[CLS]b", false), ElementsAre(8, 1, 0));
+  EXPECT_THAT(ids(tokenizer, "[cls]", false), ElementsAre(0, 0, 0));
+  EXPECT_THAT(ids(tokenizer, "unaffable", false), ElementsAre(3, 6));
+  EXPECT_THAT(ids(tokenizer, "<x>>><x>", false), ElementsAre(18, 0, 13));
+  EXPECT_THAT(ids(tokenizer, "day DAY Day", false), ElementsAre(14, 14, 14));
+  EXPECT_THAT(ids(tokenizer, "a   La", false), ElementsAre(8, 15, 8));
+  EXPECT_THAT(ids(tokenizer, "a R   a", false), ElementsAre(8, 16, 8));
+  EXPECT_THAT(ids(tokenizer, "aSa S a,S", false), ElementsAre(0, 17, 8, 0, 17));
+  EXPECT_EQ(tokenizer.vocab_size(), 19U);
+  EXPECT_EQ(tokenizer.id_to_token(3), "un");
+  EXPECT_EQ(tokenizer.id_to_token(12), "\u00e9");
+  EXPECT_EQ(tokenizer.id_to_token(14), "day");
+  EXPECT_EQ(tokenizer.id_to_token(18), "<x>>");
+  EXPECT_EQ(tokenizer.id_to_token(19), "");
+  EXPECT_EQ(tokenizer.id_to_token(-1), "");
+}
+
+TEST(Tokenizer, InvalidUtf8NamesTheByte) {
+  const Tokenizer tokenizer = make(json::parse(kBpe));
+  try {
+    tokenizer.encode("ab\xff");
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.errc(), Errc::invalid_utf8);
+    EXPECT_THAT(error.what(), HasSubstr("byte 2"));
+  }
+}
+
+TEST(Tokenizer, UnsupportedComponentsAreNamed) {
+  const auto expect = [](const char* file, const char* pointer, const char* value, const char* name) {
+    const Error error = refused(changed(file, pointer, value));
+    EXPECT_EQ(error.errc(), Errc::unsupported_model) << pointer << " = " << value;
+    EXPECT_THAT(error.what(), AllOf(HasSubstr(name), HasSubstr("tokenizer.json"))) << pointer << " = " << value;
+  };
+  expect(kBpe, "/version", R"("2.0")", "version 2.0");
+  expect(kBpe, "/normalizer", R"({"type": "Precompiled"})", "normalizer Precompiled");
+  expect(kBpe, "/normalizer", R"({"type": "Sequence", "normalizers": [{"type": "NFKC"}]})", "normalizer NFKC");
+  expect(kBpe, "/pre_tokenizer", "null", "without a pre_tokenizer");
+  expect(kBpe, "/pre_tokenizer", R"({"type": "Metaspace"})", "pre_tokenizer Metaspace");
+  expect(kBpe, "/pre_tokenizer/add_prefix_space", "true", "add_prefix_space");
+  expect(kBpe, "/pre_tokenizer", R"({"type": "BertPreTokenizer"})", "model BPE without");
+  expect(kBpe, "/pre_tokenizer",
+         R"({"type": "Sequence", "pretokenizers": [
+              {"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Removed", "invert": false}]})",
+         "behavior Removed");
+  expect(kBpe, "/pre_tokenizer",
+         R"({"type": "Sequence", "pretokenizers": [
+              {"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Isolated", "invert": true}]})",
+         "invert");
+  expect(kBpe, "/pre_tokenizer",
+         R"({"type": "Sequence", "pretokenizers": [
+              {"type": "Split", "pattern": {"String": "a"}, "behavior": "Isolated", "invert": false}]})",
+         "other than Regex");
+  expect(kBpe, "/pre_tokenizer",
+         R"({"type": "Sequence", "pretokenizers": [{"type": "BertPreTokenizer"}, {"type": "BertPreTokenizer"}]})",
+         "after another that splits");
+  expect(kBpe, "/post_processor", R"({"type": "RobertaProcessing"})", "post_processor RobertaProcessing");
+  expect(kWordPiece, "/post_processor/single", R"([{"Sequence": {"id": "B", "type_id": 0}}])", "$A once");
+  expect(kBpe, "/model/type", R"("Unigram")", "model Unigram");
+  expect(kBpe, "/model/dropout", "0.1", "dropout");
+  expect(kBpe, "/model/fuse_unk", "true", "fuse_unk");
+  expect(kBpe, "/model/byte_fallback", "true", "byte_fallback");
+  expect(kBpe, "/model/continuing_subword_prefix", R"("@@")", "continuing_subword_prefix");
+  expect(kBpe, "/model/end_of_word_suffix", R"("</w>")", "end_of_word_suffix");
+  expect(kWordPiece, "/pre_tokenizer", R"({"type": "ByteLevel", "add_prefix_space": false})", "model WordPiece with");
+}
+
+TEST(Tokenizer, MalformedFilesSayWhere) {
+  const auto expect = [](const json::value& file, const char* where) {
+    const Error error = refused(file);
+    EXPECT_EQ(error.errc(), Errc::malformed_file) << where;
+    EXPECT_THAT(error.what(), AllOf(HasSubstr(where), HasSubstr("tokenizer.json"))) << where;
+    EXPECT_EQ(error.context().file, "tokenizer.json");
+  };
+  expect(json::array{}, "the top level is not an object");
+  expect(changed(kBpe, "/model", "null"), "model is missing");
+  expect(changed(kBpe, "/model/vocab", "[]"), "model.vocab is not an object");
+  expect(changed(kBpe, "/model/vocab/a", "-1"), "'a' an impossible id");
+  expect(changed(kBpe, "/model/vocab/a", "99999999"), "'a' an impossible id");
+  expect(changed(kBpe, "/model/merges", "null"), "model.merges is missing");
+  expect(changed(kBpe, "/model/merges", R"(["a b c"])"), "'a b c', which is not two tokens");
+  expect(changed(kBpe, "/model/merges", R"([["a"]])"), "not two tokens");
+  expect(changed(kBpe, "/model/merges", R"(["a b", "a d"])"), "merge 1 (ad)");
+  expect(changed(kBpe, "/model/unk_token", R"("?")"), "unk_token '?'");
+  expect(changed(kWordPiece, "/model/unk_token", "null"), "model.unk_token is missing");
+  expect(changed(kWordPiece, "/model/max_input_chars_per_word", "-1"), "max_input_chars_per_word is not a number");
+  expect(changed(kWordPiece, "/normalizer/lowercase", R"("yes")"), "normalizer.lowercase is not true or false");
+  expect(changed(kWordPiece, "/post_processor/special_tokens", "{}"), "lacks [CLS]");
+  expect(changed(kWordPiece, "/added_tokens", R"([{"id": 1}])"), "added_tokens[0].special is missing");
+}
+
+TEST(Tokenizer, BrokenJson) {
+  const std::string whole = kWordPiece;
+  for (std::size_t size = 0; size < whole.size(); size += 7) {
+    try {
+      Tokenizer::from_json(std::string_view(whole).substr(0, size), "tokenizer.json");
+      FAIL() << size << " bytes were accepted";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.errc(), Errc::malformed_file) << size;
+    }
+  }
+}
+
+TEST(Tokenizer, MissingFile) {
+  try {
+    Tokenizer::from_file("no/such/tokenizer.json");
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.errc(), Errc::io_error);
+    EXPECT_THAT(error.what(), HasSubstr("no/such/tokenizer.json"));
+  }
+}
+
+// What is quadratic anywhere does not finish within the test's time limit.
+TEST(Tokenizer, HostileTextsTakeLinearTime) {
+  const Tokenizer bpe = make(json::parse(kBpe));
+  const Tokenizer wordpiece = make(json::parse(kWordPiece));
+  constexpr std::size_t kSize = std::size_t{1} << 20;
+  const auto repeat = [](std::string_view piece, std::size_t times) {
+    std::string text;
+    for (std::size_t i = 0; i < times; ++i) text += piece;
+    return text;
+  };
+  EXPECT_THAT(ids(bpe, std::string(kSize, 'a')), AllOf(SizeIs(kSize / 2), Each(9)));
+  EXPECT_THAT(ids(bpe, std::string(kSize, ' ')), AllOf(SizeIs(kSize), Each(4)));
+  EXPECT_THAT(ids(bpe, repeat(" \n", kSize)), SizeIs(kSize));
+  EXPECT_THAT(ids(bpe, std::string("!").append(repeat("\u0301\u0323", kSize / 4))), ElementsAre(12));
+  EXPECT_THAT(ids(wordpiece, std::string(kSize, 'a')), ElementsAre(1, 0, 2));
+  EXPECT_THAT(ids(wordpiece, std::string(kSize, ' ')), ElementsAre(1, 2));
+  EXPECT_THAT(ids(wordpiece, std::string(kSize, '!'), false), AllOf(SizeIs(kSize), Each(0)));
+  EXPECT_THAT(ids(wordpiece, std::string("a").append(repeat("\u302e\u0323\u302a", kSize / 8))), ElementsAre(1, 0, 2));
+}
+
+TEST(Tokenizer, ManyThreadsShareOne) {
+  const Tokenizer tokenizer = make(json::parse(kWordPiece));
+  const Ids alone = ids(tokenizer, "unaffable affable un x ab");
+  std::vector<std::thread> threads;
+  std::vector<int> wrong(4, 0);
+  for (std::size_t t = 0; t < wrong.size(); ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 2000; ++i) {
+        if (ids(tokenizer, "unaffable affable un x ab") != alone) ++wrong[t];
+        if (ids(tokenizer, std::string(1 + i % 10, 'a')).size() != static_cast<std::size_t>(3 + i % 10)) ++wrong[t];
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_THAT(wrong, Each(0));
+}
+
+}  // namespace
+}  // namespace stella::tokenizer
