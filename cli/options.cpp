@@ -55,9 +55,15 @@ HubOptions hub_options(const CommonOptions& options) {
 
 std::vector<std::string> guard_arguments(int argc, const char* const* argv) {
   std::vector<std::string> arguments;
+  bool texts_only = false;
   for (int i = 1; i < argc; ++i) {
     std::string argument = argv[i];
-    if (!argument.empty() && (argument.front() == '[' || argument.front() == kGuard)) argument.insert(0, 1, kGuard);
+    if (!texts_only && argument == "--") {
+      texts_only = true;
+      continue;
+    }
+    const bool bracket = !argument.empty() && (argument.front() == '[' || argument.front() == kGuard);
+    if (texts_only || bracket) argument.insert(0, 1, kGuard);
     arguments.push_back(std::move(argument));
   }
   return arguments;

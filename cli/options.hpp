@@ -22,8 +22,9 @@ namespace stella::cli {
 
 inline constexpr const char* kDefaultModel = "NovaSearch/stella_en_400M_v5";
 
-/// CLI11 takes an argument in brackets for a list of its own. guard_arguments() marks such arguments, and every string
-/// option registered here takes the mark off again, so that `stella embed "[MASK]"` embeds "[MASK]".
+/// The arguments as CLI11 may see them. It takes an argument in brackets for a list, and forgets behind "--" whose
+/// subcommand's texts follow; so such arguments get a mark in front, which every string option registered here takes
+/// off again.
 std::vector<std::string> guard_arguments(int argc, const char* const* argv);
 std::string unguard(std::string argument);
 

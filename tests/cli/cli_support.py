@@ -51,10 +51,10 @@ class CliTest(unittest.TestCase):
                               preexec_fn=take_signals, **options)
 
     def start_stella(self, *arguments, env=None, **options):
-        settings = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        settings = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=take_signals)
         settings.update(options)
         process = subprocess.Popen([PROGRAM, *map(str, arguments)], env=environment(self.folder, **(env or {})),
-                                   cwd=self.folder, preexec_fn=take_signals, **settings)
+                                   cwd=self.folder, **settings)
 
         def end():
             process.kill()

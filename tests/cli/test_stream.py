@@ -6,7 +6,7 @@ import resource
 import signal
 import unittest
 
-from cli_support import SMALL, CliTest, floats, read_npy
+from cli_support import SMALL, CliTest, floats, read_npy, take_signals
 
 # One short line costs little, so that 100,000 take seconds.
 QUICK = ("embed", "--model", SMALL, "--dim", "256", "--task", "none", "--max-length", "8")
@@ -113,6 +113,7 @@ class OutputFile(CliTest):
         self.out.write_text("older")
 
         def limit():
+            take_signals()
             resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
         for form in ("jsonl", "npy", "f32"):
             process = self.start_stella(*QUICK, "--format", form, "--output", self.out, "--input", self.write("texts", lines(2000)),

@@ -66,8 +66,8 @@ class BadUsage(CliTest):
         self.fail_with(2, "download", says="MODEL")
 
     def test_a_text_that_starts_with_a_dash_needs_two(self):
-        self.fail_with(2, "tokenize", "--model", SMALL, "-5 degrees", says="--")
-        self.assertTrue(self.succeed("tokenize", "--model", SMALL, "--", "-5 degrees"))
+        self.fail_with(2, "tokenize", "--model", SMALL, "-x marks it", says="put --")
+        self.assertTrue(self.succeed("tokenize", "--model", SMALL, "--", "-x marks it"))
 
 
 class Model(CliTest):
