@@ -111,7 +111,7 @@ class Download(HubTest):
 
 class Failures(HubTest):
     def test_unreachable(self):
-        done = self.fail_with(3, "embed", "text", says=["NovaSearch/stella_en_400M_v5", "--model demo", "127.0.0.1:1"])
+        done = self.fail_with(3, "embed", "text", says=["NovaSearch/stella_en_400M_v5", "--model demo", "cannot reach 127.0.0.1"])
         self.assertEqual(done.stdout, b"")
         other = self.fail_with(3, "embed", "--model", REPO, "text", says="org/small")
         self.assertNotIn(b"--model demo", other.stderr)
@@ -138,20 +138,20 @@ class Failures(HubTest):
 
 
 class Interruption(HubTest):
-    def interrupt(self, *arguments):
+    def interrupt(self, gate, *arguments):
         """Sends SIGINT while the weights' transfer stands at a gate."""
-        self.hub.command("fault path=org/small/model.safetensors,method=GET,times=always,gate=half,gate_at=100000")
+        self.hub.command(f"fault path=org/small/model.safetensors,method=GET,times=always,gate={gate},gate_at=100000")
         process = self.start_stella(*arguments, env=self.env)
-        self.hub.command("wait half")
+        self.hub.command(f"wait {gate}")
         process.send_signal(signal.SIGINT)
         out, error = process.communicate(timeout=60)
         self.hub.command("clear")
-        self.hub.command("release half")
+        self.hub.command(f"release {gate}")
         return process.returncode, out, error
 
     def test_in_mid_download_and_the_next_run_works(self):
         for arguments in (("download", REPO, "--quiet"), ("embed", "--model", REPO, "text")):
-            code, out, error = self.interrupt(*arguments)
+            code, out, error = self.interrupt(arguments[0], *arguments)
             self.check_failure(code, error, 130, "interrupted")
             self.assertEqual(out, b"")
             weights = (CHECKPOINTS / "stella-small-tiny/model.safetensors").stat().st_size
