@@ -166,6 +166,24 @@ TEST_F(HubProtocolXet, P11_XetHeadersAreIgnored) {
   }
 }
 
+TEST_F(HubProtocol, P12_ProxyIsUsedForWhatItIsToldAndNotForNoProxy) {
+  const std::string proxy = hub_.endpoint();
+  changed_.endpoint = "http://hub.invalid";
+  changed_.http_proxy = proxy;
+  expect_file(get("config.json"), "config.json");
+  for (const Request& request : hub_.log()) {
+    EXPECT_TRUE(request.target.starts_with("http://hub.invalid/")) << request.target;
+  }
+  fs::remove_all(cache());
+  hub_.clear_log();
+  changed_.endpoint = proxy;
+  changed_.no_proxy = "127.0.0.1";
+  expect_file(get("config.json"), "config.json");
+  for (const Request& request : hub_.log()) {
+    EXPECT_TRUE(request.target.starts_with("/")) << request.target;
+  }
+}
+
 /// Sets variables for a scope.
 class Environment {
  public:

@@ -116,6 +116,13 @@ TEST_F(HubSingleFault, F12_Stall) {
   expect_survives();
 }
 
+TEST_F(HubSingleFault, MemoryDoesNotGrowWithTheFile) {
+  const auto process = spawn_get("model.safetensors");
+  ASSERT_EQ(process->wait(), 0) << process->output();
+  // 64 MiB for what is received and not yet on disk, the rest for the program itself.
+  EXPECT_LT(process->peak_bytes(), std::uint64_t{96} << 20);
+}
+
 class HubKilled : public HubSingleFault {
  protected:
   /// Kills a process that has about half of the file; gives the bytes that the hub had sent by then.

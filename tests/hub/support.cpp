@@ -9,6 +9,7 @@
 #include <random>
 #include <spawn.h>
 #include <sstream>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <system_error>
 #include <unistd.h>
@@ -157,10 +158,16 @@ void Process::kill() {
   }
 }
 
-bool Process::running() {
-  if (!done_ && waitpid(pid_, &status_, WNOHANG) == pid_) {
+void Process::reap(int options) {
+  rusage usage{};
+  if (!done_ && wait4(pid_, &status_, options, &usage) == pid_) {
     done_ = true;
+    peak_bytes_ = static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
   }
+}
+
+bool Process::running() {
+  reap(WNOHANG);
   return !done_;
 }
 
@@ -169,10 +176,7 @@ int Process::wait() {
   for (ssize_t got = 0; (got = read(output_fd_, buffer, sizeof buffer)) > 0;) {
     output_.append(buffer, static_cast<std::size_t>(got));
   }
-  if (!done_) {
-    waitpid(pid_, &status_, 0);
-    done_ = true;
-  }
+  reap(0);
   return WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
 }
 
@@ -185,6 +189,8 @@ HubTest::HubTest(HubServerOptions server) : hub_(server) {
   changed_.endpoint = hub_.endpoint();
   changed_.cache_dir = cache();
   changed_.ca_file = hub_.ca_file();
+  tuning_.retries.first = std::chrono::milliseconds(20);
+  tuning_.retries.longest = std::chrono::milliseconds(100);
   changed_.token = kToken;
   changed_.etag_timeout = std::chrono::seconds(10);
   changed_.download_timeout = std::chrono::seconds(10);
@@ -206,7 +212,7 @@ hub::FileRequest HubTest::request(const std::string& file, const std::string& re
 
 hub::Client& HubTest::client() {
   if (!client_) {
-    client_ = std::make_unique<hub::Client>(pool_);
+    client_ = std::make_unique<hub::Client>(pool_, tuning_);
   }
   return *client_;
 }

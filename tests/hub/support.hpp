@@ -3,6 +3,7 @@
 
 #include "base/thread_pool.hpp"
 #include "hub/client.hpp"
+#include "hub/services.hpp"
 #include "hub_server/hub_server.hpp"
 #include "stella/error.hpp"
 
@@ -80,13 +81,17 @@ class Process {
   void kill();
   int wait();  ///< Exit status; 128 + signal where a signal ended it.
   bool running();
-  const std::string& output();  ///< After wait(): standard output and error.
+  const std::string& output();                                       ///< After wait(): standard output and error.
+  std::uint64_t peak_bytes() const noexcept { return peak_bytes_; }  ///< After wait(): most resident memory.
 
  private:
+  void reap(int options);
+
   int pid_ = -1;
   int status_ = 0;
   int output_fd_ = -1;
   bool done_ = false;
+  std::uint64_t peak_bytes_ = 0;
   std::string output_;
 };
 
@@ -119,6 +124,8 @@ class HubTest : public ::testing::Test {
   TempDir dir_;
   HubServer hub_;
   HubOptions changed_;  ///< Copied into every request(); tests change it.
+  /// For the next client(): the defaults, but for pauses between retries so short that tests need not wait.
+  hub::ClientTuning tuning_;
   ThreadPool pool_{4, "files"};
 
  private:
