@@ -9,13 +9,12 @@
 #include "stella/error.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <map>
 #include <random>
 #include <sstream>
 #include <string>
+#include <time.h>
 #include <vector>
 
 namespace {
@@ -30,11 +29,19 @@ struct Shape {
 constexpr Shape kShapes[] = {{3072, 1024}, {1024, 1024}, {8192, 1024},  {1024, 4096},
                              {2048, 1536}, {1536, 1536}, {17920, 1536}, {1536, 8960}};
 
+/// Wall time, or the process's processor time, which other programs on the machine disturb less (one thread only).
+double now(bool processor_time) {
+  timespec time{};
+  ::clock_gettime(processor_time ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
 template <class Body>
-double seconds(Body body) {
-  const auto start = std::chrono::steady_clock::now();
+double seconds(const ParallelTeam& team, Body body) {
+  const bool alone = team.size() == 1;
+  const double start = now(alone);
   body();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return now(alone) - start;
 }
 
 double median(std::vector<double> values) {
@@ -53,9 +60,9 @@ std::vector<float> random_floats(std::size_t n) {
 /// GFLOP/s of all threads together, registers only.
 double peak_rate(KernelSet set, Precision precision, ParallelTeam& team) {
   std::vector<double> done(team.size());
-  const double time = seconds([&] {
+  const double time = seconds(team, [&] {
     team.run(team.size(),
-             [&](std::size_t task, std::size_t) { done[task] = bench::run_peak(set, precision, 200'000); });
+             [&](std::size_t task, std::size_t) { done[task] = bench::run_peak(set, precision, 100'000); });
   });
   double sum = 0;
   for (const double part : done) sum += part;
@@ -67,16 +74,16 @@ struct Rates {
   std::vector<double> share;
 };
 
-/// Runs `work` of `operations` in turn with the peak loop; each turn lasts some 30 ms.
+/// Runs `work` of `operations` in turn with the peak loop; each turn lasts some 5 ms.
 template <class Work>
 Rates measure(KernelSet set, Precision precision, double operations, int turns, ParallelTeam& team, Work work) {
   work();
-  const double once = seconds(work);
-  const int repeats = std::max(1, static_cast<int>(0.03 / std::max(once, 1e-7)));
+  const double once = seconds(team, work);
+  const int repeats = std::max(1, static_cast<int>(0.005 / std::max(once, 1e-7)));
   Rates rates;
   for (int turn = 0; turn < turns; ++turn) {
     const double before = peak_rate(set, precision, team);
-    const double time = seconds([&] {
+    const double time = seconds(team, [&] {
       for (int i = 0; i < repeats; ++i) work();
     });
     const double after = peak_rate(set, precision, team);
@@ -99,7 +106,7 @@ struct Settings {
   std::string set = "";
   Precision precision = Precision::f32;
   std::vector<std::size_t> rows = {12, 64, 512, 4096};
-  int turns = 7;
+  int turns = 41;
   bool attention = false;
   std::size_t shapes = std::size(kShapes);
 };

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 namespace stella::kernels {
 
@@ -48,6 +49,13 @@ class PackedMatrix {
   Precision precision() const noexcept;
   std::size_t bytes() const noexcept;  ///< Memory held.
 
+  /// The matrix as bytes that from_bytes() takes back, at any address that is a multiple of 64.
+  std::span<const std::byte> serialized() const noexcept;
+  /// A view of serialized bytes, a mapped file for example, that `keep` keeps in place. Checks the header, sizes and
+  /// that the layout is that of `kernels`; throws Error(malformed_file).
+  static PackedMatrix from_bytes(const Kernels& kernels, std::span<const std::byte> bytes,
+                                 std::shared_ptr<const void> keep);
+
   struct Impl;
   const Impl& impl() const noexcept { return *impl_; }
   explicit PackedMatrix(std::unique_ptr<const Impl> impl);
@@ -63,10 +71,27 @@ enum class RowOrder : std::uint8_t {
                 ///< once.
 };
 
+struct PackOptions {
+  /// (k) the largest |activation| seen in each input column when the model was calibrated, or empty. int8 then gives
+  /// the few columns that stand out eight times the range of the others; the other precisions need no help.
+  std::span<const float> column_max = {};
+};
+
 /// Packs the concatenation of `sources` (equal k). For `interleaved`: exactly two sources of equal n, first `up`, then
-/// `gate`.
+/// `gate`. Throws Error(invalid_argument | unsupported_processor).
 PackedMatrix pack(const Kernels& kernels, Precision precision, RowOrder order, std::span<const MatrixSource> sources,
-                  ParallelTeam& team);
+                  ParallelTeam& team, const PackOptions& options = {});
+
+/// Names the layout that pack() makes: serialized matrices of equal id can be exchanged. Safe in file names.
+std::string layout_id(const Kernels& kernels, Precision precision);
+
+/// Multiply-adds per second, times two, of a product of (m, k) by (n, k) on this processor, the fastest of a few runs;
+/// takes some milliseconds. What Precision::automatic is decided by.
+double measure_throughput(const Kernels& kernels, Precision precision, std::size_t m, std::size_t n, std::size_t k,
+                          ParallelTeam& team);
+
+/// out[j] = max(out[j], |x[i][j]| over rows i): fills PackOptions::column_max from activations x (m, k).
+void update_column_max(const float* x, std::size_t m, std::size_t k, float* out);
 
 /// Scratch that grows to what the largest call needed and is then reused. One per concurrently running forward pass.
 class Workspace {

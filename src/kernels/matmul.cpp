@@ -6,6 +6,8 @@
 #include "stella/error.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <vector>
 
 namespace stella::kernels {
 namespace {
@@ -88,7 +90,10 @@ class Chunk {
     p.rows = std::min(plan_.panel_rows, rows - at);
     p.k = w_.header.k;
     p.k_padded = w_.header.k_padded;
-    p.columns = w_.columns;
+    p.column_weights = w_.column_weights;
+    p.split = w_.split;
+    p.split_count = w_.header.split_count;
+    p.copies = w_.header.copies;
     p.out = a_ + panel * plan_.a_stride;
     p.scales = scales_ + at;
     ops_.pack_rows(p);
@@ -164,6 +169,31 @@ void matmul(const Kernels& kernels, const MatmulArgs& args, ParallelTeam& team, 
   for (std::size_t row = 0; row < args.m; row += plan.chunk_rows) {
     chunk.run(row, std::min(plan.chunk_rows, args.m - row), team);
   }
+}
+
+double measure_throughput(const Kernels& kernels, Precision precision, std::size_t m, std::size_t n, std::size_t k,
+                          ParallelTeam& team) {
+  std::vector<float> weights(n * k);
+  std::vector<float> x(m * k);
+  std::vector<float> y(m * n);
+  std::uint32_t state = 1;  // any numbers with busy bits
+  for (std::vector<float>* values : {&weights, &x}) {
+    for (float& value : *values) {
+      state = state * 1664525U + 1013904223U;
+      value = static_cast<float>(state >> 8U) * 0x1p-23F - 1.0F;
+    }
+  }
+  const MatrixSource source{weights.data(), DType::f32, n, k};
+  const PackedMatrix packed = pack(kernels, precision, RowOrder::plain, {&source, 1}, team);
+  Workspace workspace;
+  double fastest = 1e30;
+  for (int run = 0; run < 5; ++run) {
+    const auto start = std::chrono::steady_clock::now();
+    matmul(kernels, {x.data(), m, &packed, nullptr, nullptr, y.data(), Epilogue::none}, team, workspace);
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+    if (run > 0) fastest = std::min(fastest, time.count());  // the first one warms the caches
+  }
+  return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) / std::max(fastest, 1e-9);
 }
 
 }  // namespace stella::kernels

@@ -21,12 +21,15 @@ struct PackedHeader {
   std::uint32_t b_element;
   std::uint64_t n;
   std::uint64_t k;
-  std::uint64_t k_padded;  // columns after duplicates and padding
+  std::uint64_t k_padded;     // k, then copies of split columns, then padding
+  std::uint64_t split_count;  // columns packed in several copies
+  std::uint64_t copies;
   std::uint64_t panels_at;
-  std::uint64_t col_scale_at;  // f32 (panels · nr)
-  std::uint64_t b_sums_at;     // int32 (panels · nr)
-  std::uint64_t columns_at;    // int32 (k_padded)
-  std::uint64_t bytes;         // of the whole block
+  std::uint64_t col_scale_at;       // f32 (panels · nr)
+  std::uint64_t b_sums_at;          // int32 (panels · nr)
+  std::uint64_t split_at;           // int32 (split_count)
+  std::uint64_t column_weights_at;  // f32 (k)
+  std::uint64_t bytes;              // of the whole block
 };
 inline constexpr std::array<char, 8> kPackedMagic = {'s', 't', 'e', 'l', 'l', 'a', 'P', 'M'};
 inline constexpr std::uint32_t kPackedVersion = 1;
@@ -39,7 +42,8 @@ struct PackedMatrix::Impl {
   const std::byte* panels = nullptr;      // (panel_count, k_padded / group, nr, group)
   const float* col_scale = nullptr;       // (panel_count · nr), of the integer precisions
   const std::int32_t* b_sums = nullptr;   // (panel_count · nr), of int8
-  const std::int32_t* columns = nullptr;  // (k_padded), or null for the source's own order
+  const std::int32_t* split = nullptr;    // (split_count), or null
+  const float* column_weights = nullptr;  // (k): 1, or 1 / copies for a split column; or null
   std::size_t panel_count = 0;
   std::size_t panel_bytes = 0;
 

@@ -61,6 +61,12 @@ void mean_pool(const Kernels& kernels, const float* x, std::size_t n, std::span<
   });
 }
 
+void update_column_max(const float* x, std::size_t m, std::size_t k, float* out) {
+  for (std::size_t row = 0; row < m; ++row, x += k) {
+    for (std::size_t i = 0; i < k; ++i) out[i] = std::max(out[i], std::fabs(x[i]));
+  }
+}
+
 void l2_normalize(float* x, std::size_t m, std::size_t n) {
   for (std::size_t row = 0; row < m; ++row, x += n) {
     double squares = 0;

@@ -10,22 +10,43 @@
 namespace stella::kernels {
 namespace {
 
-std::vector<const Kernels*> find_runnable() {
-  std::vector<const Kernels*> found;
+/// The variants this processor runs; built once, and never moved afterwards.
+std::vector<Kernels> find_runnable() {
+  std::vector<Kernels> found;
 #if defined(__x86_64__)
   const CpuFeatures& cpu = cpu_features();
-  if (cpu.avx512) found.push_back(&kAvx512Kernels);
-  if (cpu.avx2) found.push_back(&kAvx2Kernels);
+  if (cpu.avx512 && cpu.avx512_vnni) {
+    Kernels set = kAvx512Kernels;
+    set.name = cpu.avx512_bf16 ? "avx512-vnni-bf16" : "avx512-vnni";
+    set.int16 = kAvx512VnniInt16;
+    set.int8 = kAvx512VnniInt8;
+    if (cpu.avx512_bf16) set.bf16 = kAvx512Bf16;
+    found.push_back(set);
+  }
+  if (cpu.avx512) found.push_back(kAvx512Kernels);
+  if (cpu.avx2 && cpu.avx_vnni) {
+    Kernels set = kAvx2Kernels;
+    set.name = "avx2-vnni";
+    set.int16 = kAvxVnniInt16;
+    set.int8 = kAvxVnniInt8;
+    found.push_back(set);
+  }
+  if (cpu.avx2) found.push_back(kAvx2Kernels);
 #endif
-  found.push_back(&kPortableKernels);
+  found.push_back(kPortableKernels);
   return found;
 }
 
 }  // namespace
 
 std::span<const Kernels* const> runnable_kernels() {
-  static const std::vector<const Kernels*> kernels = find_runnable();
-  return kernels;
+  static const std::vector<Kernels> kernels = find_runnable();
+  static const std::vector<const Kernels*> pointers = [] {
+    std::vector<const Kernels*> list;
+    for (const Kernels& set : kernels) list.push_back(&set);
+    return list;
+  }();
+  return pointers;
 }
 
 const Kernels& select(KernelSet wanted) {

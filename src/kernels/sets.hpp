@@ -11,6 +11,12 @@ namespace stella::kernels {
 extern const Kernels kPortableKernels;
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;
+// What newer processors put in their place.
+extern const GemmOps kAvxVnniInt16;
+extern const GemmOps kAvxVnniInt8;
+extern const GemmOps kAvx512VnniInt16;
+extern const GemmOps kAvx512VnniInt8;
+extern const GemmOps kAvx512Bf16;
 
 /// Every variant that runs here, the fastest of each set first; portable is the last. For tests and benches, which
 /// force each.

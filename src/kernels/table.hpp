@@ -32,9 +32,12 @@ struct PackRows {
   std::size_t rows = 0;      // at most mr
   std::size_t k = 0;
   std::size_t k_padded = 0;
-  const std::int32_t* columns = nullptr;  // (k_padded) source column of each packed column, or null for x's own order
-  void* out = nullptr;                    // one row panel
-  float* scales = nullptr;                // (rows), of the integer precisions
+  const float* column_weights = nullptr;  // (k): 1, or 1 / copies for a split column; null where none is split
+  const std::int32_t* split = nullptr;    // (split_count): columns packed in several copies
+  std::size_t split_count = 0;
+  std::size_t copies = 1;   // a power of two
+  void* out = nullptr;      // one row panel
+  float* scales = nullptr;  // (rows), of the integer precisions
 };
 
 /// One task: some row panels times some weight panels.

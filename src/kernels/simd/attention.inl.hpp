@@ -6,7 +6,7 @@ namespace stella::kernels {
 namespace {
 
 constexpr std::size_t kKeyBlock = 128;
-constexpr std::size_t kQueryPanels = 8;  // row panels that share a block of keys while it is in cache
+constexpr std::size_t kQueryPanels = 16;  // row panels that share a block of keys while it is in cache
 constexpr std::size_t kQueryBlock = kQueryPanels * kMr;
 
 constexpr std::size_t round_up(std::size_t n, std::size_t multiple) {

@@ -84,13 +84,13 @@ struct TileF32 {
   }
 };
 
-void copy_floats(const float* from, std::size_t n, float* to) {
+inline void copy_floats(const float* from, std::size_t n, float* to) {
   std::size_t i = 0;
   for (; i + Vec::kWidth <= n; i += Vec::kWidth) store(to + i, load(from + i));
   if (i < n) store_first(to + i, load_first(from + i, n - i), n - i);
 }
 
-void pack_rows_f32(const PackRows& p) {
+inline void pack_rows_f32(const PackRows& p) {
   auto* out = static_cast<float*>(p.out);
   for (std::size_t k0 = 0; k0 < p.k; k0 += TileF32::kKc, out += kMr * TileF32::kKc) {
     const std::size_t k = p.k - k0 < TileF32::kKc ? p.k - k0 : TileF32::kKc;
@@ -120,7 +120,7 @@ struct StoreRow {
 };
 
 /// y = activation(c) (+ residual), for panels that stand for themselves.
-void store_plain(const StoreBlock& s) {
+inline void store_plain(const StoreBlock& s) {
   for (std::size_t r = 0; r < s.rows; ++r) {
     const StoreRow row{s, s.c + r * s.panels * kNr, s.bias, s.row_scale == nullptr ? 1.0F : s.row_scale[r]};
     for (std::size_t panel = 0; panel < s.panels; ++panel) {
@@ -139,7 +139,7 @@ void store_plain(const StoreBlock& s) {
 }
 
 /// y = up · activation(gate), for panels that alternate up, gate.
-void store_glu(const StoreBlock& s) {
+inline void store_glu(const StoreBlock& s) {
   for (std::size_t r = 0; r < s.rows; ++r) {
     const StoreRow row{s, s.c + r * s.panels * kNr, s.bias, s.row_scale == nullptr ? 1.0F : s.row_scale[r]};
     for (std::size_t pair = 0; pair < s.panels / 2; ++pair) {
@@ -156,7 +156,7 @@ void store_glu(const StoreBlock& s) {
   }
 }
 
-void store_block(const StoreBlock& s) {
+inline void store_block(const StoreBlock& s) {
   if (s.epilogue == Epilogue::none || s.epilogue == Epilogue::gelu) {
     store_plain(s);
   } else {

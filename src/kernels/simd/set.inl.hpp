@@ -6,6 +6,7 @@
 #include "kernels/table.hpp"
 #include "kernels/simd/math.inl.hpp"
 #include "kernels/simd/gemm.inl.hpp"
+#include "kernels/simd/gemm_low.inl.hpp"
 #include "kernels/simd/attention.inl.hpp"
 #include "kernels/simd/rows.inl.hpp"
 // clang-format on
@@ -18,6 +19,11 @@ constexpr Kernels make_kernels(KernelSet set, const char* name) {
   kernels.set = set;
   kernels.name = name;
   kernels.f32 = f32_ops();
+  kernels.bf16 = low_ops<DotWide>(pack_rows_f32);
+  kernels.bf16.k_multiple = 1;
+  kernels.int16 = low_ops<DotInt16<PlainStep>>(pack_rows_integer<PutInt16, 256>);
+  kernels.int8 = low_ops<DotInt8Wide<PlainStep>>(pack_rows_integer<PutInt8Wide, 256>);
+  kernels.int8.integer_accumulators = true;
   kernels.attention = attention_ops();
   kernels.layer_norm = layer_norm;
   kernels.rms_norm = rms_norm;

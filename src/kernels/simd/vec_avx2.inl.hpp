@@ -103,5 +103,53 @@ inline float root(float x) {
   return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
 }
 
+struct IntVec {
+  __m256i v;
+};
+constexpr std::size_t kPair = 2;
+using PairOfInt16 = std::int32_t;
+
+inline IntVec int_zero() {
+  return {_mm256_setzero_si256()};
+}
+inline IntVec int_all(std::int32_t x) {
+  return {_mm256_set1_epi32(x)};
+}
+inline IntVec load_raw(const float* p) {
+  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
+}
+inline void store_raw(float* p, IntVec a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v);
+}
+inline Vec to_float(IntVec a) {
+  return {_mm256_cvtepi32_ps(a.v)};
+}
+inline IntVec load_int16(const void* p) {
+  return {_mm256_loadu_si256(static_cast<const __m256i*>(p))};
+}
+inline IntVec load_int8(const void* p) {
+  return {_mm256_cvtepi8_epi16(_mm_loadu_si128(static_cast<const __m128i*>(p)))};
+}
+inline void store_int16(std::int16_t* p, Vec a) {
+  const __m256i wide = _mm256_cvtps_epi32(a.v);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                   _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1)));
+}
+/// Values in [-128, 127], stored 128 higher.
+inline void store_uint8(std::uint8_t* p, Vec a) {
+  const __m256i shifted = _mm256_add_epi32(_mm256_cvtps_epi32(a.v), _mm256_set1_epi32(128));
+  const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(shifted), _mm256_extracti128_si256(shifted, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+}
+/// -128 times the integers at p.
+inline IntVec minus_128_times(const std::int32_t* p) {
+  const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return {_mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(x, 7))};
+}
+struct PlainStep {
+  /// sum + a · b over pairs of int16.
+  static IntVec add(IntVec sum, IntVec a, IntVec b) { return {_mm256_add_epi32(sum.v, _mm256_madd_epi16(a.v, b.v))}; }
+};
+
 }  // namespace
 }  // namespace stella::kernels

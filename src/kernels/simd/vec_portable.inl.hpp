@@ -131,5 +131,45 @@ inline float root(float x) {
   return std::sqrt(x);
 }
 
+struct IntVec {
+  Int4 v;
+};
+constexpr std::size_t kPair = 1;  // no instruction for pairs that every processor has
+using PairOfInt16 = std::int16_t;
+
+inline IntVec int_zero() {
+  return {Int4{0, 0, 0, 0}};
+}
+inline IntVec int_all(std::int32_t x) {
+  return {Int4{x, x, x, x}};
+}
+inline IntVec load_raw(const float* p) {
+  IntVec a;
+  std::memcpy(&a.v, p, sizeof(a.v));
+  return a;
+}
+inline void store_raw(float* p, IntVec a) {
+  std::memcpy(p, &a.v, sizeof(a.v));
+}
+inline Vec to_float(IntVec a) {
+  return {__builtin_convertvector(a.v, Float4)};
+}
+inline IntVec load_int16(const void* p) {
+  std::int16_t x[4];
+  std::memcpy(x, p, sizeof(x));
+  return {Int4{x[0], x[1], x[2], x[3]}};
+}
+inline IntVec load_int8(const void* p) {
+  std::int8_t x[4];
+  std::memcpy(x, p, sizeof(x));
+  return {Int4{x[0], x[1], x[2], x[3]}};
+}
+inline void store_int16(std::int16_t* p, Vec a) {
+  for (int i = 0; i < 4; ++i) p[i] = static_cast<std::int16_t>(a.v[i]);
+}
+struct PlainStep {
+  static IntVec add(IntVec sum, IntVec a, IntVec b) { return {sum.v + a.v * b.v}; }
+};
+
 }  // namespace
 }  // namespace stella::kernels
