@@ -5,9 +5,16 @@
 namespace stella::kernels {
 namespace {
 
+// The instructions themselves: around the intrinsics g++ 12 copies and spills the accumulators (half the speed).
 struct VnniStep {
-  static IntVec add(IntVec sum, IntVec a, IntVec b) { return {_mm256_dpwssd_avx_epi32(sum.v, a.v, b.v)}; }
-  static IntVec add_bytes(IntVec sum, IntVec a, IntVec b) { return {_mm256_dpbusd_avx_epi32(sum.v, a.v, b.v)}; }
+  static IntVec add(IntVec sum, IntVec a, IntVec b) {
+    __asm__("%{vex%} vpdpwssd %2, %1, %0" : "+x"(sum.v) : "x"(a.v), "x"(b.v));
+    return sum;
+  }
+  static IntVec add_bytes(IntVec sum, IntVec a, IntVec b) {
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum.v) : "x"(a.v), "x"(b.v));
+    return sum;
+  }
 };
 
 }  // namespace

@@ -98,69 +98,81 @@ inline void pack_rows_f32(const PackRows& p) {
   }
 }
 
-/// One vector of results: the accumulators, scaled and with the bias added.
-struct StoreRow {
-  const StoreBlock& block;
-  const float* c;     // (panels · nr)
-  const float* bias;  // (n) or null
-  float row_scale;
+/// Loads and stores of whole vectors, and of what remains at a row's end.
+struct Whole {
+  Vec load(const float* p) const { return kernels::load(p); }
+  void store(float* p, Vec a) const { kernels::store(p, a); }
+};
+struct Rest {
+  std::size_t count;
+  Vec load(const float* p) const { return load_first(p, count); }
+  void store(float* p, Vec a) const { store_first(p, a, count); }
+};
 
-  /// Lanes of panel `panel` (in the block) from `lane` on, `count` of them real; bias_at is the first one's bias.
-  Vec at(std::size_t panel, std::size_t lane, std::size_t bias_at, std::size_t count) const {
-    const std::size_t column = panel * kNr + lane;
-    Vec value;
-    if (block.col_scale == nullptr) {
-      value = load(c + column);
-    } else {
-      const Vec scale = load(block.col_scale + column) * all(row_scale);
-      value = (block.integer_accumulators ? load_int(c + column) : load(c + column)) * scale;
-    }
-    return bias == nullptr ? value : value + load_first(bias + bias_at, count);
+/// Accumulators of one row to results before the activation: scaled, and with the bias added.
+struct StoreRow {
+  const float* c;          // (panels · nr)
+  const float* col_scale;  // (panels · nr) or null
+  Vec row_scale;
+  bool integers;
+
+  template <class Access>
+  Vec at(std::size_t column, const float* bias, Access access) const {
+    Vec value = integers ? load_int(c + column) : load(c + column);
+    if (col_scale != nullptr) value = value * (load(col_scale + column) * row_scale);
+    return bias == nullptr ? value : value + access.load(bias);
   }
 };
 
+/// Calls body(lane, access) over the lanes of one panel of which `columns` are real.
+template <class Body>
+inline void for_lanes(std::size_t columns, Body body) {
+  std::size_t lane = 0;
+  for (; lane < kNr && lane + Vec::kWidth <= columns; lane += Vec::kWidth) body(lane, Whole{});
+  if (lane < kNr && lane < columns) body(lane, Rest{columns - lane});
+}
+
 /// y = activation(c) (+ residual), for panels that stand for themselves.
-inline void store_plain(const StoreBlock& s) {
-  for (std::size_t r = 0; r < s.rows; ++r) {
-    const StoreRow row{s, s.c + r * s.panels * kNr, s.bias, s.row_scale == nullptr ? 1.0F : s.row_scale[r]};
-    for (std::size_t panel = 0; panel < s.panels; ++panel) {
-      for (std::size_t lane = 0; lane < kNr; lane += Vec::kWidth) {
-        const std::size_t column = (s.first_panel + panel) * kNr + lane;
-        if (column >= s.y_columns) break;
-        const std::size_t count = s.y_columns - column;
-        Vec value = row.at(panel, lane, column, count);
-        if (s.epilogue == Epilogue::gelu) value = gelu(value);
-        const std::size_t at = r * s.y_columns + column;
-        if (s.residual != nullptr) value = value + load_first(s.residual + at, count);
-        store_first(s.y + at, value, count);
-      }
-    }
+inline void store_plain(const StoreBlock& s, const StoreRow& row, std::size_t r) {
+  for (std::size_t panel = 0; panel < s.panels; ++panel) {
+    const std::size_t first = (s.first_panel + panel) * kNr;
+    const float* bias = s.bias == nullptr ? nullptr : s.bias + first;
+    const float* residual = s.residual == nullptr ? nullptr : s.residual + r * s.y_columns + first;
+    float* y = s.y + r * s.y_columns + first;
+    for_lanes(s.y_columns - first, [&](std::size_t lane, auto access) {
+      Vec value = row.at(panel * kNr + lane, bias == nullptr ? nullptr : bias + lane, access);
+      if (s.epilogue == Epilogue::gelu) value = gelu(value);
+      if (residual != nullptr) value = value + access.load(residual + lane);
+      access.store(y + lane, value);
+    });
   }
 }
 
 /// y = up · activation(gate), for panels that alternate up, gate.
-inline void store_glu(const StoreBlock& s) {
-  for (std::size_t r = 0; r < s.rows; ++r) {
-    const StoreRow row{s, s.c + r * s.panels * kNr, s.bias, s.row_scale == nullptr ? 1.0F : s.row_scale[r]};
-    for (std::size_t pair = 0; pair < s.panels / 2; ++pair) {
-      for (std::size_t lane = 0; lane < kNr; lane += Vec::kWidth) {
-        const std::size_t column = (s.first_panel / 2 + pair) * kNr + lane;
-        if (column >= s.y_columns) break;
-        const std::size_t count = s.y_columns - column;
-        const Vec up = row.at(2 * pair, lane, column, count);
-        const Vec gate = row.at(2 * pair + 1, lane, s.y_columns + column, count);
-        const Vec active = s.epilogue == Epilogue::glu_gelu ? gelu(gate) : silu(gate);
-        store_first(s.y + r * s.y_columns + column, up * active, count);
-      }
-    }
+inline void store_glu(const StoreBlock& s, const StoreRow& row, std::size_t r) {
+  for (std::size_t pair = 0; pair < s.panels / 2; ++pair) {
+    const std::size_t first = (s.first_panel / 2 + pair) * kNr;
+    const float* bias = s.bias == nullptr ? nullptr : s.bias + first;
+    float* y = s.y + r * s.y_columns + first;
+    for_lanes(s.y_columns - first, [&](std::size_t lane, auto access) {
+      const Vec up = row.at(2 * pair * kNr + lane, bias == nullptr ? nullptr : bias + lane, access);
+      const float* gate_bias = bias == nullptr ? nullptr : bias + s.y_columns + lane;
+      const Vec gate = row.at((2 * pair + 1) * kNr + lane, gate_bias, access);
+      access.store(y + lane, up * (s.epilogue == Epilogue::glu_gelu ? gelu(gate) : silu(gate)));
+    });
   }
 }
 
 inline void store_block(const StoreBlock& s) {
-  if (s.epilogue == Epilogue::none || s.epilogue == Epilogue::gelu) {
-    store_plain(s);
-  } else {
-    store_glu(s);
+  const bool glu = s.epilogue == Epilogue::glu_gelu || s.epilogue == Epilogue::glu_silu;
+  for (std::size_t r = 0; r < s.rows; ++r) {
+    const StoreRow row{s.c + r * s.panels * kNr, s.col_scale, all(s.col_scale == nullptr ? 1.0F : s.row_scale[r]),
+                       s.integer_accumulators};
+    if (glu) {
+      store_glu(s, row, r);
+    } else {
+      store_plain(s, row, r);
+    }
   }
 }
 
