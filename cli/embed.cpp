@@ -62,6 +62,7 @@ int EmbedCommand::run(Session& session) const {
   if (rows == RowFormat::f32 && !to_file && options.dimensions.size() > 1) {
     throw Failure(kBadInput, "--format f32 with several dimensions needs --output FILE");
   }
+  check_prompt(prompt);
   const auto source = open_texts(texts, session);
 
   Workspace workspace(session, *common);

@@ -133,7 +133,7 @@ int run(int argc, const char* const* argv) {
     root.parse(std::move(arguments));
   } catch (const CLI::CallForHelp&) {
     const auto chosen = root.get_subcommands();
-    return print_to_stdout(wrap((chosen.empty() ? &root : chosen.front())->help()));
+    return print_to_stdout(wrap(chosen.empty() ? root.help() : chosen.front()->help("stella")));
   } catch (const CLI::CallForVersion&) {
     return print_to_stdout("stella " STELLA_VERSION "\n");
   } catch (const CLI::ParseError& error) {

@@ -4,6 +4,7 @@
 #include "stella/log.hpp"
 
 #include <array>
+#include <charconv>
 #include <string_view>
 #include <unistd.h>
 #include <utility>
@@ -14,6 +15,7 @@ namespace stella::cli {
 namespace {
 
 constexpr char kGuard = '\x01';
+constexpr std::size_t kMostThreads = 1024;
 
 LogLevel parse_log_level(const std::string& name) {
   constexpr std::array<std::pair<std::string_view, LogLevel>, 4> kLevels{{{"debug", LogLevel::debug},
@@ -101,7 +103,13 @@ CLI::Option* add_string(CLI::App& app, const std::string& names, std::optional<s
 
 CLI::Option* add_count(CLI::App& app, const std::string& names, std::optional<std::size_t>& target,
                        const std::string& description) {
-  return app.add_option(names, target, description)->check(CLI::PositiveNumber)->type_name("N");
+  const auto check = [](const std::string& text) {
+    std::size_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const bool good = error == std::errc{} && end == text.data() + text.size() && value != 0;
+    return good ? std::string() : "a whole number above 0 is wanted, not '" + text + "'";
+  };
+  return app.add_option(names, target, description)->check(check)->type_name("N");
 }
 
 void add_common(CLI::App& app, CommonOptions& options, bool positional) {
@@ -123,6 +131,7 @@ void add_common(CLI::App& app, CommonOptions& options, bool positional) {
   add_count(app, "--threads", options.threads, "Threads that compute (default: the processors it may use)")
       ->group(kGroup);
   app.add_flag("--offline", options.offline, "Use the cache only, never the network")->group(kGroup);
+  app.set_version_flag("--version", "stella " STELLA_VERSION, "Print the program's version and exit")->group(kGroup);
   app.add_flag("--quiet", options.quiet, "No progress bars and no warnings")->group(kGroup);
   add_string(app, "--log-level", options.log_level, "debug, info, warning or error (default warning)")
       ->type_name("L")
@@ -140,7 +149,7 @@ void add_texts(CLI::App& app, TextOptions& options) {
       ->expected(0, CLI::detail::expected_max_vector_size)
       ->allow_extra_args()
       ->take_all()
-      ->type_name("TEXT");
+      ->type_name("");
   add_string(app, "--input", options.input, "Read the texts from a file, - for standard input")->type_name("FILE|-");
   add_string(app, "--input-format", options.input_format,
              "lines: a text a line (default). jsonl: a JSON string or object a line")
@@ -175,12 +184,11 @@ void add_max_length(CLI::App& app, PromptOptions& options) {
 }
 
 void add_prompt(CLI::App& app, PromptOptions& options) {
-  auto* task = add_string(app, "--task", options.task,
-                          "Prompt by name: s2p for search queries (the default), s2s for likeness between sentences, "
-                          "document or none for texts to be found")
-                   ->type_name("NAME");
-  add_string(app, "--prompt", options.prompt, "Literal text put before each text, in place of --task's")
-      ->excludes(task);
+  add_string(app, "--task", options.task,
+             "Prompt by name: s2p for search queries (the default), s2s for likeness between sentences, document or "
+             "none for texts to be found")
+      ->type_name("NAME");
+  add_string(app, "--prompt", options.prompt, "Literal text put before each text, in place of --task's");
 }
 
 Workspace::Workspace(Session& session, const CommonOptions& options, ProgressStyle otherwise)
@@ -192,6 +200,10 @@ Workspace::Workspace(Session& session, const CommonOptions& options, ProgressSty
   set_log_sink([this, least](LogLevel level, std::string_view line) {
     if (level >= least) display_.print(prefix_of(level) + one_line(std::string(line)));
   });
+  if (options.threads.value_or(1) > kMostThreads) {
+    throw Failure(kBadInput, "--threads " + std::to_string(*options.threads) + " is more than the most, " +
+                                 std::to_string(kMostThreads) + "; leave it out to use what there is");
+  }
   RuntimeOptions runtime;
   runtime.compute_threads = options.threads.value_or(0);
   runtime_ = std::make_shared<Runtime>(runtime);
@@ -224,6 +236,10 @@ LoadedStellaModel Workspace::load() {
 
 void Workspace::warn(const std::string& line) {
   if (!quiet_) display_.print(prefix_of(LogLevel::warning) + line);
+}
+
+void check_prompt(const PromptOptions& options) {
+  if (options.task && options.prompt) throw Failure(kBadInput, "both --task and --prompt; give one of them");
 }
 
 std::string effective_task(const PromptOptions& options, const ModelDescription& description, Workspace& workspace) {

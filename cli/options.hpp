@@ -101,6 +101,9 @@ class Workspace {
   std::optional<StellaEmbeddingModel> model_{};
 };
 
+/// Throws Failure(kBadInput) where both a task and a prompt were given.
+void check_prompt(const PromptOptions& options);
+
 /// A task as it will be used: the model's default for none given and, with a warning, for one it does not know.
 std::string effective_task(const PromptOptions& options, const ModelDescription& description, Workspace& workspace);
 

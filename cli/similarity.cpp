@@ -87,6 +87,7 @@ int SimilarityCommand::run(Session& session) const {
   if (!texts.input && texts.texts.size() == 1) {
     throw Failure(kBadInput, "one text has nothing to be compared with; give two TEXT arguments or more");
   }
+  check_prompt(prompt);
   const auto source = open_texts(texts, session);
   Workspace workspace(session, *common);
   LoadedStellaModel model = workspace.load();

@@ -30,6 +30,7 @@ struct TokenizeCommand {
 };
 
 int TokenizeCommand::run(Session& session) const {
+  check_prompt(prompt);
   const auto source = open_texts(texts, session);
   Workspace workspace(session, *common);
   TokenizeOptions options;

@@ -25,7 +25,11 @@ class Help(CliTest):
                 self.assertIn(option, text, command)
             self.assertLessEqual(max(map(len, text.splitlines())), 110, command)
 
+    def test_usage_names_the_whole_command(self):
+        self.assertIn("Usage: stella embed [OPTIONS] [TEXT...]", self.succeed("embed", "--help").decode())
+
     def test_version(self):
+        self.assertEqual(self.succeed("embed", "--version"), self.succeed("--version"))
         self.assertRegex(self.succeed("--version").decode(), r"^stella \d+\.\d+\.\d+\n$")
 
 
@@ -53,6 +57,10 @@ class BadUsage(CliTest):
             for value in ("0", "-1", "many"):
                 self.fail_with(2, "embed", "--model", SMALL, f"{option}={value}", "text", says=option)
         self.fail_with(2, "similarity", "--model", SMALL, "--dim", "256,1024", "a", "b", says="--dim")
+
+        self.fail_with(2, "embed", "--model", SMALL, "--threads", "100000", "text", says="--threads")
+        self.fail_with(2, "embed", "--model", SMALL, "--max-length", "100000", "text", says="100000")
+        self.fail_with(2, "tokenize", "--model", SMALL, "--max-length", "100000", "text", says="100000")
 
     def test_task_and_prompt_exclude_each_other(self):
         self.fail_with(2, "embed", "--model", SMALL, "--task", "s2p", "--prompt", "x", "text", says="--task")
