@@ -5,10 +5,25 @@
 #include "stella/error.hpp"
 
 #include <string>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <vector>
 
 namespace stella::kernels {
 namespace {
+
+#if defined(__x86_64__)
+/// Asks the kernel for the use of tile registers; it may refuse, in a container for example.
+bool tiles_permitted() {
+#if defined(__linux__)
+  constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr int kTileData = 18;               // XFEATURE_XTILEDATA
+  return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+#endif
 
 /// The variants this processor runs; built once, and never moved afterwards.
 std::vector<Kernels> find_runnable() {
@@ -22,6 +37,12 @@ std::vector<Kernels> find_runnable() {
     set.int8 = kAvx512VnniInt8;
     if (cpu.avx512_bf16) set.bf16 = kAvx512Bf16;
     found.push_back(set);
+    if (cpu.avx512_bf16 && cpu.amx_bf16 && cpu.amx_int8 && tiles_permitted()) {
+      set.name = "avx512-amx";
+      set.bf16 = kAmxBf16;
+      set.int8 = kAmxInt8;
+      found.insert(found.begin(), set);
+    }
   }
   if (cpu.avx512) found.push_back(kAvx512Kernels);
   if (cpu.avx2 && cpu.avx_vnni) {

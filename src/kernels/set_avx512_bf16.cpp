@@ -36,6 +36,6 @@ struct DotBf16 {
 
 }  // namespace
 
-constinit const GemmOps kAvx512Bf16 = low_ops<DotBf16>(pack_rows_bf16);
+constinit const GemmOps kAvx512Bf16 = low_ops<DotBf16>(pack_rows_bf16<kMr>);
 
 }  // namespace stella::kernels

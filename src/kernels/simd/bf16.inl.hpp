@@ -14,12 +14,13 @@ inline __m256i to_bf16(Vec a) {
   return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
 }
 
-inline void pack_rows_bf16(const PackRows& p) {
+template <std::size_t Mr>
+void pack_rows_bf16(const PackRows& p) {
   auto* out = static_cast<std::uint16_t*>(p.out);
   for (std::size_t row = 0; row < p.rows; ++row) {
     for (std::size_t i = 0; i < p.k_padded; i += Vec::kWidth) {  // k_padded and the block are multiples of it
       const Vec x = i < p.k ? load_first(p.x + row * p.k + i, p.k - i) : zero();
-      std::uint16_t* to = out + i / kBf16Kc * (kMr * kBf16Kc) + row * kBf16Kc + i % kBf16Kc;
+      std::uint16_t* to = out + i / kBf16Kc * (Mr * kBf16Kc) + row * kBf16Kc + i % kBf16Kc;
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), to_bf16(x));
     }
   }

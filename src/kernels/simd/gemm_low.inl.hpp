@@ -156,12 +156,12 @@ inline void split_columns(const PackRows& p, const float* x, float inverse, At a
 }
 
 /// Quantises rows to integers in [-Limit, Limit], stored by Put::at as Put::Element.
-template <class Put, std::size_t Kc>
+template <class Put, std::size_t Kc, std::size_t Mr = kMr>
 void pack_rows_integer(const PackRows& p) {
   constexpr std::size_t kWidth = Vec::kWidth;
   constexpr float kLimit = Put::kLimit;
   auto* out = static_cast<typename Put::Element*>(p.out);
-  const auto at = [&](std::size_t row, std::size_t i) { return out + i / Kc * (kMr * Kc) + row * Kc + i % Kc; };
+  const auto at = [&](std::size_t row, std::size_t i) { return out + i / Kc * (Mr * Kc) + row * Kc + i % Kc; };
   for (std::size_t row = 0; row < p.rows; ++row) {
     const float* x = p.x + row * p.k;
     const float peak = peak_of(x, p.k, p.column_weights);
