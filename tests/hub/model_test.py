@@ -165,22 +165,23 @@ class Run:
 
     def ask_python(self):
         code = (
-            "import sys, huggingface_hub as h\n"
-            "for file in sys.argv[2:]:\n"
-            "    print(h.hf_hub_download('org/name', file, revision=sys.argv[1], local_files_only=True))\n"
+            "import huggingface_hub as h\n"
+            f"for revision, files in {[(revision, list(files)) for revision, files in FILES.items()]!r}:\n"
+            "    for file in files:\n"
+            "        print(h.hf_hub_download('org/name', file, revision=revision, local_files_only=True))\n"
             "assert not h.scan_cache_dir().warnings, h.scan_cache_dir().warnings\n"
         )
-        for revision, files in FILES.items():
-            done = subprocess.run(
-                [sys.executable, "-B", "-c", code, revision, *files],
-                env=hub_support.environment(self.hub, self.home),
-                capture_output=True,
-                text=True,
-                timeout=120,
-            )
-            self.check(done.returncode == 0, f"Python disagrees: {done.stderr}")
-            for path, content in zip(done.stdout.splitlines(), files.values()):
-                self.check(pathlib.Path(path).read_bytes() == content, f"Python finds other bytes at {path}")
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", code],
+            env=hub_support.environment(self.hub, self.home),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        self.check(done.returncode == 0, f"Python disagrees: {done.stderr}")
+        contents = [content for files in FILES.values() for content in files.values()]
+        for path, content in zip(done.stdout.splitlines(), contents, strict=True):
+            self.check(pathlib.Path(path).read_bytes() == content, f"Python finds other bytes at {path}")
 
     def close(self):
         for process, _, _ in self.running:
