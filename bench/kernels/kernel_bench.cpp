@@ -1,7 +1,8 @@
 // Rates of the kernels at the shapes of Stella Small and Large, beside the most that the cores can issue, measured in
 // turn in the same run. A share is the median over the turns, so a busy machine moves both sides alike.
 //
-//   stella_kernel_bench [--threads N] [--set NAME] [--precision NAME] [--rows M,...] [--turns N] [--attention]
+//   stella_kernel_bench [--threads N] [--set NAME] [--precision NAME] [--rows M,...] [--shapes N] [--turns N]
+//                       [--attention] [--lengths TOKENS,...]
 #include "base/thread_pool.hpp"
 #include "kernels/kernels.hpp"
 #include "kernels/sets.hpp"
@@ -108,6 +109,7 @@ struct Settings {
   std::vector<std::size_t> rows = {12, 64, 512, 4096};
   int turns = 41;
   bool attention = false;
+  std::vector<std::size_t> lengths = {12, 128, 512, 2048, 8192};
   std::size_t shapes = std::size(kShapes);
 };
 
@@ -137,7 +139,7 @@ void bench_products(const Kernels& set, const Settings& settings, ParallelTeam& 
 void bench_attention(const Kernels& set, const Settings& settings, ParallelTeam& team) {
   constexpr std::size_t kHeads = 16;
   constexpr std::size_t kHeadDim = 64;
-  for (const std::size_t length : {12, 128, 512, 2048, 8192}) {
+  for (const std::size_t length : settings.lengths) {
     const std::size_t sequences = std::max<std::size_t>(1, 2048 / length);
     const std::size_t tokens = sequences * length;
     const std::vector<float> qkv = random_floats(tokens * 3 * kHeads * kHeadDim);
@@ -180,12 +182,11 @@ Settings parse(int argc, char** argv) {
       settings.precision = parse_precision(value);
     else if (option == "--turns")
       settings.turns = std::stoi(value);
-    else if (option == "--shapes")
-      settings.shapes = std::min(settings.shapes, std::size_t{std::stoul(value)});
-    else if (option == "--rows") {
-      settings.rows.clear();
-      std::istringstream list(value);
-      for (std::string item; std::getline(list, item, ',');) settings.rows.push_back(std::stoul(item));
+    else if (option == "--rows" || option == "--lengths") {
+      std::vector<std::size_t>& list = option == "--rows" ? settings.rows : settings.lengths;
+      list.clear();
+      std::istringstream items(value);
+      for (std::string item; std::getline(items, item, ',');) list.push_back(std::stoul(item));
     } else {
       throw Error(Errc::invalid_argument, "unknown option " + option);
     }

@@ -34,7 +34,7 @@ class Attention {
     group_ = std::clamp<std::size_t>(kPackedBytes / (head_floats * sizeof(float)), 1, args.kv_heads);
     k_ = reinterpret_cast<float*>(scratch.activations.at_least(group_ * head_floats * sizeof(float)));
     v_ = k_ + group_ * padded_keys_ * args.head_dim;
-    worker_floats_ = round_up(std::max(ops.scratch_floats(args.head_dim), args.head_dim), 16);
+    worker_floats_ = round_up(ops.scratch_floats(args.head_dim), 16);
     per_worker_ = reinterpret_cast<float*>(scratch.per_worker.at_least(workers * worker_floats_ * sizeof(float)));
   }
 

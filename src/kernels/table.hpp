@@ -97,7 +97,7 @@ struct PackKeys {
   const float* sin = nullptr;
   float* k_out = nullptr;    // (head_dim, keys rounded up to nr), transposed
   float* v_out = nullptr;    // (keys, head_dim rounded up to nr)
-  float* scratch = nullptr;  // (head_dim)
+  float* scratch = nullptr;  // (lanes of a vector, head_dim)
 };
 
 /// One task of attention: some queries of one head against every key of their sequence.

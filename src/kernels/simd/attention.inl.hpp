@@ -27,17 +27,35 @@ void rotate(const float* x, std::size_t head_dim, const float* cos, const float*
   }
 }
 
+/// Keys [first, first + kWidth) of one block, rotated where asked and zero past the last, to columns of k_out.
+inline void pack_some_keys(const PackKeys& p, std::size_t first, std::size_t width) {
+  constexpr std::size_t kWidth = Vec::kWidth;
+  const std::size_t half = p.head_dim / 2;
+  const float* rows[kWidth];
+  const std::size_t real = p.keys <= first ? 0 : p.keys - first < kWidth ? p.keys - first : kWidth;
+  for (std::size_t i = 0; i < real; ++i) {
+    const std::size_t key = first + i;
+    rows[i] = p.k + key * p.stride;
+    if (p.cos != nullptr) {
+      float* rotated = p.scratch + i * p.head_dim;
+      rotate(rows[i], p.head_dim, p.cos + key * half, p.sin + key * half, all(1.0F), rotated);
+      rows[i] = rotated;
+    }
+  }
+  for (std::size_t d = 0; d < p.head_dim; d += kWidth) {
+    const std::size_t count = p.head_dim - d < kWidth ? p.head_dim - d : kWidth;
+    Vec square[kWidth];
+    for (std::size_t i = 0; i < kWidth; ++i) {
+      square[i] = i >= real ? zero() : count == kWidth ? load(rows[i] + d) : load_first(rows[i] + d, count);
+    }
+    transpose(square);
+    for (std::size_t i = 0; i < count; ++i) store(p.k_out + (d + i) * width + first, square[i]);
+  }
+}
+
 void pack_keys(const PackKeys& p) {
   const std::size_t width = round_up(p.keys, kNr);
-  const std::size_t half = p.head_dim / 2;
-  for (std::size_t key = 0; key < width; ++key) {
-    const float* k = p.k + key * p.stride;
-    if (key < p.keys && p.cos != nullptr) {
-      rotate(k, p.head_dim, p.cos + key * half, p.sin + key * half, all(1.0F), p.scratch);
-      k = p.scratch;
-    }
-    for (std::size_t d = 0; d < p.head_dim; ++d) p.k_out[d * width + key] = key < p.keys ? k[d] : 0.0F;
-  }
+  for (std::size_t first = 0; first < width; first += Vec::kWidth) pack_some_keys(p, first, width);
   const std::size_t v_width = round_up(p.head_dim, kNr);
   for (std::size_t key = 0; key < p.keys; ++key) {
     float* out = p.v_out + key * v_width;
@@ -101,14 +119,20 @@ void soften_row(const AttendScratch& s, std::size_t row, float* scores, std::siz
   float* total = s.total + row * Vec::kWidth;
   Vec sum = load(total);
   if (peak != s.peak[row]) {
-    const Vec shrink = exp2(all(s.peak[row] - peak));
+    const Vec shrink = exp2_negative(all(s.peak[row] - peak));
     sum = sum * shrink;
     float* out = s.out + row * s.out_width;
     for (std::size_t d = 0; d < s.out_width; d += Vec::kWidth) store(out + d, load(out + d) * shrink);
     s.peak[row] = peak;
   }
-  for (i = 0; i < keys; i += Vec::kWidth) {
-    const Vec weight = keep_first(exp2(load(scores + i) - all(peak)), keys - i);
+  const Vec highest = all(peak);
+  for (i = 0; i + Vec::kWidth <= keys; i += Vec::kWidth) {
+    const Vec weight = exp2_negative(load(scores + i) - highest);
+    store(scores + i, weight);
+    sum = sum + weight;
+  }
+  if (i < keys) {
+    const Vec weight = keep_first(exp2_negative(load(scores + i) - highest), keys - i);
     store(scores + i, weight);
     sum = sum + weight;
   }

@@ -4,9 +4,9 @@
 namespace stella::kernels {
 namespace {
 
-/// 2^x for x <= 127; 2^-126 below -126. Relative error under 3e-7 (polynomial of Cephes' exp2f).
-inline Vec exp2(Vec x) {
-  const Vec clamped = max(min(x, all(127.0F)), all(-126.0F));
+/// 2^x for x <= 0; 2^-126 below -126. Relative error under 3e-7 (polynomial of Cephes' exp2f).
+inline Vec exp2_negative(Vec x) {
+  const Vec clamped = max(x, all(-126.0F));
   const Vec n = round(clamped);
   const Vec f = clamped - n;
   Vec p = all(1.535336188319500e-4F);

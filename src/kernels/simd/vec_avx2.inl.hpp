@@ -102,6 +102,25 @@ inline float max_lane(Vec a) {
 inline float root(float x) {
   return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
 }
+/// Rows become columns.
+inline void transpose(Vec (&x)[8]) {
+  __m256 pair[8];  // two rows interleaved by elements, in lanes of four
+  for (int i = 0; i < 8; i += 2) {
+    pair[i] = _mm256_unpacklo_ps(x[i].v, x[i + 1].v);
+    pair[i + 1] = _mm256_unpackhi_ps(x[i].v, x[i + 1].v);
+  }
+  __m256 four[8];  // four[4 i + j]: column j of each lane, rows 4 i to 4 i + 3
+  for (int i = 0; i < 8; i += 4) {
+    for (int j = 0; j < 2; ++j) {
+      four[i + 2 * j] = _mm256_shuffle_ps(pair[i + j], pair[i + j + 2], 0x44);
+      four[i + 2 * j + 1] = _mm256_shuffle_ps(pair[i + j], pair[i + j + 2], 0xee);
+    }
+  }
+  for (int j = 0; j < 4; ++j) {
+    x[j].v = _mm256_permute2f128_ps(four[j], four[4 + j], 0x20);
+    x[4 + j].v = _mm256_permute2f128_ps(four[j], four[4 + j], 0x31);
+  }
+}
 
 struct IntVec {
   __m256i v;

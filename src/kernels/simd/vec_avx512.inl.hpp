@@ -86,8 +86,7 @@ inline Vec round(Vec a) {
 }
 /// a · 2^n for integral n in [-126, 127].
 inline Vec times_power_of_two(Vec a, Vec n) {
-  const __m512i bits = _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n.v), _mm512_set1_epi32(127)), 23);
-  return {_mm512_mul_ps(a.v, _mm512_castsi512_ps(bits))};
+  return {_mm512_scalef_ps(a.v, n.v)};
 }
 inline float sum_lanes(Vec a) {
   return _mm512_reduce_add_ps(a.v);
@@ -97,6 +96,33 @@ inline float max_lane(Vec a) {
 }
 inline float root(float x) {
   return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
+}
+/// Rows become columns.
+inline void transpose(Vec (&x)[16]) {
+  __m512 pair[16];  // two rows interleaved by elements, in lanes of four
+  for (int i = 0; i < 16; i += 2) {
+    pair[i] = _mm512_unpacklo_ps(x[i].v, x[i + 1].v);
+    pair[i + 1] = _mm512_unpackhi_ps(x[i].v, x[i + 1].v);
+  }
+  __m512 four[16];  // four[4 i + j]: column j of each lane, rows 4 i to 4 i + 3
+  for (int i = 0; i < 16; i += 4) {
+    for (int j = 0; j < 2; ++j) {
+      const __m512d low = _mm512_castps_pd(pair[i + j]);
+      const __m512d high = _mm512_castps_pd(pair[i + j + 2]);
+      four[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+      four[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+    }
+  }
+  for (int j = 0; j < 4; ++j) {
+    const __m512 even_low = _mm512_shuffle_f32x4(four[j], four[4 + j], 0x88);  // lanes 0 and 2
+    const __m512 odd_low = _mm512_shuffle_f32x4(four[j], four[4 + j], 0xdd);   // lanes 1 and 3
+    const __m512 even_high = _mm512_shuffle_f32x4(four[8 + j], four[12 + j], 0x88);
+    const __m512 odd_high = _mm512_shuffle_f32x4(four[8 + j], four[12 + j], 0xdd);
+    x[j].v = _mm512_shuffle_f32x4(even_low, even_high, 0x88);
+    x[4 + j].v = _mm512_shuffle_f32x4(odd_low, odd_high, 0x88);
+    x[8 + j].v = _mm512_shuffle_f32x4(even_low, even_high, 0xdd);
+    x[12 + j].v = _mm512_shuffle_f32x4(odd_low, odd_high, 0xdd);
+  }
 }
 
 struct IntVec {

@@ -130,6 +130,11 @@ inline float max_lane(Vec a) {
 inline float root(float x) {
   return std::sqrt(x);
 }
+/// Rows become columns.
+inline void transpose(Vec (&x)[4]) {
+  const Vec old[4] = {x[0], x[1], x[2], x[3]};
+  for (int i = 0; i < 4; ++i) x[i].v = Float4{old[0].v[i], old[1].v[i], old[2].v[i], old[3].v[i]};
+}
 
 struct IntVec {
   Int4 v;
