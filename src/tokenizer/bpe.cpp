@@ -161,7 +161,11 @@ void Bpe::merge_short(std::string_view word, std::vector<std::int32_t>& ids) con
 }
 
 void Bpe::merge_long(std::string_view word, Scratch& scratch, std::vector<std::int32_t>& ids) const {
-  auto& [tokens, ranks, before, after, queue, characters] = scratch;
+  std::vector<std::int32_t>& tokens = scratch.ids;
+  std::vector<std::uint32_t>& ranks = scratch.ranks;
+  std::vector<std::uint32_t>& before = scratch.before;
+  std::vector<std::uint32_t>& after = scratch.after;
+  std::vector<std::uint64_t>& queue = scratch.queue;
   tokens.clear();
   for (const char byte : word) {
     const std::int32_t id = byte_ids_[static_cast<unsigned char>(byte)];
