@@ -189,6 +189,24 @@ TEST_F(HubFaults, P36_TooManyRequestsInEveryForm) {
   }
 }
 
+TEST_F(HubFaults, P36_TheWaitThatTheServerAsksForIsKept) {
+  for (const char* header : {"RateLimit", "Retry-After"}) {
+    start_over();
+    const std::string value = std::string(header) == "RateLimit" ? "\"resolvers\";r=0;t=1" : "1";
+    hub_.inject({.port = Port::hub, .path = "config", .status = 429, .headers = {{header, value}}});
+    const auto before = std::chrono::steady_clock::now();
+    expect_survives("config.json");
+    // At least so long: nothing is said about how much longer a busy machine takes.
+    EXPECT_GE(std::chrono::steady_clock::now() - before, std::chrono::seconds(1)) << header;
+  }
+}
+
+TEST_F(HubFaults, P36_TheWaitIsCapped) {
+  tuning_.retries.longest_asked = milliseconds(50);
+  hub_.inject({.port = Port::hub, .path = "config", .status = 429, .headers = {{"Retry-After", "1000000"}}});
+  expect_survives("config.json");
+}
+
 TEST_F(HubFaults, P37_ServerErrorStorms) {
   for (const Port port : {Port::hub, Port::cdn}) {
     for (const int status : {500, 502, 503, 504, 408}) {

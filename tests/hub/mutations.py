@@ -1,0 +1,140 @@
+"""Breaks the hub client on purpose, one point of docs/hub.md at a time, and sees whether that point's tests notice.
+
+usage: mutations.py [--work DIR] [--only P33] [--jobs 2]
+
+Works on a copy of src/, include/, tests/ and cmake/; nothing in the project is changed. Exit status 1 where a mutation
+survives or no longer applies to the source.
+"""
+
+import argparse
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# (points, test program, filter, [(file below src/hub, text, replacement)])
+MUTATIONS = [
+    ("P01 revision not encoded", "protocol", "*P01*", [("url.cpp", '"/resolve/" + quote(revision, false)', '"/resolve/" + quote(revision, true)')]),
+    ("P02 organisation demanded", "protocol", "*P02*", [("cache_paths.cpp", "? is_repo_part(all)", "? false")]),
+    ("P03 gzip accepted", "protocol", "*P03*", [("http.cpp", "Accept-Encoding: identity", "Accept-Encoding: gzip")]),
+    ("P04 query of a redirect dropped", "protocol", "*P04*", [("url.cpp", "curl_url_set(url.get(), CURLUPART_FRAGMENT, nullptr, 0);\n  std::string resolved", "curl_url_set(url.get(), CURLUPART_QUERY, nullptr, 0);\n  std::string resolved")]),
+    ("P05 weak etags kept weak", "protocol", "*P05*", [("metadata.cpp", 'if (header.starts_with("W/")) header.remove_prefix(2);', "")]),
+    ("P06 plain ETag preferred", "protocol", "*P06*", [("metadata.cpp", 'linked_etag.empty() ? value_of(head, "etag") : linked_etag', 'value_of(head, "etag")')]),
+    ("P07 metadata taken from the CDN", "protocol", "*P07*", [("url.cpp", "return same_origin(from, to) ||", "return true || same_origin(from, to) ||")]),
+    ("P08 a missing size is zero", "protocol", "*P08*", [("metadata.cpp", 'redirect ? "" : value_of(head, "content-length"));', 'redirect ? "" : value_of(head, "content-length")).value_or(0);')]),
+    ("P08 P46 commits not checked", "protocol", "*P08*:*P46*", [("metadata.cpp", "if (!is_commit(metadata.commit))", "if (false)")]),
+    ("P09 token sent everywhere", "protocol", "*P09*", [("http.cpp", "request.with_token && !options.token.empty()", "!options.token.empty()")]),
+    ("P10 sixty redirects", "protocol", "*P10*", [("query.cpp", "++redirects_ >= kMaxRedirects", "++redirects_ >= 3 * kMaxRedirects")]),
+    ("P12 slash of the endpoint kept", "protocol", "*P12*", [("environment.cpp", "while (endpoint.ends_with('/')) endpoint.pop_back();", "")]),
+    ("P12 empty variables count", "protocol", "*P12*", [("environment.cpp", "value == nullptr || *value == '\\0'", "value == nullptr")]),
+    ("P12 proxy ignored", "protocol", "*P12*", [("http.cpp", "(secure ? options.https_proxy : options.http_proxy).c_str()", '""')]),
+    ("P13 links not deepened", "protocol", "*P13*", [("cache_paths.cpp", "if (c == '/') target += \"../\";", "static_cast<void>(c);")]),
+    ("P13 newline in the ref", "protocol", "*P13*", [("cache_store.cpp", "write_new_file(temporary, commit);", 'write_new_file(temporary, commit + "\\n");')]),
+    ("P13 private blobs", "protocol", "*P13*", [("partial_file.cpp", "kMode = 0666", "kMode = 0600")]),
+    ("P16 shared store not known", "protocol", "*P16*", [("cache_paths.cpp", "if (!target.starts_with(kStore)) return false;", "if (!target.empty()) return false;")]),
+    ("P17 dangling links count", "protocol", "*P17*", [("cache_store.cpp", "return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);", "return ::lstat(path.c_str(), &status) == 0;")]),
+    ("P18 pinned files asked for", "protocol", "*P18*", [("flight.cpp", "if (look.cached && (pinned || offline))", "if (look.cached && offline)")]),
+    ("P19 known blobs fetched again", "protocol", "*P19*", [("cache_store.cpp", "if (S_ISREG(status.st_mode)) return true;", "")]),
+    ("P20 offline ignored", "protocol", "*P20*", [("flight.cpp", "const bool offline = request_.options->offline;", "const bool offline = false;")]),
+    ("P21 absence forgotten", "protocol", "*P21*", [("cache_store.cpp", 'write_new_file(path, "");', "")]),
+    ("P22 refs must be writable", "protocol", "*P22*", [("flight.cpp", "return place;  // a read-only cache serves what it has", "throw;")]),
+    ("P23 symlinks all the same", "protocol", "*P23*", [("flight.cpp", "if (request.options->symlinks) {", "if (!request.file.empty()) {")]),
+    ("P25 P28 no lock", "concurrency", "*P25*:*P28*", [("file_lock.cpp", "if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {", "if (fd.get() < 0) {")]),
+    ("P27 one who leaves ends it for all", "concurrency", "*P27*", [("flight.cpp", "const bool last = passengers_.empty();\n  if (last) close();", "const bool last = passengers_.empty();\n  close();")]),
+    ("P28 the lock is waited for on a thread", "concurrency", "*P28*", [("file_lock.cpp", "LOCK_EX | LOCK_NB", "LOCK_EX")]),
+    ("P30 a pruned partial is not noticed", "concurrency", "*P30*", [("partial_file.cpp", "if (!is_in_place()) write_again();", ""), ("partial_file.cpp", 'if (errno != ENOENT) throw io_error("create", destination, errno);', 'throw io_error("create", destination, errno);')]),
+    ("P31 broken connections are final", "fault", "*P31*", [("http.cpp", "failure.retry = !certificate", "failure.retry = certificate")]),
+    ("P32 P08 the end of a body of unknown size is not seen", "protocol", "*P08*", [("transfer.cpp", "if (!ignore && !failure && !size_ && whole) size_ = position;", "")]),
+    ("P33 hash not compared", "fault", "*P33*", [("transfer.cpp", "if (digest == job_.metadata.etag)", "if (!digest.empty())")]),
+    ("P33 no second try", "fault", "*P33*", [("transfer.cpp", "++contradictions_ >= 2", "++contradictions_ >= 1")]),
+    ("P34 Content-Range not read", "fault", "*P34*", [("transfer.cpp", "const bool honest = range &&", "const bool honest = range || ")]),
+    ("P34 a 200 taken for a 206", "fault", "*P34*", [("transfer.cpp", "if (!stream.whole) take_whole(stream);", "")]),
+    ("P35 416 is final", "fault", "*P35*", [("transfer.cpp", "if (failure.context.http_status == 416) {", "if (failure.context.http_status == 1416) {")]),
+    ("P36 429 is final", "fault", "*P36*", [("metadata.cpp", "status == 408 || status == 429 ||", "status == 408 ||")]),
+    ("P36 Retry-After not honoured", "fault", "*P36*", [("metadata.cpp", "failure.wait = failure.retry ? requested_wait(head, now) : std::nullopt;", "static_cast<void>(now);")]),
+    ("P37 5xx is final", "fault", "*P37*", [("metadata.cpp", "(status >= 500 && status != 501 && status != 505)", "false")]),
+    ("P38 expired URLs are final", "fault", "*P38*", [("transfer.cpp", "return status == 401 || status == 403 || status == 404 || status == 410;", "return status == 1;")]),
+    ("P39 stalls not seen", "fault", "*P39_Stall*", [("http.cpp", "if (stall_timeout_.count() > 0) watch_for_stall();", "")]),
+    ("P39 one byte is enough", "fault", "*P39_Slow*", [("http.cpp", "kStallBytesPerSecond = 1024", "kStallBytesPerSecond = 0")]),
+    ("P40 certificates not verified", "fault", "*P40*", [("http.cpp", "set(easy, CURLOPT_NOSIGNAL, 1L);", "set(easy, CURLOPT_NOSIGNAL, 1L);\n  set(easy, CURLOPT_SSL_VERIFYPEER, 0L);\n  set(easy, CURLOPT_SSL_VERIFYHOST, 0L);")]),
+    ("P40 downgrade allowed", "fault", "*P40*", [("url.cpp", 'return before && before->scheme == "https" &&', 'return false && before->scheme == "https" &&')]),
+    ("P41 write errors ignored", "fault", "*P41*", [("partial_file.cpp", 'throw io_error("make room in", path_, errno);', "return;"), ("partial_file.cpp", 'if (count < 0) throw io_error("write", path_, errno);', "if (count < 0) return;")]),
+    ("P42 nothing resumed", "big", "*P42_Resume*", [("partial_file.cpp", "return resumed_.total() > 0;", "return false;")]),
+    ("P43 P37 cached copy not used", "fault", "*P43*:*P37_AStorm*", [("flight.cpp", "if (cached_) return succeed(*cached_, true);", "")]),
+    ("P44 gated not told apart", "fault", "*P44*", [("metadata.cpp", 'code == "GatedRepo"', 'code == "Gated"')]),
+    ("P44 bare 401 not told apart", "fault", "*P44*", [("metadata.cpp", "|| bare_401)", "|| (bare_401 && false))")]),
+    ("P45 file names not checked", "protocol", "*P45*", [("cache_paths.cpp", 'if (!is_contained(file)) refuse("file name"', 'if (file.empty()) refuse("file name"')]),
+    ("P46 etags not checked", "protocol", "*P46*", [("cache_paths.cpp", "return (text.size() == 40 || text.size() == 64) && is_lower_hex(text);", "return !text.empty();")]),
+    ("P47 links followed when the partial is made", "protocol", "*P47*", [("partial_file.cpp", "kFlags = O_RDWR | O_NOFOLLOW", "kFlags = O_RDWR"), ("partial_file.cpp", "::unlink(path_.c_str());\n  fd_ = UniqueFd(::open(path_.c_str(), kFlags | O_CREAT | O_EXCL, kMode));", "fd_ = UniqueFd(::open(path_.c_str(), kFlags | O_CREAT | O_TRUNC, kMode));")]),
+    ("P48 memory for the announced size", "protocol", "*P48*", [("partial_file.cpp", "void PartialFile::set_size(std::uint64_t size) {", "void PartialFile::set_size(std::uint64_t size) {\n  std::vector<char> all(size, 'x');\n  if (all.size() == 1) all.pop_back();")]),
+]
+
+
+def run(command, **options):
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, **options)
+
+
+def build(work, jobs, program):
+    return run(["ninja", "-C", work / "build", f"-j{jobs}", f"stella_hub_{program}_test"])
+
+
+def survives(work, program, pattern):
+    """Whether the tests pass; more than two minutes count as noticed."""
+    try:
+        done = run([work / "build/tests/hub" / f"stella_hub_{program}_test", f"--gtest_filter={pattern}"], timeout=120)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+def try_mutation(work, jobs, mutation):
+    name, program, pattern, edits = mutation
+    originals = {}
+    try:
+        for file, old, new in edits:
+            path = work / "copy/src/hub" / file
+            text = path.read_text()
+            if old not in text:
+                return "does not apply"
+            originals.setdefault(path, text)
+            path.write_text(text.replace(old, new))
+        built = build(work, jobs, program)
+        if built.returncode != 0:
+            return "does not compile"
+        return "SURVIVES" if survives(work, program, pattern) else "noticed"
+    finally:
+        for path, text in originals.items():
+            path.write_text(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=pathlib.Path)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    work = arguments.work or pathlib.Path(tempfile.mkdtemp(prefix="stella-mutations-"))
+    shutil.rmtree(work / "copy", ignore_errors=True)
+    shutil.copytree(ROOT, work / "copy", ignore=shutil.ignore_patterns(".git", "build", "models", "*.safetensors"), symlinks=True)
+    configured = run(["cmake", "-S", work / "copy", "-B", work / "build", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
+                      "-DCMAKE_CXX_FLAGS_RELEASE=-O1", "-DSTELLA_WARNINGS_AS_ERRORS=OFF"])
+    if configured.returncode != 0:
+        sys.exit(configured.stderr)
+    for program in ("protocol", "concurrency", "fault", "big"):
+        if build(work, arguments.jobs, program).returncode != 0:
+            sys.exit("the tests do not build unchanged")
+    bad = 0
+    for mutation in MUTATIONS:
+        if arguments.only in mutation[0]:
+            verdict = try_mutation(work, arguments.jobs, mutation)
+            bad += verdict != "noticed"
+            print(f"{verdict:16} {mutation[0]}", flush=True)
+    print(f"{bad} not noticed")
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()
