@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
-#include <limits>
+#include <random>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -265,6 +265,34 @@ TEST_F(TensorsTest, EveryTruncationOfARealFileIsRefused) {
       EXPECT_EQ(error.errc(), Errc::malformed_file) << size;
     }
   }
+}
+
+TEST_F(TensorsTest, DamagedHeadersAreRefusedOrHarmless) {
+  const std::string header = R"({"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},"b":{"dtype":"BF16",)"
+                             R"("shape":[2],"data_offsets":[8,12]}})";
+  const std::string whole = length_bytes(header.size()) + header + "123456789012";
+  std::mt19937 random(1);
+  std::size_t accepted = 0;
+  constexpr std::size_t kRounds = 3000;
+  for (std::size_t round = 0; round < kRounds; ++round) {
+    std::string bytes = whole;
+    for (std::size_t change = 0; change <= round % 3; ++change) {
+      bytes[random() % (8 + header.size())] =
+          static_cast<char>(round % 2 == 0 ? random() : "0123456789[]{},\":-"[random() % 18]);
+    }
+    try {
+      const Tensors tensors = open(write("damaged", bytes));
+      ++accepted;  // a changed name or another value that the format allows
+      for (const std::string& name : tensors.names()) {
+        const TensorView& tensor = *tensors.find(name);
+        EXPECT_EQ(to_f32(tensor).size() * size_of(tensor.type), tensor.bytes.size());
+      }
+    } catch (const Error& error) {
+      EXPECT_EQ(error.errc(), Errc::malformed_file) << error.what();
+    }
+  }
+  EXPECT_GT(accepted, 0U);
+  EXPECT_LT(accepted, kRounds / 2);
 }
 
 TEST_F(TensorsTest, ShardsMakeOneCheckpoint) {
