@@ -9,9 +9,13 @@
 //
 // The model must live until the operation has been initiated (with use_awaitable and deferred: until it is awaited),
 // and what the executor belongs to, an io_context for example, until it has completed.
+//
+// g++ 12 destroys a braced temporary inside a co_await expression twice. Give options a name first:
+//   EmbedOptions options{.task = "s2p", .dimensions = {256, 1024}};
+//   auto rows = co_await model.batch_embed(texts, options);       // not batch_embed(texts, {.task = "s2p"})
 #pragma once
 
-#include "stella/error.hpp"
+#include "stella/handler.hpp"
 #include "stella/options.hpp"
 #include "stella/types.hpp"
 
@@ -24,15 +28,10 @@
 #include <utility>
 #include <vector>
 
-#include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 namespace stella {
-
-/// A completion handler of any kind, type-erased.
-template <class T>
-using Handler = boost::asio::any_completion_handler<void(std::exception_ptr, T)>;
 
 /// The operations that every embedding model has. Thread-safe. One virtual per operation takes a type-erased handler;
 /// the templates above them take any completion token.
@@ -77,7 +76,7 @@ class TextEmbeddingCapable {
   /// As batch_embed for any number of texts, order kept; the first error ends it. The engine cuts the list into packed
   /// batches of bounded tokens. An empty list gives an empty result.
   template <class Token = boost::asio::use_awaitable_t<>>
-  auto chunked_batch_embed(std::vector<std::string> texts, EmbedOptions options = {}, Token&& token = {}) {
+  auto chunked_batch_embed(std::vector<std::string> texts, EmbedOptions options, Token&& token = {}) {
     return boost::asio::async_initiate<Token, void(std::exception_ptr, std::vector<Embedding>)>(
         [](auto handler, TextEmbeddingCapable* self, std::vector<std::string> texts_arg, EmbedOptions options_arg) {
           self->start_chunked_batch_embed(std::move(texts_arg), std::move(options_arg), std::move(handler));
@@ -85,15 +84,21 @@ class TextEmbeddingCapable {
         token, this, std::move(texts), std::move(options));
   }
 
+  auto chunked_batch_embed(std::vector<std::string> texts) {
+    return chunked_batch_embed(std::move(texts), EmbedOptions{});
+  }
+
   /// Token ids as embed() would use them. Loads the tokenizer only, no weights.
   template <class Token = boost::asio::use_awaitable_t<>>
-  auto tokenize(std::vector<std::string> texts, TokenizeOptions options = {}, Token&& token = {}) {
+  auto tokenize(std::vector<std::string> texts, TokenizeOptions options, Token&& token = {}) {
     return boost::asio::async_initiate<Token, void(std::exception_ptr, std::vector<Tokens>)>(
         [](auto handler, TextEmbeddingCapable* self, std::vector<std::string> texts_arg, TokenizeOptions options_arg) {
           self->start_tokenize(std::move(texts_arg), std::move(options_arg), std::move(handler));
         },
         token, this, std::move(texts), std::move(options));
   }
+
+  auto tokenize(std::vector<std::string> texts) { return tokenize(std::move(texts), TokenizeOptions{}); }
 
   /// The checkpoint's description, from its small files only.
   template <class Token = boost::asio::use_awaitable_t<>>
