@@ -118,7 +118,9 @@ def main():
     arguments = parser.parse_args()
     work = arguments.work or pathlib.Path(tempfile.mkdtemp(prefix="stella-mutations-"))
     shutil.rmtree(work / "copy", ignore_errors=True)
-    shutil.copytree(ROOT, work / "copy", ignore=shutil.ignore_patterns(".git", "build", "models", "*.safetensors"), symlinks=True)
+    left_out = {str(ROOT / ".git"), str(ROOT / "build")}
+    shutil.copytree(ROOT, work / "copy", symlinks=True,
+                    ignore=lambda folder, names: [name for name in names if f"{folder}/{name}" in left_out])
     configured = run(["cmake", "-S", work / "copy", "-B", work / "build", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
                       "-DCMAKE_CXX_FLAGS_RELEASE=-O1", "-DSTELLA_WARNINGS_AS_ERRORS=OFF"])
     if configured.returncode != 0:
