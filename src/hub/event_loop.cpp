@@ -52,19 +52,16 @@ void EventLoop::stop() {
   curl_multi_wakeup(multi_.get());
 }
 
-bool EventLoop::run_posted() {
+void EventLoop::run_posted() {
   std::vector<UniqueFunction<void()>> tasks;
-  bool stopping = false;
   {
     const std::lock_guard lock(mutex_);
     tasks.swap(posted_);
-    stopping = stopping_;
   }
   for (auto& task : tasks) {
     task();
     task = {};
   }
-  return stopping && tasks.empty();
 }
 
 void EventLoop::run_timers() {
@@ -94,17 +91,19 @@ int EventLoop::poll_timeout() const {
 
 void EventLoop::run(FunctionRef<bool()> idle) {
   while (true) {
-    const bool drained = run_posted();
-    if (drained && idle()) return;
+    run_posted();
     run_timers();
     int running = 0;
     curl_multi_perform(multi_.get(), &running);
     finish_exchanges();
     bool waiting = false;
+    bool stopping = false;
     {
       const std::lock_guard lock(mutex_);
-      waiting = posted_.empty() && (drained || !stopping_);  // what just ran may have been the last work
+      waiting = posted_.empty();
+      stopping = stopping_;
     }
+    if (stopping && waiting && idle()) return;
     curl_multi_poll(multi_.get(), nullptr, 0, waiting ? poll_timeout() : 0, nullptr);
   }
 }

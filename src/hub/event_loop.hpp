@@ -44,7 +44,7 @@ class EventLoop {
   CURLM* multi() noexcept { return multi_.get(); }
 
  private:
-  bool run_posted();
+  void run_posted();
   void run_timers();
   void finish_exchanges();
   int poll_timeout() const;

@@ -178,7 +178,7 @@ Failure failure_from(const HttpEnd& end, const std::string& url, const std::stri
   const bool certificate = end.code == CURLE_PEER_FAILED_VERIFICATION || end.code == CURLE_SSL_CACERT_BADFILE ||
                            end.code == CURLE_SSL_ISSUER_ERROR || end.code == CURLE_SSL_PINNEDPUBKEYNOTMATCH ||
                            end.code == CURLE_SSL_INVALIDCERTSTATUS || end.code == CURLE_SSL_CIPHER;
-  failure.retry = !certificate && end.code != CURLE_URL_MALFORMAT && end.code != CURLE_UNSUPPORTED_PROTOCOL;
+  failure.retry = !certificate && end.code != CURLE_URL_MALFORMAT && !end.refused;
   failure.never_connected = end.code == CURLE_COULDNT_CONNECT || end.code == CURLE_COULDNT_RESOLVE_HOST ||
                             end.code == CURLE_COULDNT_RESOLVE_PROXY || end.code == CURLE_PROXY;
   const std::string host = origin_of(url) ? origin_of(url)->host : failure.context.url;

@@ -45,6 +45,7 @@ class Stream {
   bool whole = false;  ///< The answer is the whole body from 0.
   std::uint64_t position = 0;
   std::uint64_t end = 0;
+  bool has_length = false;  ///< The answer says how long it is, and says that it is everything.
   bool longer = false;      ///< The answer goes on beyond `end`.
   bool superseded = false;  ///< Another stream took over; its end means nothing.
   std::uint64_t received = 0;

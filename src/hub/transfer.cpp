@@ -167,6 +167,7 @@ bool Transfer::stream_head(Stream& stream, const HttpHead& head) {
   }
   if (!stream.whole) take_whole(stream);
   const std::string* length = head.find("content-length");
+  stream.has_length = length != nullptr;
   if (size_ && length != nullptr && *length != std::to_string(*size_)) stream.longer = true;
   return true;
 }
@@ -239,6 +240,7 @@ void Transfer::stream_ended(Stream& stream, std::optional<Failure> failure) {
   const bool whole = stream.whole;
   const bool full = size_ && stream.position == stream.end;
   const bool ignore = stream.superseded || full || finishing_ || restarting_;
+  const bool clean = !failure;
   const std::uint64_t position = stream.position;
   const std::uint64_t end = stream.end;
   if (!ignore && !failure && !size_ && whole) size_ = position;  // the answer's end is the body's
@@ -251,6 +253,7 @@ void Transfer::stream_ended(Stream& stream, std::optional<Failure> failure) {
   }
   if (!failure && url_ != stream.url()) url_ = stream.url();  // saves the redirect next time
   const bool unknown_size = !size_;
+  const bool too_short = failure && !ignore && clean && whole && stream.has_length;
   remove_stream(stream);
   if (body_complete) return body_ended();
   if (ignore) {
@@ -261,6 +264,7 @@ void Transfer::stream_ended(Stream& stream, std::optional<Failure> failure) {
     received_ = {};
     claimed_ = {};
   }
+  if (too_short) return contradicted("the body is shorter than the announced " + std::to_string(end) + " bytes");
   failed(*failure);
 }
 

@@ -1,0 +1,142 @@
+#include "stella/error.hpp"
+#include "stella/hub.hpp"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+
+#include <gtest/gtest.h>
+
+namespace stella {
+namespace {
+
+namespace fs = std::filesystem;
+
+const char* const kVariables[] = {"HF_HOME",
+                                  "HF_HUB_CACHE",
+                                  "HUGGINGFACE_HUB_CACHE",
+                                  "XDG_CACHE_HOME",
+                                  "HF_ENDPOINT",
+                                  "HF_TOKEN",
+                                  "HUGGING_FACE_HUB_TOKEN",
+                                  "HF_TOKEN_PATH",
+                                  "HF_HUB_DISABLE_IMPLICIT_TOKEN",
+                                  "HF_HUB_OFFLINE",
+                                  "TRANSFORMERS_OFFLINE",
+                                  "HF_HUB_DISABLE_PROGRESS_BARS",
+                                  "HF_HUB_DISABLE_SYMLINKS",
+                                  "HF_HUB_ETAG_TIMEOUT",
+                                  "HF_HUB_DOWNLOAD_TIMEOUT",
+                                  "HF_HUB_DOWNLOAD_CONNECTIONS",
+                                  "HTTP_PROXY",
+                                  "HTTPS_PROXY",
+                                  "ALL_PROXY",
+                                  "NO_PROXY",
+                                  "http_proxy",
+                                  "https_proxy",
+                                  "all_proxy",
+                                  "no_proxy",
+                                  "SSL_CERT_FILE",
+                                  "SSL_CERT_DIR",
+                                  "STELLA_TEST_FOLDER"};
+
+class Environment : public ::testing::Test {
+ protected:
+  Environment() {
+    std::string name = (fs::temp_directory_path() / "stella-environment-XXXXXX").string();
+    home_ = ::mkdtemp(name.data());
+  }
+  ~Environment() override {
+    fs::remove_all(home_);
+    for (const char* name : kVariables) ::unsetenv(name);
+  }
+
+  HubOptions options(const std::map<std::string, std::string>& variables) {
+    for (const char* name : kVariables) ::unsetenv(name);
+    ::setenv("HOME", home_.c_str(), 1);
+    for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
+    return HubOptions::from_environment();
+  }
+
+  fs::path home_;
+};
+
+TEST_F(Environment, CacheFolder) {
+  EXPECT_EQ(options({}).cache_dir, home_ / ".cache/huggingface/hub");
+  EXPECT_EQ(options({{"XDG_CACHE_HOME", "/x"}}).cache_dir, "/x/huggingface/hub");
+  EXPECT_EQ(options({{"HF_HOME", "/h"}, {"XDG_CACHE_HOME", "/x"}}).cache_dir, "/h/hub");
+  EXPECT_EQ(options({{"HF_HOME", "/h"}, {"HUGGINGFACE_HUB_CACHE", "/old"}}).cache_dir, "/old");
+  EXPECT_EQ(options({{"HF_HUB_CACHE", "/new"}, {"HUGGINGFACE_HUB_CACHE", "/old"}}).cache_dir, "/new");
+  EXPECT_EQ(options({{"HF_HUB_CACHE", "~/c"}}).cache_dir, home_ / "c");
+  EXPECT_EQ(options({{"STELLA_TEST_FOLDER", "/f"}, {"HF_HUB_CACHE", "$STELLA_TEST_FOLDER/a/${STELLA_TEST_FOLDER}b"}})
+                .cache_dir,
+            "/f/a//fb");
+  EXPECT_EQ(options({{"HF_HUB_CACHE", "/a/$STELLA_NO_SUCH/b"}}).cache_dir, "/a/$STELLA_NO_SUCH/b");
+}
+
+TEST_F(Environment, EmptyVariablesAreUnset) {
+  const HubOptions all = options({{"HF_HUB_CACHE", ""}, {"HF_HOME", ""}, {"HF_ENDPOINT", ""}, {"HF_TOKEN", ""}});
+  EXPECT_EQ(all.cache_dir, home_ / ".cache/huggingface/hub");
+  EXPECT_EQ(all.endpoint, "https://huggingface.co");
+  EXPECT_EQ(all.token, "");
+}
+
+TEST_F(Environment, Endpoint) {
+  EXPECT_EQ(options({{"HF_ENDPOINT", "http://127.0.0.1:1/hf//"}}).endpoint, "http://127.0.0.1:1/hf");
+  for (const char* bad : {"ftp://x", "/", "http://u:p@h", "http://h?q"}) {
+    EXPECT_THROW(options({{"HF_ENDPOINT", bad}}), Error) << bad;
+  }
+}
+
+TEST_F(Environment, Token) {
+  fs::create_directories(home_ / "hf");
+  std::ofstream(home_ / "hf/token") << " hf_file\n";
+  std::ofstream(home_ / "other") << "hf_other";
+  const std::string hf_home = (home_ / "hf").string();
+  EXPECT_EQ(options({{"HF_HOME", hf_home}}).token, "hf_file");
+  EXPECT_EQ(options({{"HF_HOME", hf_home}, {"HF_TOKEN_PATH", "~/other"}}).token, "hf_other");
+  EXPECT_EQ(options({{"HF_HOME", hf_home}, {"HUGGING_FACE_HUB_TOKEN", "hf_old"}}).token, "hf_old");
+  EXPECT_EQ(options({{"HF_TOKEN", " hf_new \n"}, {"HUGGING_FACE_HUB_TOKEN", "hf_old"}}).token, "hf_new");
+  EXPECT_EQ(options({{"HF_TOKEN", "hf_new"}, {"HF_HUB_DISABLE_IMPLICIT_TOKEN", "1"}}).token, "");
+  EXPECT_THROW(options({{"HF_TOKEN", "a\r\nX-Evil: 1"}}), Error);
+}
+
+TEST_F(Environment, Booleans) {
+  for (const char* yes : {"1", "ON", "on", "Yes", "TRUE", "true"}) {
+    EXPECT_TRUE(options({{"HF_HUB_OFFLINE", yes}}).offline) << yes;
+    EXPECT_FALSE(options({{"HF_HUB_DISABLE_SYMLINKS", yes}}).symlinks) << yes;
+  }
+  for (const char* no : {"0", "off", "2", "y", ""}) EXPECT_FALSE(options({{"HF_HUB_OFFLINE", no}}).offline) << no;
+  EXPECT_TRUE(options({{"TRANSFORMERS_OFFLINE", "1"}}).offline);
+  EXPECT_FALSE(options({{"HF_HUB_OFFLINE", "0"}, {"TRANSFORMERS_OFFLINE", "1"}}).offline);
+  EXPECT_FALSE(options({{"HF_HUB_DISABLE_PROGRESS_BARS", "1"}}).progress_bars);
+}
+
+TEST_F(Environment, Numbers) {
+  const HubOptions set =
+      options({{"HF_HUB_ETAG_TIMEOUT", "3"}, {"HF_HUB_DOWNLOAD_TIMEOUT", "0"}, {"HF_HUB_DOWNLOAD_CONNECTIONS", "12"}});
+  EXPECT_EQ(set.etag_timeout, std::chrono::seconds(3));
+  EXPECT_EQ(set.download_timeout, std::chrono::seconds(10));
+  EXPECT_EQ(set.connections, 12U);
+  for (const char* bad : {"-1", "x", "1.5", "99999999999999999999"}) {
+    EXPECT_THROW(options({{"HF_HUB_ETAG_TIMEOUT", bad}}), Error) << bad;
+  }
+}
+
+TEST_F(Environment, ProxiesAndCertificates) {
+  const HubOptions all = options({{"ALL_PROXY", "http://p:1"},
+                                  {"HTTPS_PROXY", "http://p:2"},
+                                  {"NO_PROXY", "localhost"},
+                                  {"SSL_CERT_FILE", "/ca.pem"},
+                                  {"SSL_CERT_DIR", "/ca"}});
+  EXPECT_EQ(all.http_proxy, "http://p:1");
+  EXPECT_EQ(all.https_proxy, "http://p:2");
+  EXPECT_EQ(all.no_proxy, "localhost");
+  EXPECT_EQ(all.ca_file, "/ca.pem");
+  EXPECT_EQ(all.ca_dir, "/ca");
+}
+
+}  // namespace
+}  // namespace stella

@@ -1,0 +1,273 @@
+// The pure parts of a transfer: ranges, hashes, backoff, the number of connections, and the partial file's record.
+#include "hub/file_lock.hpp"
+#include "hub/hasher.hpp"
+#include "hub/partial_file.hpp"
+#include "hub/range_set.hpp"
+#include "hub/rate_meter.hpp"
+#include "hub/retry.hpp"
+#include "hub/throughput.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace stella::hub {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+
+TEST(RangeSet, AgreesWithASetOfSingleBytes) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 300; ++round) {
+    RangeSet ranges;
+    std::vector<bool> bytes(64, false);
+    for (int step = 0; step < 20; ++step) {
+      const std::uint64_t a = random() % 65;
+      const std::uint64_t b = random() % 65;
+      const bool add = random() % 3 != 0;
+      add ? ranges.add(a, b) : ranges.remove(a, b);
+      for (std::uint64_t i = a; i < b; ++i) bytes[i] = add;
+    }
+    std::uint64_t total = 0;
+    for (const bool byte : bytes) total += byte ? 1 : 0;
+    EXPECT_EQ(ranges.total(), total);
+    for (std::uint64_t i = 0; i < 64; ++i) ASSERT_EQ(ranges.contains(i, i + 1), bytes[i]) << i;
+    std::uint64_t prefix = 0;
+    while (prefix < 64 && bytes[prefix]) ++prefix;
+    EXPECT_EQ(ranges.prefix(), prefix);
+    const auto gap = ranges.first_gap(64);
+    ASSERT_EQ(gap.has_value(), prefix < 64);
+    if (gap) {
+      std::uint64_t end = prefix;
+      while (end < 64 && !bytes[end]) ++end;
+      EXPECT_EQ(*gap, RangeSet::Range(prefix, end));
+    }
+    for (const auto& [first, end] : ranges.ranges()) ASSERT_LT(first, end);
+  }
+}
+
+std::string digest_of(std::size_t etag_length, const std::string& text) {
+  Hasher hasher(std::string(etag_length, '0'), text.size());
+  for (const char& c : text) hasher.update(std::as_bytes(std::span(&c, 1)));
+  return hasher.digest();
+}
+
+TEST(Hasher, KnownValues) {
+  EXPECT_EQ(digest_of(64, "abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(digest_of(64, ""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  // "printf 'hello\n' | git hash-object --stdin", and of the empty file.
+  EXPECT_EQ(digest_of(40, "hello\n"), "ce013625030ba8dba906f756967f9e9ca394464a");
+  EXPECT_EQ(digest_of(40, ""), "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391");
+}
+
+TEST(Backoff, DoublesWithJitterAndEnds) {
+  RetryPolicy policy;
+  policy.first = milliseconds(100);
+  policy.longest = milliseconds(400);
+  policy.retries = 4;
+  Backoff backoff(policy);
+  Failure failure;
+  failure.retry = true;
+  for (const int full : {100, 200, 400, 400}) {
+    const auto wait = backoff.next(failure);
+    ASSERT_TRUE(wait);
+    EXPECT_GE(*wait, milliseconds(full / 2));
+    EXPECT_LE(*wait, milliseconds(full));
+  }
+  EXPECT_FALSE(backoff.next(failure));
+  backoff.progress(1);
+  EXPECT_TRUE(backoff.next(failure));
+}
+
+TEST(Backoff, HonoursWhatIsAskedForUpToTheCap) {
+  Backoff backoff(RetryPolicy{});
+  Failure failure;
+  failure.retry = true;
+  failure.wait = milliseconds(3000);
+  EXPECT_EQ(backoff.next(failure), milliseconds(3000));
+  failure.wait = std::chrono::hours(5);
+  EXPECT_EQ(backoff.next(failure), RetryPolicy{}.longest_asked);
+  failure.retry = false;
+  EXPECT_FALSE(backoff.next(failure));
+}
+
+TEST(Backoff, IsBoundedWhateverTheProgress) {
+  RetryPolicy policy;
+  policy.retries_in_all = 10;
+  Backoff backoff(policy);
+  Failure failure;
+  failure.retry = true;
+  int tries = 0;
+  while (tries < 1000 && backoff.next(failure)) {
+    ++tries;
+    backoff.progress(1);  // a peer that sends one byte each time
+  }
+  EXPECT_EQ(tries, 10);
+}
+
+// A network that gives each connection `each` bytes per second and all together `most`.
+std::size_t settled(double each, double most, std::size_t limit) {
+  Throughput throughput(4);
+  for (int i = 0; i < 40; ++i) {
+    const double rate = std::min(each * static_cast<double>(throughput.wanted()), most);
+    throughput.sample(static_cast<std::uint64_t>(rate / 10), 0.1, throughput.wanted(), limit);
+  }
+  return throughput.wanted();
+}
+
+TEST(Throughput, GrowsWhileItHelps) {
+  EXPECT_EQ(settled(40e6, 1e12, 16), 16U);
+  EXPECT_EQ(settled(40e6, 1e12, 64), 64U);
+  EXPECT_EQ(settled(40e6, 320e6, 64), 8U);
+  EXPECT_EQ(settled(2e9, 2e9, 16), 4U);
+}
+
+TEST(Throughput, HalvesWhenTheServerPushesBack) {
+  Throughput throughput(8);
+  throughput.back_off();
+  EXPECT_EQ(throughput.wanted(), 4U);
+  for (int i = 0; i < 10; ++i) throughput.back_off();
+  EXPECT_EQ(throughput.wanted(), 1U);
+}
+
+TEST(RateMeter, CountsOnlyWhatCameInTheWindow) {
+  RateMeter meter;
+  const RateMeter::Time start{};
+  EXPECT_EQ(meter.update(start, 1000), 0);
+  EXPECT_DOUBLE_EQ(meter.update(start + std::chrono::seconds(2), 3000), 1000);
+  EXPECT_DOUBLE_EQ(meter.update(start + std::chrono::seconds(10), 3000), 0);
+  EXPECT_EQ(meter.update(start + std::chrono::seconds(11), 10), 0);
+}
+
+class PartialFiles : public ::testing::Test {
+ protected:
+  PartialFiles() {
+    std::string name = (fs::temp_directory_path() / "stella-partial-XXXXXX").string();
+    root_ = ::mkdtemp(name.data());
+    paths_.emplace(root_, "org/name");
+    fs::create_directories(paths_->blobs());
+  }
+  ~PartialFiles() override { fs::remove_all(root_); }
+
+  static std::span<const std::byte> bytes(const std::string& text) { return std::as_bytes(std::span(text)); }
+  std::string record() const { return read(paths_->partial_record(etag_)); }
+  static std::string read(const fs::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+  const std::string etag_ = std::string(64, 'a');
+  fs::path root_;
+  std::optional<RepoPaths> paths_;
+};
+
+TEST_F(PartialFiles, RemembersWhatWasWritten) {
+  {
+    PartialFile file(*paths_, etag_, 100);
+    EXPECT_EQ(file.resumed().total(), 0U);
+    file.write(50, bytes("hello"));
+    file.write(0, bytes("abc"));
+  }
+  PartialFile again(*paths_, etag_, 100);
+  EXPECT_EQ(again.resumed().total(), 8U);
+  EXPECT_TRUE(again.resumed().contains(50, 55));
+  EXPECT_TRUE(again.resumed().contains(0, 3));
+  std::string text(5, '\0');
+  again.read(50, std::as_writable_bytes(std::span(text)));
+  EXPECT_EQ(text, "hello");
+}
+
+// Killed at any byte of the record: what is still believed was written.
+TEST_F(PartialFiles, ARecordCutAnywhereClaimsNothingThatWasNotWritten) {
+  {
+    PartialFile file(*paths_, etag_, 100);
+    file.write(10, bytes("0123456789"));
+    file.write(30, bytes("0123456789"));
+  }
+  const std::string whole = record();
+  for (std::size_t cut = 0; cut <= whole.size(); ++cut) {
+    std::ofstream(paths_->partial_record(etag_), std::ios::binary) << whole.substr(0, cut);
+    const fs::path copy = root_ / "copy";
+    fs::copy_file(paths_->partial(etag_), copy, fs::copy_options::overwrite_existing);
+    const PartialFile file(*paths_, etag_, 100);
+    const std::uint64_t total = file.resumed().total();
+    EXPECT_TRUE(total == 0 || total == 10 || total == 20) << cut;
+    EXPECT_TRUE(total < 10 || file.resumed().contains(10, 20));
+    if (total == 0) break;  // a fresh file has another inode: the old record cannot be put back
+  }
+  EXPECT_EQ(whole.back(), '\n');
+}
+
+TEST_F(PartialFiles, DamageOtherSizesAndOtherFilesAreNotBelieved) {
+  const auto write_one = [&] {
+    PartialFile file(*paths_, etag_, 100);
+    file.write(10, bytes("0123456789"));
+  };
+  write_one();
+  EXPECT_EQ(PartialFile(*paths_, etag_, 101).resumed().total(), 0U);
+  write_one();
+  std::string text = record();
+  text.replace(text.find("10 20"), 5, "10 90");
+  std::ofstream(paths_->partial_record(etag_), std::ios::binary) << text;
+  EXPECT_EQ(PartialFile(*paths_, etag_, 100).resumed().total(), 0U);
+  write_one();
+  fs::copy_file(paths_->partial(etag_), root_ / "other");
+  fs::rename(root_ / "other", paths_->partial(etag_));
+  EXPECT_EQ(PartialFile(*paths_, etag_, 100).resumed().total(), 0U);
+}
+
+TEST_F(PartialFiles, LinksAndSharedFilesAreReplacedNotWritten) {
+  const fs::path victim = root_ / "victim";
+  std::ofstream(victim) << std::string(100, 'v');
+  for (const bool hard : {false, true}) {
+    fs::remove(paths_->partial(etag_));
+    hard ? fs::create_hard_link(victim, paths_->partial(etag_)) : fs::create_symlink(victim, paths_->partial(etag_));
+    fs::remove(paths_->partial_record(etag_));
+    fs::create_symlink(victim, paths_->partial_record(etag_));
+    PartialFile file(*paths_, etag_, 100);
+    file.write(0, bytes("evil"));
+    EXPECT_EQ(read(victim), std::string(100, 'v'));
+  }
+}
+
+TEST_F(PartialFiles, PublishesAlsoWhatWasPrunedMeanwhile) {
+  for (const bool prune : {false, true}) {
+    PartialFile file(*paths_, etag_, 5);
+    file.write(0, bytes("hello"));
+    if (prune) {
+      fs::remove(paths_->partial(etag_));
+      fs::remove(paths_->partial_record(etag_));
+    }
+    file.publish(paths_->blob(etag_));
+    EXPECT_EQ(read(paths_->blob(etag_)), "hello");
+    EXPECT_FALSE(fs::exists(paths_->partial(etag_)));
+    EXPECT_FALSE(fs::exists(paths_->partial_record(etag_)));
+    fs::remove(paths_->blob(etag_));
+  }
+}
+
+TEST_F(PartialFiles, AnImpossibleSizeIsAnError) {
+  EXPECT_THROW(PartialFile(*paths_, etag_, UINT64_MAX), Error);
+}
+
+TEST_F(PartialFiles, LocksExcludeEachOtherAndNeverFollowLinks) {
+  const fs::path path = paths_->lock(etag_);
+  {
+    const auto held = FileLock::try_acquire(path);
+    ASSERT_TRUE(held);
+    EXPECT_FALSE(FileLock::try_acquire(path));
+  }
+  EXPECT_TRUE(FileLock::try_acquire(path));
+  EXPECT_EQ(fs::file_size(path), 0U);
+  fs::remove(path);
+  fs::create_symlink(root_ / "elsewhere", path);
+  EXPECT_THROW(FileLock::try_acquire(path), Error);
+  EXPECT_FALSE(fs::exists(root_ / "elsewhere"));
+}
+
+}  // namespace
+}  // namespace stella::hub
