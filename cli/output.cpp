@@ -61,8 +61,9 @@ void Output::open_path(const std::string& path) {
   final_path_ = target.string();
   const mode_t mode = exists ? status.st_mode & 0777 : 0666;
   for (int attempt = 0; descriptor_ < 0; ++attempt) {
-    const std::string name =
-        "." + target.filename().string() + "." + std::to_string(getpid()) + "-" + std::to_string(attempt) + ".tmp";
+    std::string name = ".";
+    name.append(target.filename().string()).append(".").append(std::to_string(getpid()));
+    name.append("-").append(std::to_string(attempt)).append(".tmp");
     temporary_ = (target.parent_path() / name).string();
     descriptor_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (descriptor_ < 0 && (errno != EEXIST || attempt == 100)) {
@@ -140,7 +141,8 @@ void Output::commit() {
 std::string path_for_dimension(const std::string& path, std::size_t dimension) {
   const std::filesystem::path whole(path);
   std::filesystem::path name = whole.stem();
-  name += "." + std::to_string(dimension);
+  name += ".";
+  name += std::to_string(dimension);
   name += whole.extension();
   return (whole.parent_path() / name).string();
 }

@@ -15,7 +15,9 @@ constexpr std::size_t kNameWidth = 28;
 
 std::string bar(double fraction, std::size_t cells) {
   const auto full = static_cast<std::size_t>(std::clamp(fraction, 0.0, 1.0) * static_cast<double>(cells));
-  return "[" + std::string(full, '#') + std::string(cells - full, '.') + "]";
+  std::string text = "[";
+  text.append(full, '#').append(cells - full, '.');
+  return text + "]";
 }
 
 /// The end of a long path says more than its start.
