@@ -31,6 +31,7 @@ TEST(Gpt4Splitter, Words) {
   const Splitter qwen2 = make_pattern_splitter(kQwen2, "test");
   ASSERT_TRUE(std::holds_alternative<Gpt4Splitter>(qwen2));
   EXPECT_THAT(words(qwen2, "I'm 'Re it'\u017f x'"), ElementsAre("I", "'m", " '", "Re", " it", "'\u017f", " x", "'"));
+  EXPECT_THAT(words(qwen2, "it'\u017fx it'\u017f"), ElementsAre("it", "'\u017f", "x", " it", "'\u017f"));
   EXPECT_THAT(words(qwen2, "a  b   \n \n  c"), ElementsAre("a", " ", " b", "   \n \n", " ", " c"));
   EXPECT_THAT(words(qwen2, "12\u0663 \u00bd"), ElementsAre("1", "2", "\u0663", " ", "\u00bd"));
   EXPECT_THAT(words(qwen2, "\u00a0\u00e9t\u00e9\t(x)\u2026\r\n\n!"),

@@ -18,12 +18,16 @@ LOW = [c for c in MIXED if c < 0x3400]
 
 BETWEEN = "x{0}y\n"
 WORDS = "x{0}y {0}{0} 1{0}. '{0}\n"
+ENDS = "x{0} {0}x '{0}x\n"
 MARKS = "{0}\u0323\u0301 a\u0301{0}{0}\n"
 ALONE = "{0}"
 
 # Which code points are put where for which tokenizer. A text holds many, a line each, but for ALONE.
 PLAN = {
     "qwen2": [(EVERY, BETWEEN), (MIXED, WORDS), (LOW, ALONE)],
+    "word ends of Qwen2": [(EVERY, ENDS)],
+    "word ends of Qwen2 by the general way": [(MIXED, ENDS)],
+    "word ends of GPT-2": [(MIXED, ENDS)],
     "BertNormalizer in bytes": [(EVERY, BETWEEN), (MIXED, MARKS), (LOW, ALONE)],
     "BertPreTokenizer's words": [(EVERY, BETWEEN), (LOW, ALONE)],
     "bert-base-uncased": [(MIXED, WORDS), (LOW, ALONE)],
@@ -32,8 +36,6 @@ PLAN = {
     "clean_text in bytes": [(MIXED, BETWEEN)],
     "handle_chinese_chars in bytes": [(MIXED, BETWEEN)],
     "lowercase in bytes": [(MIXED, BETWEEN)],
-    "GPT-2's pattern": [(MIXED, WORDS)],
-    "Qwen2's pattern by the general way": [(MIXED, WORDS)],
     "qwen2 with added tokens": [(LOW, "[cls]{0}naïve{0} <|im_end|>{0}<|im {0}\n")],
 }
 

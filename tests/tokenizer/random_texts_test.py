@@ -42,7 +42,7 @@ def any_code_point(rng):
 
 
 def piece(rng):
-    kind = rng.randrange(17)
+    kind = rng.randrange(18)
     if kind == 0:
         return "".join(any_code_point(rng) for _ in range(rng.randint(1, 6)))
     if kind == 1:
@@ -67,11 +67,14 @@ def piece(rng):
     if kind == 10:
         return str(rng.randrange(10 ** rng.randint(1, 12)))
     if kind == 11:
-        return rng.choice("'’`") + rng.choice(["s", "t", "re", "ve", "m", "ll", "d", "S", "RE", "lL", "ſ", "x", "r", "v", "é"])
+        ending = rng.choice(["s", "t", "re", "ve", "m", "ll", "d", "S", "RE", "lL", "ſ", "x", "r", "v", "é"])
+        return rng.choice("'’`") + ending + rng.choice(["", "", "x", "ſ", "é1"])
     if kind == 12:
         return "".join(rng.choice("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~«»…—¿¡§©™€") for _ in range(rng.randint(1, 6)))
     if kind == 13:
         return "".join(chr(0x1100 + rng.randrange(256)) for _ in range(rng.randint(1, 6)))
+    if kind == 14:
+        return "x".join(any_code_point(rng) for _ in range(rng.randint(2, 8)))
     return rng.choice(WORDS)
 
 

@@ -34,6 +34,21 @@ def normalized_bytes(normalizer):
     return base(normalizer, byte_level(), {"type": "BPE", "vocab": vocabulary, "merges": []})
 
 
+def word_ends(*steps):
+    """Merges of every byte with a preceding and a following x, which only a word's end between them prevents: real
+    vocabularies have few tokens that would show where words of rare characters end."""
+    bytes_ = byte_characters()
+    vocabulary = {c: i for i, c in enumerate(bytes_)}
+    merges = []
+    for c in bytes_:
+        for pair in ([c, "x"], ["x", c]):
+            if "".join(pair) not in vocabulary:
+                vocabulary["".join(pair)] = len(vocabulary)
+                merges.append(pair)
+    pre_tokenizer = steps[0] if len(steps) == 1 else {"type": "Sequence", "pretokenizers": list(steps)}
+    return base(None, pre_tokenizer, {"type": "BPE", "vocab": vocabulary, "merges": merges})
+
+
 def bert_splits():
     """Shows where words end: letters that are known, everything else unknown."""
     vocabulary = {"[UNK]": 0}
@@ -100,6 +115,9 @@ def all_variants(folder):
         ("BertNormalizer of NFC in bytes", normalized_bytes(
             {"type": "Sequence", "normalizers": [{"type": "NFC"}, bert_normalizer(True, True, None, True)]})),
         ("BertPreTokenizer's words", bert_splits()),
+        ("word ends of Qwen2", word_ends(split(QWEN2_PATTERN), byte_level())),
+        ("word ends of Qwen2 by the general way", word_ends(split(QWEN2_PATTERN + r"|\p{L}"), byte_level())),
+        ("word ends of GPT-2", word_ends(byte_level(use_regex=True))),
         ("GPT-2's pattern", with_pre_tokenizer(qwen2, byte_level(use_regex=True))),
         ("three digits", with_pre_tokenizer(qwen2, split(QWEN2_PATTERN.replace(r"\p{N}|", r"\p{N}{1,3}|")), byte_level())),
         ("Qwen2's pattern by the general way", with_pre_tokenizer(qwen2, split(QWEN2_PATTERN + r"|\p{L}"), byte_level())),
