@@ -9,7 +9,6 @@
 #include <random>
 #include <spawn.h>
 #include <sstream>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <system_error>
 #include <unistd.h>
@@ -158,16 +157,21 @@ void Process::kill() {
   }
 }
 
-void Process::reap(int options) {
-  rusage usage{};
-  if (!done_ && wait4(pid_, &status_, options, &usage) == pid_) {
-    done_ = true;
-    peak_bytes_ = static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+// Not ru_maxrss of wait4(2), which counts this process's memory too, from before the exec.
+std::uint64_t Process::peak_bytes() const {
+  std::ifstream in("/proc/" + std::to_string(pid_) + "/status");
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with("VmHWM:")) {
+      return std::stoull(line.substr(6)) * 1024;
+    }
   }
+  return 0;
 }
 
 bool Process::running() {
-  reap(WNOHANG);
+  if (!done_ && waitpid(pid_, &status_, WNOHANG) == pid_) {
+    done_ = true;
+  }
   return !done_;
 }
 
@@ -176,7 +180,10 @@ int Process::wait() {
   for (ssize_t got = 0; (got = read(output_fd_, buffer, sizeof buffer)) > 0;) {
     output_.append(buffer, static_cast<std::size_t>(got));
   }
-  reap(0);
+  if (!done_) {
+    waitpid(pid_, &status_, 0);
+    done_ = true;
+  }
   return WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
 }
 

@@ -81,17 +81,14 @@ class Process {
   void kill();
   int wait();  ///< Exit status; 128 + signal where a signal ended it.
   bool running();
-  const std::string& output();                                       ///< After wait(): standard output and error.
-  std::uint64_t peak_bytes() const noexcept { return peak_bytes_; }  ///< After wait(): most resident memory.
+  const std::string& output();       ///< After wait(): standard output and error.
+  std::uint64_t peak_bytes() const;  ///< Most resident memory so far; 0 once it has ended.
 
  private:
-  void reap(int options);
-
   int pid_ = -1;
   int status_ = 0;
   int output_fd_ = -1;
   bool done_ = false;
-  std::uint64_t peak_bytes_ = 0;
   std::string output_;
 };
 
