@@ -4,7 +4,10 @@
 #include "cli/input.hpp"
 #include "cli/progress.hpp"
 #include "cli/session.hpp"
+#include "stella/error.hpp"
 #include "stella/model.hpp"
+#include "stella/options.hpp"
+#include "stella/runtime.hpp"
 
 #include <cstddef>
 #include <functional>
