@@ -68,11 +68,19 @@ TEST_F(HubLeaks, ThousandFailedDownloadsLeakNothing) {
   failed_ = 0;
   fail(150);
   EXPECT_GE(failed_, 1000u);
-  // The hub runs in this process: a connection kept open costs a thread of its own and a descriptor at each end.
-  const std::size_t now = hub_.open_connections();
-  EXPECT_LE(now, 64u);
-  EXPECT_LE(entries("/proc/self/fd"), descriptors + 2 * now + 2);
-  EXPECT_LE(entries("/proc/self/task"), threads - connections + now + 2);
+  // The hub runs in this process: a connection kept open costs a thread of its own and a descriptor at each end. One
+  // that is being closed may still be counted at one end, so give it the time.
+  const auto settled = [&] {
+    const std::size_t now = hub_.open_connections();
+    return now <= 64 && entries("/proc/self/fd") <= descriptors + 2 * now &&
+           entries("/proc/self/task") <= threads - connections + now;
+  };
+  for (int i = 0; i < 1000 && !settled(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_TRUE(settled()) << entries("/proc/self/fd") << " descriptors (" << descriptors << " before), "
+                         << entries("/proc/self/task") << " threads (" << threads << " before), "
+                         << hub_.open_connections() << " connections (" << connections << " before)";
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   hub_.clear_log();
   EXPECT_LT(resident_bytes(), memory + (std::uint64_t{24} << 20));
@@ -81,7 +89,7 @@ TEST_F(HubLeaks, ThousandFailedDownloadsLeakNothing) {
   while (hub_.open_connections() > 0) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
-  EXPECT_LE(entries("/proc/self/fd"), descriptors + 2);
+  EXPECT_LE(entries("/proc/self/fd"), descriptors);
   EXPECT_TRUE(partials().empty());
 }
 
