@@ -18,7 +18,7 @@ install(FILES ${PROJECT_BINARY_DIR}/stellaConfig.cmake ${PROJECT_BINARY_DIR}/ste
 
 # A static archive needs its own dependencies on the user's link line; a shared library brings them itself.
 get_target_property(stella_kind stella TYPE)
-set(stella_pc_requires "libcurl libcrypto libpcre2-8")
+set(stella_pc_requires "libcurl libcrypto libpcre2-8 simdjson")
 if(stella_kind STREQUAL "SHARED_LIBRARY")
   set(STELLA_PC_REQUIRES "Requires.private: ${stella_pc_requires}")
 else()
