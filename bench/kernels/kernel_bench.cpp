@@ -164,6 +164,13 @@ void bench_attention(const Kernels& set, const Settings& settings, ParallelTeam&
   }
 }
 
+std::vector<std::size_t> parse_list(const std::string& text) {
+  std::vector<std::size_t> list;
+  std::istringstream items(text);
+  for (std::string item; std::getline(items, item, ',');) list.push_back(std::stoul(item));
+  return list;
+}
+
 Settings parse(int argc, char** argv) {
   Settings settings;
   for (int i = 1; i < argc; ++i) {
@@ -174,19 +181,20 @@ Settings parse(int argc, char** argv) {
     }
     if (i + 1 == argc) throw Error(Errc::invalid_argument, "missing value of " + option);
     const std::string value = argv[++i];
-    if (option == "--threads")
+    if (option == "--threads") {
       settings.threads = std::stoul(value);
-    else if (option == "--set")
+    } else if (option == "--set") {
       settings.set = value;
-    else if (option == "--precision")
+    } else if (option == "--precision") {
       settings.precision = parse_precision(value);
-    else if (option == "--turns")
+    } else if (option == "--turns") {
       settings.turns = std::stoi(value);
-    else if (option == "--rows" || option == "--lengths") {
-      std::vector<std::size_t>& list = option == "--rows" ? settings.rows : settings.lengths;
-      list.clear();
-      std::istringstream items(value);
-      for (std::string item; std::getline(items, item, ',');) list.push_back(std::stoul(item));
+    } else if (option == "--shapes") {
+      settings.shapes = std::min(settings.shapes, std::size_t{std::stoul(value)});
+    } else if (option == "--rows") {
+      settings.rows = parse_list(value);
+    } else if (option == "--lengths") {
+      settings.lengths = parse_list(value);
     } else {
       throw Error(Errc::invalid_argument, "unknown option " + option);
     }

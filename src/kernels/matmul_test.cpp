@@ -132,6 +132,26 @@ TEST_P(MatmulTest, EveryEpilogueAndStoredType) {
   }
 }
 
+TEST_P(MatmulTest, ActivationsOverTheirWholeRange) {
+  ParallelTeam team(1);
+  const float one = 1.0F;
+  const MatrixSource ones[] = {{&one, DType::f32, 1, 1}, {&one, DType::f32, 1, 1}};
+  std::vector<float> x;
+  for (int i = -60000; i <= 60000; ++i) x.push_back(static_cast<float>(i) * 2e-4F);  // [-12, 12]
+  std::vector<float> y(x.size());
+  Workspace workspace;
+  const PackedMatrix single = pack(kernels(), Precision::f32, RowOrder::plain, {ones, 1}, team);
+  matmul(kernels(), {x.data(), x.size(), &single, nullptr, nullptr, y.data(), Epilogue::gelu}, team, workspace);
+  for (std::size_t i = 0; i < x.size(); ++i)
+    ASSERT_NEAR(y[i], gelu_reference(x[i]), 2e-7 * (1 + std::fabs(x[i]))) << x[i];
+  const PackedMatrix pair = pack(kernels(), Precision::f32, RowOrder::interleaved, ones, team);
+  matmul(kernels(), {x.data(), x.size(), &pair, nullptr, nullptr, y.data(), Epilogue::glu_silu}, team, workspace);
+  for (std::size_t i = 0; i < x.size(); ++i) {  // up and gate are both x
+    const double want = double{x[i]} * x[i] / (1.0 + std::exp(-double{x[i]}));
+    ASSERT_NEAR(y[i], want, 3e-7 * (std::fabs(want) + 1e-6)) << x[i];
+  }
+}
+
 TEST_P(MatmulTest, SizesAroundTheBlocks) {
   ParallelTeam team(2);
   for (const std::size_t k : {1, 2, 15, 16, 255, 256, 257, 600, 1030}) {

@@ -65,14 +65,15 @@ constexpr std::size_t kPanelStride = kNr * 4;  // bytes from one row of a weight
 
 /// c (rows > 16, 32 columns) += a · b.
 template <class Step>
-inline void multiply_tall(std::size_t steps, const unsigned char* a, const unsigned char* b, float* c,
-                          std::size_t ldc) {
+inline void multiply_tall(std::size_t steps, const unsigned char* a, const unsigned char* b, float* c, std::size_t ldc,
+                          const unsigned char* ahead) {
   constexpr std::size_t kAStride = Step::kKc * Step::kElement;
   _tile_loadd(0, c, ldc * 4);
   _tile_loadd(1, c + 16, ldc * 4);
   _tile_loadd(2, c + kTileRows * ldc, ldc * 4);
   _tile_loadd(3, c + kTileRows * ldc + 16, ldc * 4);
   for (std::size_t i = 0; i < steps; ++i, a += kTileBytes, b += kTileRows * kPanelStride) {
+    for (std::size_t row = 0; row < kTileRows; ++row) call_ahead<kPanelStride>(ahead);
     _tile_loadd(4, a, kAStride);
     _tile_loadd(6, b, kPanelStride);
     STELLA_TILE_DOT(0, 4, 6)
@@ -90,13 +91,14 @@ inline void multiply_tall(std::size_t steps, const unsigned char* a, const unsig
 
 /// c (rows <= 16, 64 columns) += a · b.
 template <class Step>
-inline void multiply_flat(std::size_t steps, const unsigned char* a, const unsigned char* b, float* c,
-                          std::size_t ldc) {
+inline void multiply_flat(std::size_t steps, const unsigned char* a, const unsigned char* b, float* c, std::size_t ldc,
+                          const unsigned char* ahead) {
   _tile_loadd(0, c, ldc * 4);
   _tile_loadd(1, c + 16, ldc * 4);
   _tile_loadd(2, c + 32, ldc * 4);
   _tile_loadd(3, c + 48, ldc * 4);
   for (std::size_t i = 0; i < steps; ++i, a += kTileBytes, b += kTileRows * kPanelStride) {
+    for (std::size_t row = 0; row < kTileRows; ++row) call_ahead<kPanelStride>(ahead);
     _tile_loadd(4, a, Step::kKc * Step::kElement);
     _tile_loadd(6, b, kPanelStride);
     STELLA_TILE_DOT(0, 4, 6)
@@ -122,16 +124,17 @@ struct TileAmx {
   static constexpr std::size_t kBElement = Step::kElement;
 
   static void run(std::size_t rows, std::size_t k, const unsigned char* a, const unsigned char* b, float* c,
-                  std::size_t ldc, bool first, const std::int32_t* sums) {
+                  std::size_t ldc, bool first, const std::int32_t* sums, const unsigned char* ahead) {
     if (first) start(rows, c, ldc, sums);
     const std::size_t steps = k * Step::kElement / kTileBytes;
     if (rows <= kTileRows) {
       configure(rows, 0);
-      multiply_flat<Step>(steps, a, b, c, ldc);
+      multiply_flat<Step>(steps, a, b, c, ldc, ahead == nullptr ? b : ahead);
     } else {
       configure(kTileRows, rows - kTileRows);
-      multiply_tall<Step>(steps, a, b, c, ldc);
-      multiply_tall<Step>(steps, a, b + 2 * kTileBytes, c + 32, ldc);
+      const unsigned char* next = ahead == nullptr ? b : ahead;
+      multiply_tall<Step>(steps, a, b, c, ldc, next);
+      multiply_tall<Step>(steps, a, b + 2 * kTileBytes, c + 32, ldc, next + steps * kTileRows * kPanelStride / 2);
     }
     _tile_release();
     settle_memory(c);

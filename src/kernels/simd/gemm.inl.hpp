@@ -18,9 +18,13 @@ void multiply_blocks(const MultiplyBlock& t) {
     const unsigned char* b_block = b + panel * t.b_stride + k0 * kNr * Tile::kBElement;
     const std::int32_t* sums = t.b_sums == nullptr ? nullptr : t.b_sums + panel * kNr;
     const unsigned char* a_block = a + k0 * Tile::kMr * Tile::kAElement;
+    // The first two row panels call for half of the next block each: with few rows, weights come from memory.
+    const unsigned char* ahead = b_block + k * kNr * Tile::kBElement;
     for (std::size_t row = 0; row < t.rows; row += t.panel_rows, a_block += t.a_stride) {
       const std::size_t rows = t.rows - row < t.panel_rows ? t.rows - row : t.panel_rows;
-      Tile::run(rows, k, a_block, b_block, t.c + row * ldc + panel * kNr, ldc, k0 == 0, sums);
+      const unsigned char* next = row < 2 * t.panel_rows ? ahead : nullptr;
+      Tile::run(rows, k, a_block, b_block, t.c + row * ldc + panel * kNr, ldc, k0 == 0, sums, next);
+      ahead += k * kNr * Tile::kBElement / 2;
     }
   };
   if (t.panel_first) {
@@ -34,10 +38,19 @@ void multiply_blocks(const MultiplyBlock& t) {
   }
 }
 
+/// Calls for half of `bytes` of a later block of weights, to the second-level cache.
+template <std::size_t Bytes>
+inline void call_ahead(const unsigned char*& ahead) {
+  constexpr std::size_t kLine = 64;
+#pragma GCC unroll 8
+  for (std::size_t at = 0; at < Bytes / 2; at += kLine) __builtin_prefetch(ahead + at, 0, 2);
+  ahead += Bytes / 2;
+}
+
 /// c (R, kNr) = or += a (R, k; rows AStride apart) · b (k, kNr; rows b_stride apart). c stays in registers.
-template <std::size_t R, std::size_t AStride>
+template <std::size_t R, std::size_t AStride, bool Ahead>
 inline void tile_f32(std::size_t k, const float* a, const float* b, std::size_t b_stride, float* c, std::size_t ldc,
-                     bool first) {
+                     bool first, const unsigned char* ahead) {
   constexpr std::size_t kVecs = kNr / Vec::kWidth;
   Vec sum[R][kVecs];
 #pragma GCC unroll 16
@@ -46,6 +59,7 @@ inline void tile_f32(std::size_t k, const float* a, const float* b, std::size_t 
     for (std::size_t j = 0; j < kVecs; ++j) sum[r][j] = first ? zero() : load(c + r * ldc + j * Vec::kWidth);
   }
   for (std::size_t i = 0; i < k; ++i, b += b_stride) {
+    if constexpr (Ahead) call_ahead<4 * kNr>(ahead);
     Vec column[kVecs];
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < kVecs; ++j) column[j] = load(b + j * Vec::kWidth);
@@ -64,13 +78,13 @@ inline void tile_f32(std::size_t k, const float* a, const float* b, std::size_t 
 }
 
 /// tile_f32 for `rows` in [1, R].
-template <std::size_t AStride, std::size_t R = kMr>
+template <std::size_t AStride, bool Ahead = false, std::size_t R = kMr>
 void run_tile_f32(std::size_t rows, std::size_t k, const float* a, const float* b, std::size_t b_stride, float* c,
-                  std::size_t ldc, bool first) {
+                  std::size_t ldc, bool first, const unsigned char* ahead = nullptr) {
   if constexpr (R > 1) {
-    if (rows < R) return run_tile_f32<AStride, R - 1>(rows, k, a, b, b_stride, c, ldc, first);
+    if (rows < R) return run_tile_f32<AStride, Ahead, R - 1>(rows, k, a, b, b_stride, c, ldc, first, ahead);
   }
-  tile_f32<R, AStride>(k, a, b, b_stride, c, ldc, first);
+  tile_f32<R, AStride, Ahead>(k, a, b, b_stride, c, ldc, first, ahead);
 }
 
 struct TileF32 {
@@ -79,8 +93,11 @@ struct TileF32 {
   static constexpr std::size_t kAElement = 4;
   static constexpr std::size_t kBElement = 4;
   static void run(std::size_t rows, std::size_t k, const void* a, const void* b, float* c, std::size_t ldc, bool first,
-                  const std::int32_t*) {
-    run_tile_f32<kKc>(rows, k, static_cast<const float*>(a), static_cast<const float*>(b), kNr, c, ldc, first);
+                  const std::int32_t*, const unsigned char* ahead) {
+    const auto* x = static_cast<const float*>(a);
+    const auto* w = static_cast<const float*>(b);
+    if (ahead == nullptr) return run_tile_f32<kKc>(rows, k, x, w, kNr, c, ldc, first);
+    run_tile_f32<kKc, true>(rows, k, x, w, kNr, c, ldc, first, ahead);
   }
 };
 
