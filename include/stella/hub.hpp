@@ -25,7 +25,7 @@ struct HubOptions {
   std::string https_proxy{};    ///< HTTPS_PROXY, else ALL_PROXY; empty: none.
   std::string no_proxy{};       ///< NO_PROXY: hosts reached without a proxy, separated by commas.
   std::filesystem::path ca_file{};  ///< SSL_CERT_FILE; empty: the system's certificate authorities.
-  std::filesystem::path ca_dir{};   ///< SSL_CERT_DIR, beside ca_file.
+  std::filesystem::path ca_dir{};   ///< SSL_CERT_DIR; either replaces the system's.
 
   /// Reads the variables that the hub's documentation names (hub.md section 2), now and only now. Throws
   /// Error(invalid_argument) where a variable holds a value that cannot be used, naming it.

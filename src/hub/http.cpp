@@ -68,8 +68,11 @@ void HttpExchange::set_options(const HubOptions& options, const HttpRequest& req
   const bool secure = to_lower(request.url.substr(0, 6)) == "https:";
   set(easy, CURLOPT_PROXY, (secure ? options.https_proxy : options.http_proxy).c_str());
   set(easy, CURLOPT_NOPROXY, options.no_proxy.c_str());
-  if (!options.ca_file.empty()) set(easy, CURLOPT_CAINFO, options.ca_file.c_str());
-  if (!options.ca_dir.empty()) set(easy, CURLOPT_CAPATH, options.ca_dir.c_str());
+  // Either one replaces all of the system's authorities, as it does for Python's client.
+  if (!options.ca_file.empty() || !options.ca_dir.empty()) {
+    set(easy, CURLOPT_CAINFO, options.ca_file.empty() ? nullptr : options.ca_file.c_str());
+    set(easy, CURLOPT_CAPATH, options.ca_dir.empty() ? nullptr : options.ca_dir.c_str());
+  }
 
   std::string agent = "stella.cpp/" STELLA_VERSION;
   if (!options.user_agent.empty()) agent += "; " + options.user_agent;
