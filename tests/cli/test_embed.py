@@ -100,7 +100,7 @@ class Options(CliTest):
         (row,) = self.rows("--model", SMALL, "text")
         self.assertEqual((row["dimension"], len(row["embedding"])), (1024, 1024))
         self.assertEqual(self.rows("--model", SMALL, "--task", "s2p", "--dim", "1024", "text"), [row])
-        document = json.loads(self.succeed("embed", "--model", SMALL, "text"))
+        document = json.loads(self.succeed("embed", "--model", SMALL, "--precision", "f32", "text"))
         self.assertEqual((document["model"], document["task"], document["precision"]), (SMALL, "s2p", "f32"))
 
     def test_an_unknown_task_warns_once_and_is_the_default(self):

@@ -1,6 +1,7 @@
 """Arguments, help, exit statuses: what needs no vectors."""
 
 import os
+import signal
 import subprocess
 import unittest
 
@@ -101,6 +102,13 @@ class Streams(CliTest):
         process.stdout.close()
         error = process.stderr.read()
         self.assertEqual((process.wait(60), error), (0, b""))
+
+    def test_a_signal_ends_a_wait_for_a_slow_reader(self):
+        texts = self.write("texts.txt", "".join(f"line {i}\n" for i in range(100_000)))
+        process = self.start_stella("tokenize", "--model", SMALL, "--input", texts)
+        process.stdout.read(1)  # it writes, and nobody reads the rest
+        process.send_signal(signal.SIGINT)
+        self.check_failure(process.wait(60), process.stderr.read(), 130, "interrupted")
 
     def test_help_on_a_full_device_fails(self):
         with open("/dev/full", "wb") as full:
