@@ -1,5 +1,6 @@
 #include "engine/compute.hpp"
 
+#include "engine/head_rows.hpp"
 #include "engine/validation.hpp"
 #include "stella/error.hpp"
 
@@ -235,41 +236,6 @@ std::vector<Compute::Slot> Compute::take_batch() {
   std::stable_sort(batch.begin(), batch.end(), [](const Slot& a, const Slot& b) { return a.tokens() > b.tokens(); });
   return batch;
 }
-
-namespace {
-
-/// Rows of a batch that go through one head.
-struct HeadRows {
-  const models::DenseHead* head = nullptr;  // null: the pooled vector itself
-  std::vector<std::size_t> rows;
-  std::vector<std::vector<float>*> out;  // where each row's vector goes
-  std::vector<bool> normalize;
-};
-
-/// pooled (sequences, hidden) → every vector of `group`.
-void apply_head(const HeadRows& group, const std::vector<float>& pooled, std::size_t hidden, ParallelTeam& team,
-                models::Activations& scratch) {
-  const std::size_t width = group.head != nullptr ? group.head->out() : hidden;
-  const std::size_t m = group.rows.size();
-  std::vector<float> in(m * hidden);  // (m, hidden)
-  for (std::size_t i = 0; i < m; ++i) {
-    std::copy_n(pooled.data() + group.rows[i] * hidden, hidden, in.data() + i * hidden);
-  }
-  std::vector<float> out;  // (m, width)
-  if (group.head != nullptr) {
-    out.resize(m * width);
-    group.head->forward(in.data(), m, out.data(), team, scratch.workspace);
-  } else {
-    out.swap(in);
-  }
-  for (std::size_t i = 0; i < m; ++i) {
-    float* row = out.data() + i * width;
-    if (group.normalize[i]) kernels::l2_normalize(row, 1, width);
-    group.out[i]->assign(row, row + width);
-  }
-}
-
-}  // namespace
 
 void Compute::run_batch(std::vector<Slot>& batch, ParallelTeam& team, models::Activations& scratch) {
   try {
