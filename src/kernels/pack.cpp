@@ -12,10 +12,6 @@
 namespace stella::kernels {
 namespace {
 
-constexpr std::size_t round_up(std::size_t n, std::size_t multiple) {
-  return (n + multiple - 1) / multiple * multiple;
-}
-
 /// Finds the source row behind each row of the packed matrix.
 class RowFinder {
  public:
@@ -59,8 +55,6 @@ void check_sources(std::span<const MatrixSource> sources, RowOrder order) {
   }
 }
 
-constexpr std::size_t kCopies = 8;
-
 /// Columns that pack() splits: the few whose activations stand out by more than three times the usual.
 std::vector<std::int32_t> choose_split(std::span<const float> column_max, std::size_t k) {
   if (column_max.empty()) return {};
@@ -76,59 +70,39 @@ std::vector<std::int32_t> choose_split(std::span<const float> column_max, std::s
   return split;
 }
 
-PackedHeader make_header(const GemmOps& ops, Precision precision, RowOrder order, std::size_t n, std::size_t k,
-                         std::size_t split_count) {
-  PackedHeader h{};
-  h.magic = kPackedMagic;
-  h.version = kPackedVersion;
-  h.precision = static_cast<std::uint32_t>(precision);
-  h.row_order = static_cast<std::uint32_t>(order);
-  h.nr = static_cast<std::uint32_t>(ops.nr);
-  h.group = static_cast<std::uint32_t>(ops.group);
-  h.b_element = static_cast<std::uint32_t>(ops.b_element);
-  h.n = n;
-  h.k = k;
-  h.split_count = split_count;
-  h.copies = split_count == 0 ? 1 : kCopies;
-  h.k_padded = round_up(k + split_count * (h.copies - 1), ops.k_multiple);
-  const std::size_t rows = panel_count(n, ops.nr, order) * ops.nr;
-  std::size_t at = round_up(sizeof(PackedHeader), 64);
-  const auto place = [&at](std::size_t bytes) {
-    const std::size_t here = at;
-    at = round_up(at + bytes, 64);
-    return here;
-  };
-  if (precision == Precision::int16 || precision == Precision::int8) h.col_scale_at = place(rows * sizeof(float));
-  if (precision == Precision::int8) h.b_sums_at = place(rows * sizeof(std::int32_t));
-  if (split_count != 0) {
-    h.split_at = place(split_count * sizeof(std::int32_t));
-    h.column_weights_at = place(k * sizeof(float));
-  }
-  h.panels_at = place(rows * h.k_padded * ops.b_element);
-  h.bytes = at;
-  return h;
-}
-
 std::uint16_t round_to_bf16(float value) {
   std::uint32_t bits = 0;
   std::memcpy(&bits, &value, sizeof(bits));
   return static_cast<std::uint16_t>((bits + 0x7fffU + ((bits >> 16U) & 1U)) >> 16U);
 }
 
-/// rows (nr, k_padded) to one panel (k_padded / group, nr, group) by small squares that stay in cache.
-template <class Element, class Convert>
-void interleave(const float* rows, const PackedHeader& h, std::byte* panel, Convert convert) {
+/// rows (nr, k_padded) to one panel (k_padded / Group, nr, Group) by small squares that stay in cache.
+template <std::size_t Group, class Element, class Convert>
+void interleave_groups(const float* rows, std::size_t nr, std::size_t k_padded, Element* out, Convert convert) {
   constexpr std::size_t kSquare = 16;
-  auto* out = reinterpret_cast<Element*>(panel);
-  for (std::size_t k0 = 0; k0 < h.k_padded; k0 += kSquare) {
-    const std::size_t stop = std::min<std::size_t>(h.k_padded, k0 + kSquare);
-    for (std::size_t r = 0; r < h.nr; ++r) {
-      const float* row = rows + r * h.k_padded;
-      for (std::size_t i = k0; i < stop; ++i) {
-        out[i / h.group * h.nr * h.group + r * h.group + i % h.group] = convert(row[i]);
+  for (std::size_t k0 = 0; k0 < k_padded; k0 += kSquare) {
+    const std::size_t stop = std::min<std::size_t>(k_padded, k0 + kSquare);
+    for (std::size_t r = 0; r < nr; ++r) {
+      const float* row = rows + r * k_padded;
+      for (std::size_t i = k0; i < stop; i += Group) {
+        for (std::size_t j = 0; j < Group; ++j) out[(i * nr + r * Group) + j] = convert(row[i + j]);
       }
     }
   }
+}
+
+template <class Element, class Convert>
+void interleave(const float* rows, const PackedHeader& h, std::byte* panel, Convert convert) {
+  auto* out = reinterpret_cast<Element*>(panel);  // k_padded is a multiple of the group
+  if (h.group == 1) return interleave_groups<1>(rows, h.nr, h.k_padded, out, convert);
+  if (h.group == 2) return interleave_groups<2>(rows, h.nr, h.k_padded, out, convert);
+  return interleave_groups<4>(rows, h.nr, h.k_padded, out, convert);
+}
+
+/// To the nearest integer, ties to even, for |x| < 2^22: adding 1.5 · 2^23 leaves no bits below one.
+float round_even(float x) {
+  constexpr float kShift = 0x1.8p23F;
+  return (x + kShift) - kShift;
 }
 
 /// Replaces a row by the integers that stand for it, still as floats, and returns what one of them is worth.
@@ -144,12 +118,12 @@ float quantize_row(float* row, const PackedMatrix::Impl& w, float limit) {
   for (std::size_t s = 0; s < w.header.split_count; ++s) {
     const int copies = static_cast<int>(w.header.copies);
     float& own = row[w.split[s]];
-    const int q = static_cast<int>(std::nearbyint(own * inverse * static_cast<float>(copies)));
+    const int q = static_cast<int>(round_even(own * inverse * static_cast<float>(copies)));
     const auto part = [&](int copy) { return std::floor(static_cast<float>(q + copy) / static_cast<float>(copies)); };
     for (int copy = 1; copy < copies; ++copy) row[extra++] = part(copy);
     own = part(0) / inverse;  // the loop below brings it back
   }
-  for (std::size_t i = 0; i < k; ++i) row[i] = std::clamp(std::nearbyint(row[i] * inverse), -limit, limit);
+  for (std::size_t i = 0; i < k; ++i) row[i] = std::clamp(round_even(row[i] * inverse), -limit, limit);
   return peak / limit;
 }
 
@@ -175,91 +149,7 @@ void pack_panel(float* rows, const PackedMatrix::Impl& w, std::byte* block, std:
   interleave<std::int8_t>(rows, h, out, [](float x) { return static_cast<std::int8_t>(x); });
 }
 
-void check_header(const PackedHeader& h, const Kernels& kernels, std::size_t bytes) {
-  const auto fail = [](const char* what) {
-    throw Error(Errc::malformed_file, std::string("a packed matrix ") + what + "; remove it from the cache");
-  };
-  if (h.magic != kPackedMagic || h.version != kPackedVersion) fail("has another format or version");
-  const auto precision = static_cast<Precision>(h.precision);
-  if (h.precision > static_cast<std::uint32_t>(Precision::int8) || !supports(kernels, precision)) {
-    fail("has a precision that these kernels lack");
-  }
-  const GemmOps& ops = gemm_ops(kernels, precision);
-  if (h.nr != ops.nr || h.group != ops.group || h.b_element != ops.b_element) fail("was made for other kernels");
-  constexpr std::uint64_t kMost = std::uint64_t{1} << 32U;
-  if (h.n == 0 || h.k == 0 || h.n > kMost || h.k > kMost || h.row_order > 1 || h.split_count > h.k) {
-    fail("has impossible sizes");
-  }
-  const PackedHeader want = make_header(ops, precision, static_cast<RowOrder>(h.row_order), h.n, h.k, h.split_count);
-  if (std::memcmp(&want, &h, sizeof(h)) != 0 || h.bytes > bytes) fail("has a damaged header or is cut short");
-}
-
 }  // namespace
-
-std::size_t panel_count(std::size_t n, std::size_t nr, RowOrder order) {
-  return order == RowOrder::interleaved ? 2 * ((n / 2 + nr - 1) / nr) : (n + nr - 1) / nr;
-}
-
-void PackedMatrix::Impl::attach() {
-  std::memcpy(&header, block, sizeof(header));
-  panels = block + header.panels_at;
-  const auto part = [this](std::uint64_t at) { return at == 0 ? nullptr : block + at; };
-  col_scale = reinterpret_cast<const float*>(part(header.col_scale_at));
-  b_sums = reinterpret_cast<const std::int32_t*>(part(header.b_sums_at));
-  split = reinterpret_cast<const std::int32_t*>(part(header.split_at));
-  column_weights = reinterpret_cast<const float*>(part(header.column_weights_at));
-  panel_count = kernels::panel_count(header.n, header.nr, static_cast<RowOrder>(header.row_order));
-  panel_bytes = std::size_t{header.nr} * header.k_padded * header.b_element;
-}
-
-PackedMatrix::PackedMatrix() = default;
-PackedMatrix::PackedMatrix(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) {}
-PackedMatrix::PackedMatrix(PackedMatrix&&) noexcept = default;
-PackedMatrix& PackedMatrix::operator=(PackedMatrix&&) noexcept = default;
-PackedMatrix::~PackedMatrix() = default;
-
-std::size_t PackedMatrix::n() const noexcept {
-  return impl_ ? impl_->header.n : 0;
-}
-std::size_t PackedMatrix::k() const noexcept {
-  return impl_ ? impl_->header.k : 0;
-}
-Precision PackedMatrix::precision() const noexcept {
-  return impl_ ? static_cast<Precision>(impl_->header.precision) : Precision::f32;
-}
-std::size_t PackedMatrix::bytes() const noexcept {
-  return impl_ ? impl_->header.bytes : 0;
-}
-
-std::span<const std::byte> PackedMatrix::serialized() const noexcept {
-  return impl_ ? std::span{impl_->block, impl_->header.bytes} : std::span<const std::byte>{};
-}
-
-PackedMatrix PackedMatrix::from_bytes(const Kernels& kernels, std::span<const std::byte> bytes,
-                                      std::shared_ptr<const void> keep) {
-  PackedHeader header{};
-  if (bytes.size() < sizeof(header) || reinterpret_cast<std::uintptr_t>(bytes.data()) % 64 != 0) {
-    throw Error(Errc::malformed_file, "a packed matrix is cut short or misplaced; remove it from the cache");
-  }
-  std::memcpy(&header, bytes.data(), sizeof(header));
-  check_header(header, kernels, bytes.size());
-  auto impl = std::make_unique<Impl>();
-  impl->kept = std::move(keep);
-  impl->block = bytes.data();
-  impl->attach();
-  for (std::size_t i = 0; i < header.split_count; ++i) {
-    if (impl->split[i] < 0 || static_cast<std::uint64_t>(impl->split[i]) >= header.k) {
-      throw Error(Errc::malformed_file, "a packed matrix names a column it lacks; remove it from the cache");
-    }
-  }
-  return PackedMatrix(std::move(impl));
-}
-
-std::string layout_id(const Kernels& kernels, Precision precision) {
-  const GemmOps& ops = gemm_ops(kernels, precision);
-  return std::string(to_string(precision)) + "-r" + std::to_string(ops.nr) + "-g" + std::to_string(ops.group) + "-v" +
-         std::to_string(kPackedVersion);
-}
 
 PackedMatrix pack(const Kernels& kernels, Precision precision, RowOrder order, std::span<const MatrixSource> sources,
                   ParallelTeam& team, const PackOptions& options) {
@@ -272,7 +162,7 @@ PackedMatrix pack(const Kernels& kernels, Precision precision, RowOrder order, s
   if (precision == Precision::int8) split = choose_split(options.column_max, k);
 
   auto impl = std::make_unique<PackedMatrix::Impl>();
-  const PackedHeader header = make_header(ops, precision, order, n, k, split.size());
+  const PackedHeader header = make_packed_header(ops, precision, order, n, k, split.size());
   impl->owned = AlignedBuffer(header.bytes);
   std::byte* block = impl->owned.data();
   std::memset(block, 0, header.panels_at);
@@ -281,7 +171,7 @@ PackedMatrix pack(const Kernels& kernels, Precision precision, RowOrder order, s
     std::memcpy(block + header.split_at, split.data(), split.size() * sizeof(split[0]));
     auto* weights = reinterpret_cast<float*>(block + header.column_weights_at);
     std::fill(weights, weights + k, 1.0F);
-    for (const std::int32_t column : split) weights[column] = 1.0F / static_cast<float>(kCopies);
+    for (const std::int32_t column : split) weights[column] = 1.0F / static_cast<float>(kSplitCopies);
   }
   impl->block = block;
   impl->attach();

@@ -33,6 +33,7 @@ struct PackedHeader {
 };
 inline constexpr std::array<char, 8> kPackedMagic = {'s', 't', 'e', 'l', 'l', 'a', 'P', 'M'};
 inline constexpr std::uint32_t kPackedVersion = 1;
+inline constexpr std::size_t kSplitCopies = 8;  // of a column with outliers
 
 struct PackedMatrix::Impl {
   AlignedBuffer owned;                    // empty where the block is mapped
@@ -50,6 +51,10 @@ struct PackedMatrix::Impl {
   /// Sets the views from `block`, whose header has been checked.
   void attach();
 };
+
+/// The header of a matrix (n, k) of which `split_count` columns are packed in several copies: sizes and places.
+PackedHeader make_packed_header(const GemmOps& ops, Precision precision, RowOrder order, std::size_t n, std::size_t k,
+                                std::size_t split_count);
 
 /// Panels of a matrix of n rows; a gate/up pair has each half rounded up by itself.
 std::size_t panel_count(std::size_t n, std::size_t nr, RowOrder order);
