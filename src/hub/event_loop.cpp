@@ -3,6 +3,7 @@
 #include "hub/http.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <new>
 
 namespace stella::hub {
@@ -26,12 +27,10 @@ EventLoop::EventLoop() : multi_(make_multi(), &curl_multi_cleanup) {}
 EventLoop::~EventLoop() = default;
 
 void EventLoop::post(UniqueFunction<void()> task) {
-  {
-    const std::lock_guard lock(mutex_);
-    posted_.push_back(std::move(task));
-    if (posted_.size() > 1) return;  // whoever made it one has woken the loop
-  }
-  curl_multi_wakeup(multi_.get());
+  // The loop is woken under the lock: once it has seen the task it may end, and take the handle with it.
+  const std::lock_guard lock(mutex_);
+  posted_.push_back(std::move(task));
+  if (posted_.size() == 1) curl_multi_wakeup(multi_.get());
 }
 
 EventLoop::TimerId EventLoop::after(std::chrono::milliseconds delay, UniqueFunction<void()> task) {
@@ -45,10 +44,8 @@ void EventLoop::cancel(const TimerId& timer) {
 }
 
 void EventLoop::stop() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
+  const std::lock_guard lock(mutex_);
+  stopping_ = true;
   curl_multi_wakeup(multi_.get());
 }
 
@@ -90,6 +87,12 @@ int EventLoop::poll_timeout() const {
 }
 
 void EventLoop::run(FunctionRef<bool()> idle) {
+  // OpenSSL writes to sockets that the peer may have closed; libcurl ignores the signal only where it may change the
+  // whole process's handlers.
+  sigset_t pipe;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  ::pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
   while (true) {
     run_posted();
     run_timers();
@@ -103,7 +106,10 @@ void EventLoop::run(FunctionRef<bool()> idle) {
       waiting = posted_.empty();
       stopping = stopping_;
     }
-    if (stopping && waiting && idle()) return;
+    if (stopping && waiting && idle()) {
+      multi_.reset();  // closes idle connections, here where SIGPIPE is blocked
+      return;
+    }
     curl_multi_poll(multi_.get(), nullptr, 0, waiting ? poll_timeout() : 0, nullptr);
   }
 }
