@@ -24,6 +24,7 @@ struct Plan {
   std::size_t a_stride = 0;  // bytes of a row panel
   std::size_t task_row_panels = 0;
   std::size_t task_panels = 0;
+  std::size_t stored_panels = 0;  // multiplied and then stored at once, while the accumulators are in cache
   bool panel_first = true;
   std::size_t c_floats = 0;  // accumulators of a task, rounded up to whole cache lines
 };
@@ -44,11 +45,14 @@ Plan make_plan(const GemmOps& ops, const PackedMatrix::Impl& w, std::size_t m, s
   plan.panel_rows = divide_up(plan.chunk_rows, divide_up(plan.chunk_rows, ops.mr));
   plan.a_stride = ops.mr * row_bytes;
 
-  // Either the activations of a task stay in half the cache while weights stream by, or, where k is too long for that,
-  // their current block of columns does.
-  const std::size_t whole_rows = l2 / 2 / row_bytes;
+  // Either the activations of a task stay in a part of the cache while weights stream by, or, where k is too long for
+  // that, their current block of columns does. The rest of the cache is for accumulators, for weights on their way,
+  // and for a second thread that may share the core.
+  constexpr std::size_t kMostRows = 256;
+  const std::size_t whole_rows = l2 / 4 / row_bytes;
   plan.panel_first = whole_rows >= std::min<std::size_t>(plan.chunk_rows, 128);
-  const std::size_t task_rows = plan.panel_first ? whole_rows : l2 / 4 / (ops.kc * ops.a_element);
+  const std::size_t cached_rows = plan.panel_first ? whole_rows : l2 / 4 / (ops.kc * ops.a_element);
+  const std::size_t task_rows = std::min(cached_rows, kMostRows);
   plan.task_row_panels =
       std::clamp<std::size_t>(task_rows / plan.panel_rows, 1, divide_up(plan.chunk_rows, plan.panel_rows));
 
@@ -56,7 +60,9 @@ Plan make_plan(const GemmOps& ops, const PackedMatrix::Impl& w, std::size_t m, s
   const std::size_t wanted = divide_up(w.panel_count * row_tasks, kTasksPerThread * threads);
   plan.task_panels = std::clamp<std::size_t>(wanted, 1, kMostPanels);
   if (static_cast<RowOrder>(w.header.row_order) == RowOrder::interleaved) plan.task_panels += plan.task_panels % 2;
-  plan.c_floats = divide_up(plan.task_row_panels * plan.panel_rows * plan.task_panels * ops.nr, 16) * 16;
+  // Even, for the sake of gate/up pairs.
+  plan.stored_panels = plan.panel_first ? std::min<std::size_t>(plan.task_panels, 2) : plan.task_panels;
+  plan.c_floats = divide_up(plan.task_row_panels * plan.panel_rows * plan.stored_panels * ops.nr, 16) * 16;
   return plan;
 }
 
@@ -103,21 +109,27 @@ class Chunk {
                 std::size_t worker) {
     const std::size_t row_panel = row_task * plan_.task_row_panels;
     const std::size_t at = row_panel * plan_.panel_rows;
-    const std::size_t panel = column_task * plan_.task_panels;
+    const std::size_t first = column_task * plan_.task_panels;
+    const std::size_t end = std::min(first + plan_.task_panels, w_.panel_count);
     MultiplyBlock t;
     t.a = a_ + row_panel * plan_.a_stride;
     t.a_stride = plan_.a_stride;
     t.rows = std::min(plan_.task_row_panels * plan_.panel_rows, rows - at);
     t.panel_rows = plan_.panel_rows;
-    t.b = w_.panels + panel * w_.panel_bytes;
     t.b_stride = w_.panel_bytes;
-    t.panels = std::min(plan_.task_panels, w_.panel_count - panel);
-    t.b_sums = w_.b_sums == nullptr ? nullptr : w_.b_sums + panel * ops_.nr;
     t.k_padded = w_.header.k_padded;
     t.panel_first = plan_.panel_first;
     t.c = c_ + worker * plan_.c_floats;
-    ops_.multiply(t);
+    for (std::size_t panel = first; panel < end; panel += plan_.stored_panels) {
+      t.b = w_.panels + panel * w_.panel_bytes;
+      t.panels = std::min(plan_.stored_panels, end - panel);
+      t.b_sums = w_.b_sums == nullptr ? nullptr : w_.b_sums + panel * ops_.nr;
+      ops_.multiply(t);
+      store(t, first_row, at, panel);
+    }
+  }
 
+  void store(const MultiplyBlock& t, std::size_t first_row, std::size_t at, std::size_t panel) {
     StoreBlock s;
     s.c = t.c;
     s.rows = t.rows;
