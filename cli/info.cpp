@@ -112,13 +112,14 @@ class Report {
   std::string json_{};
 };
 
-void report_program(Report& report, Workspace& workspace, const CommonOptions& options) {
+void report_program(Report& report, Workspace& workspace) {
   const Processor processor = read_processor();
   report.add("version", std::string(STELLA_VERSION));
   report.add("processor", processor.name);
   report.add("features", processor.features);
   report.add("kernels", std::string(to_string(workspace.runtime().kernels())));
-  report.add("precision", options.precision);
+  const Precision precision = workspace.runtime().precision_for(workspace.model().options().precision);
+  report.add("precision", std::string(to_string(precision)));
   report.add("threads", workspace.runtime().compute_threads());
   const HubOptions& hub = workspace.model().options().hub;
   report.add("hub", hub.endpoint);
@@ -167,7 +168,7 @@ void report_model(Report& report, Workspace& workspace) {
 int InfoCommand::run(Session& session) const {
   Workspace workspace(session, *common);
   Report report;
-  report_program(report, workspace, *common);
+  report_program(report, workspace);
   if (common->model) report_model(report, workspace);
   Output out("-");
   out.write(json ? report.json() + "\n" : report.text());

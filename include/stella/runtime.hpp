@@ -32,6 +32,9 @@ class Runtime {
 
   std::size_t compute_threads() const noexcept;
   KernelSet kernels() const noexcept;  ///< Never automatic.
+  /// The precision that a model asked for as `wanted` gets here; never automatic. Throws Error(invalid_argument) for
+  /// one that this version does not have.
+  Precision precision_for(Precision wanted) const;
 
   struct Impl;
   Impl& impl() noexcept { return *impl_; }

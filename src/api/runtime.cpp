@@ -1,6 +1,7 @@
 #include "stella/runtime.hpp"
 
 #include "api/runtime_impl.hpp"
+#include "engine/precision.hpp"
 
 namespace stella {
 namespace {
@@ -48,6 +49,10 @@ std::size_t Runtime::compute_threads() const noexcept {
 
 KernelSet Runtime::kernels() const noexcept {
   return kernels::kernel_set_of(impl_->kernels);
+}
+
+Precision Runtime::precision_for(Precision wanted) const {
+  return engine::resolve_precision(wanted);
 }
 
 }  // namespace stella

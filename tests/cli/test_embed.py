@@ -299,6 +299,7 @@ class Info(CliTest):
         report = json.loads(self.succeed("info", "--json"))
         for key in ("version", "processor", "kernels", "precision", "threads", "cache"):
             self.assertTrue(report[key], key)
+        self.assertEqual(report["precision"], "f32")  # what auto stands for, not the word
         self.assertIn("kernels: ", self.succeed("info").decode())
         self.assertEqual(json.loads(self.succeed("info", "--threads", "1", "--json"))["threads"], 1)
 
