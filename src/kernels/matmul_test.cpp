@@ -232,6 +232,7 @@ TEST(Select, KnowsItsSets) {
   EXPECT_EQ(&select(KernelSet::automatic), runnable_kernels().front());
   for (const Kernels* kernels : runnable_kernels()) {
     EXPECT_TRUE(supports(*kernels, Precision::f32));
+    EXPECT_TRUE(std::string(name_of(*kernels)).starts_with(to_string(kernel_set_of(*kernels))));
     EXPECT_FALSE(supports(*kernels, Precision::automatic));
   }
 }

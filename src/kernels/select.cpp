@@ -82,6 +82,10 @@ KernelSet kernel_set_of(const Kernels& kernels) noexcept {
   return kernels.set;
 }
 
+const char* name_of(const Kernels& kernels) noexcept {
+  return kernels.name;
+}
+
 const GemmOps& gemm_ops(const Kernels& kernels, Precision precision) {
   const GemmOps* ops = precision == Precision::f32     ? &kernels.f32
                        : precision == Precision::bf16  ? &kernels.bf16
