@@ -1,6 +1,6 @@
 """Breaks the hub client on purpose, one point of docs/hub.md at a time, and sees whether that point's tests notice.
 
-usage: mutations.py [--work DIR] [--only P33] [--jobs 2]
+usage: mutations.py [--work DIR] [--only REGEX] [--jobs 2]
 
 Works on a copy of src/, include/, tests/ and cmake/; nothing in the project is changed. Exit status 1 where a mutation
 survives or no longer applies to the source.
@@ -8,6 +8,7 @@ survives or no longer applies to the source.
 
 import argparse
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -130,7 +131,7 @@ def main():
             sys.exit("the tests do not build unchanged")
     bad = 0
     for mutation in MUTATIONS:
-        if arguments.only in mutation[0]:
+        if re.search(arguments.only, mutation[0]):
             verdict = try_mutation(work, arguments.jobs, mutation)
             bad += verdict != "noticed"
             print(f"{verdict:16} {mutation[0]}", flush=True)

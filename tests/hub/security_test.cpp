@@ -73,9 +73,9 @@ TEST_F(HubSecurity, P46_HostileEtagsAndCommitsAreRefused) {
                                   sha + "/../x", sha + "a", std::string(40, 'G'), std::string(64, 'A')}) {
     for (const char* header : {"X-Linked-ETag", "ETag"}) {
       hub_.clear_faults();
-      hub_.inject({.port = Port::hub,
-                   .times = kAlways,
-                   .headers = {{"X-Linked-ETag", "-"}, {"ETag", "-"}, {header, '"' + etag + '"'}}});
+      std::map<std::string, std::string> headers = {{"X-Linked-ETag", "-"}, {"ETag", "-"}};
+      headers[header] = '"' + etag + '"';
+      hub_.inject({.port = Port::hub, .times = kAlways, .headers = headers});
       EXPECT_EQ(get("model.safetensors").error, Errc::local_entry_not_found) << header << ' ' << etag;
     }
   }
