@@ -151,14 +151,15 @@ TEST_P(LowPrecisionTest, RowsHaveTheSameBitsInAnyCompany) {
   for (const Precision precision : kNarrow) {
     const std::size_t k = 1100;
     const std::size_t n = 70;
-    const Problem p = make_problem(65, n, k);
+    const std::size_t most = 600;  // several tasks of rows
+    const Problem p = make_problem(most, n, k);
     const PackedMatrix w = packed(kernels(), precision, p.w);
     const std::vector<float> want = run(kernels(), w, p.x.data(), p.m, p.bias.data(), 1);
     for (const std::size_t threads : {2, 3}) {
       EXPECT_EQ(want, run(kernels(), w, p.x.data(), p.m, p.bias.data(), threads));
     }
     for (std::size_t m = 1; m <= 65; ++m) {  // the last m rows
-      const std::vector<float> got = run(kernels(), w, p.x.data() + (65 - m) * k, m, p.bias.data(), 1 + m % 3);
+      const std::vector<float> got = run(kernels(), w, p.x.data() + (most - m) * k, m, p.bias.data(), 1 + m % 3);
       ASSERT_TRUE(std::equal(got.begin(), got.end(), want.end() - static_cast<std::ptrdiff_t>(got.size())))
           << m << " rows, " << to_string(precision);
     }
@@ -194,6 +195,27 @@ TEST_P(LowPrecisionTest, SplitColumnsKeepOutliersFromDrowningTheRest) {
   EXPECT_LT(split, plain / 10) << "plain " << plain;
   EXPECT_EQ(split, error(kPortableKernels, {column_max}));
   EXPECT_THROW(packed(kernels(), Precision::int8, p.w, {std::span{column_max}.first(3)}), Error);
+}
+
+TEST_P(LowPrecisionTest, SplitColumnsCarryMoreBits) {
+  // One split column alone: activation and weight have eight times 127 steps, so that their product is off by less than
+  // half a step of each, where one copy of 127 steps would be off by eight times that.
+  const std::size_t k = 128;
+  Problem p = make_problem(6, 50, k);
+  std::vector<float> column_max(k, 1.0F);
+  column_max[9] = 40.0F;
+  for (std::size_t row = 0; row < p.m; ++row) {
+    for (std::size_t i = 0; i < k; ++i) p.x[row * k + i] = i == 9 ? 37.3F + static_cast<float>(row) : 0.0F;
+  }
+  const PackedMatrix w = packed(kernels(), Precision::int8, p.w, {column_max});
+  const std::vector<float> y = run(kernels(), w, p.x.data(), p.m, nullptr);
+  for (std::size_t row = 0; row < p.m; ++row) {
+    for (std::size_t i = 0; i < 50; ++i) {
+      const double x = p.x[row * k + 9];
+      const double step = largest(p.w.values.data() + i * k, k) / (127.0 * 8.0);
+      ASSERT_NEAR(y[row * 50 + i], x * p.w.values[i * k + 9], 0.51 * step * x);
+    }
+  }
 }
 
 /// Bytes at an address that from_bytes() accepts.
