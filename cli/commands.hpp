@@ -11,5 +11,6 @@ Command add_tokenize(CLI::App& root);
 Command add_download(CLI::App& root);
 Command add_info(CLI::App& root);
 Command add_verify(CLI::App& root);
+Command add_cache(CLI::App& root);
 
 }  // namespace stella::cli

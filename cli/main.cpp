@@ -23,6 +23,7 @@ constexpr const char* kFooter = R"(Examples:
   stella embed --dim 256,1024 --input texts.txt --output vectors.npy --format npy
   stella similarity --model demo --task s2s "a red car" "a crimson automobile" "a bowl of soup"
   stella download NovaSearch/stella_en_1.5B_v5 --dim all
+  stella cache ls
 
 Exit status:
   0 success, 1 run-time failure, 2 bad usage or input, 3 the hub (not found, gated, unreachable,
@@ -50,8 +51,10 @@ std::string lower_first(std::string text) {
 }
 
 int usage_error(const CLI::App& root, const CLI::ParseError& error) {
-  const auto chosen = root.get_subcommands();
-  const std::string command = chosen.empty() ? "stella" : "stella " + chosen.front()->get_name();
+  std::string command = "stella";
+  for (auto chosen = root.get_subcommands(); !chosen.empty(); chosen = chosen.front()->get_subcommands()) {
+    command += " " + chosen.front()->get_name();
+  }
   std::string line = lower_first(unguard(one_line(error.what())));
   std::erase(line, '\x01');
   std::string remedy = "; see `" + command + " --help`";
@@ -121,8 +124,8 @@ int run(int argc, const char* const* argv) {
   root.set_version_flag("--version", "stella " STELLA_VERSION, "Print the program's version and exit");
   root.set_help_flag("--help,-h", "Print this help and exit");
   root.require_subcommand(1);
-  std::vector<Command> commands{add_embed(root),    add_similarity(root), add_tokenize(root),
-                                add_download(root), add_info(root),       add_verify(root)};
+  std::vector<Command> commands{add_embed(root), add_similarity(root), add_tokenize(root), add_download(root),
+                                add_info(root),  add_verify(root),     add_cache(root)};
   for (const Command& command : commands) {
     command.app->set_help_flag("--help,-h", "Print this help and exit");
     command.app->get_formatter()->column_width(kHelpColumn);

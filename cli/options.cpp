@@ -14,6 +14,7 @@
 namespace stella::cli {
 namespace {
 
+constexpr const char* kGroup = "Model and program";
 constexpr char kGuard = '\x01';
 constexpr std::size_t kMostThreads = 1024;
 
@@ -47,13 +48,13 @@ ProgressStyle choose_style(const CommonOptions& options, const HubOptions& hub, 
   return hub.progress_bars ? ProgressStyle::bars : otherwise;
 }
 
+}  // namespace
+
 HubOptions hub_options(const CommonOptions& options) {
   HubOptions hub = HubOptions::from_environment();
   hub.offline = hub.offline || options.offline;
   return hub;
 }
-
-}  // namespace
 
 std::vector<std::string> guard_arguments(int argc, const char* const* argv) {
   std::vector<std::string> arguments;
@@ -112,8 +113,16 @@ CLI::Option* add_count(CLI::App& app, const std::string& names, std::optional<st
   return app.add_option(names, target, description)->check(check)->type_name("N");
 }
 
+void add_program(CLI::App& app, CommonOptions& options) {
+  app.add_flag("--offline", options.offline, "Use the cache only, never the network")->group(kGroup);
+  app.set_version_flag("--version", "stella " STELLA_VERSION, "Print the program's version and exit")->group(kGroup);
+  app.add_flag("--quiet", options.quiet, "No progress bars and no warnings")->group(kGroup);
+  add_string(app, "--log-level", options.log_level, "debug, info, warning or error (default warning)")
+      ->type_name("L")
+      ->group(kGroup);
+}
+
 void add_common(CLI::App& app, CommonOptions& options, bool positional) {
-  constexpr const char* kGroup = "Model and program";
   add_string(app, positional ? "MODEL,--model" : "--model", options.model,
              std::string("Repository id, directory, or 'demo' for the bundled model (default ") + kDefaultModel + ")")
       ->type_name("ID|DIR|demo")
@@ -130,12 +139,7 @@ void add_common(CLI::App& app, CommonOptions& options, bool positional) {
       ->group(kGroup);
   add_count(app, "--threads", options.threads, "Threads that compute (default: the processors it may use)")
       ->group(kGroup);
-  app.add_flag("--offline", options.offline, "Use the cache only, never the network")->group(kGroup);
-  app.set_version_flag("--version", "stella " STELLA_VERSION, "Print the program's version and exit")->group(kGroup);
-  app.add_flag("--quiet", options.quiet, "No progress bars and no warnings")->group(kGroup);
-  add_string(app, "--log-level", options.log_level, "debug, info, warning or error (default warning)")
-      ->type_name("L")
-      ->group(kGroup);
+  add_program(app, options);
 }
 
 void add_texts(CLI::App& app, TextOptions& options) {
@@ -191,15 +195,24 @@ void add_prompt(CLI::App& app, PromptOptions& options) {
   add_string(app, "--prompt", options.prompt, "Literal text put before each text, in place of --task's");
 }
 
-Workspace::Workspace(Session& session, const CommonOptions& options, ProgressStyle otherwise)
-    : session_(session),
-      name_(options.model_or_default()),
-      quiet_(options.quiet),
-      display_(choose_style(options, hub_options(options), otherwise), STDERR_FILENO) {
+Screen::Screen(const CommonOptions& options, const HubOptions& hub, ProgressStyle otherwise)
+    : quiet_(options.quiet), display_(choose_style(options, hub, otherwise), STDERR_FILENO) {
   const LogLevel least = options.quiet ? LogLevel::error : parse_log_level(options.log_level);
   set_log_sink([this, least](LogLevel level, std::string_view line) {
     if (level >= least) display_.print(prefix_of(level) + one_line(std::string(line)));
   });
+}
+
+Screen::~Screen() {
+  set_log_sink({});
+}
+
+void Screen::warn(const std::string& line) {
+  if (!quiet_) display_.print(prefix_of(LogLevel::warning) + line);
+}
+
+Workspace::Workspace(Session& session, const CommonOptions& options, ProgressStyle otherwise)
+    : session_(session), name_(options.model_or_default()), screen_(options, hub_options(options), otherwise) {
   if (options.threads.value_or(1) > kMostThreads) {
     throw Failure(kBadInput, "--threads " + std::to_string(*options.threads) + " is more than the most, " +
                                  std::to_string(kMostThreads) + "; leave it out to use what there is");
@@ -211,8 +224,8 @@ Workspace::Workspace(Session& session, const CommonOptions& options, ProgressSty
   model.revision = options.revision;
   model.precision = parse_precision(options.precision);
   model.hub = hub_options(options);
-  model.on_progress = [this](const Progress& progress) { display_.on_file(progress); };
-  model.on_load = [this](double fraction) { display_.on_load(fraction); };
+  model.on_progress = [this](const Progress& progress) { screen_.display().on_file(progress); };
+  model.on_load = [this](double fraction) { screen_.display().on_load(fraction); };
   model.runtime = runtime_;
   model_.emplace(resolve_model(name_), std::move(model));
 }
@@ -220,7 +233,6 @@ Workspace::Workspace(Session& session, const CommonOptions& options, ProgressSty
 Workspace::~Workspace() {
   model_.reset();
   runtime_.reset();
-  set_log_sink({});
 }
 
 ModelDescription Workspace::describe() {
@@ -230,12 +242,8 @@ ModelDescription Workspace::describe() {
 LoadedStellaModel Workspace::load() {
   auto loaded =
       session_.run<LoadedStellaModel>([this](auto token) { LoadedStellaModel::load(*model_, std::move(token)); });
-  display_.close();
+  screen_.display().close();
   return loaded;
-}
-
-void Workspace::warn(const std::string& line) {
-  if (!quiet_) display_.print(prefix_of(LogLevel::warning) + line);
 }
 
 void check_prompt(const PromptOptions& options) {

@@ -51,6 +51,12 @@ struct CommonOptions {
 /// `positional`: MODEL may also be given as the argument.
 void add_common(CLI::App& app, CommonOptions& options, bool positional = false);
 
+/// Those options that say nothing of a model: --offline, --quiet, --log-level, --version.
+void add_program(CLI::App& app, CommonOptions& options);
+
+/// The environment's settings with the options' changes.
+HubOptions hub_options(const CommonOptions& options);
+
 /// A subcommand: `run` returns the exit status or throws.
 struct Command {
   CLI::App* app = nullptr;
@@ -76,10 +82,28 @@ struct PromptOptions {
 void add_prompt(CLI::App& app, PromptOptions& options);
 void add_max_length(CLI::App& app, PromptOptions& options);
 
+/// Progress and the library's remarks on standard error, while it lives.
+class Screen {
+ public:
+  /// `otherwise`: how progress is shown where standard error is no terminal.
+  Screen(const CommonOptions& options, const HubOptions& hub, ProgressStyle otherwise = ProgressStyle::none);
+  Screen(const Screen&) = delete;
+  Screen& operator=(const Screen&) = delete;
+  ~Screen();
+
+  ProgressDisplay& display() noexcept { return display_; }
+  /// One line, unless --quiet.
+  void warn(const std::string& line);
+
+ private:
+  bool quiet_;
+  ProgressDisplay display_;
+};
+
 /// The model that the options name, with the threads and the display that it needs.
 class Workspace {
  public:
-  /// `otherwise`: how progress is shown where standard error is no terminal.
+  /// `otherwise` as for Screen.
   Workspace(Session& session, const CommonOptions& options, ProgressStyle otherwise = ProgressStyle::none);
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
@@ -93,13 +117,13 @@ class Workspace {
   ModelDescription describe();
   LoadedStellaModel load();
   /// One line on standard error, unless --quiet.
-  void warn(const std::string& line);
+  void warn(const std::string& line) { screen_.warn(line); }
+  Screen& screen() noexcept { return screen_; }
 
  private:
   Session& session_;
   std::string name_;
-  bool quiet_;
-  ProgressDisplay display_;
+  Screen screen_;
   std::shared_ptr<Runtime> runtime_;
   std::optional<StellaEmbeddingModel> model_{};
 };

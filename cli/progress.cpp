@@ -48,11 +48,26 @@ std::string format_bar(const Progress& progress, std::size_t width) {
   std::string details = format_bytes(progress.bytes);
   if (progress.total != 0) details += " / " + format_bytes(progress.total);
   const auto rate = static_cast<std::uint64_t>(std::max(0.0, progress.bytes_per_second));
-  details += "  " + format_bytes(rate) + "/s";
+  if (!progress.from_cache) details += "  " + format_bytes(rate) + "/s";
   if (progress.total >= progress.bytes && rate > 0) {
     details += "  " + format_duration(static_cast<double>(progress.total - progress.bytes) / progress.bytes_per_second);
   }
   return assemble(progress.file, fraction, details, width);
+}
+
+std::string format_overall(std::size_t finished, std::uint64_t finished_bytes,
+                           const std::map<std::string, Progress>& under_way, std::size_t width) {
+  Progress sum{.bytes = finished_bytes, .total = finished_bytes};
+  bool known = true;
+  for (const auto& [key, progress] : under_way) {
+    sum.bytes += progress.bytes;
+    sum.total += progress.total;
+    sum.bytes_per_second += progress.bytes_per_second;
+    known = known && progress.total != 0;
+  }
+  if (!known) sum.total = 0;
+  sum.file = "all (" + std::to_string(finished) + " of " + std::to_string(finished + under_way.size()) + " files)";
+  return format_bar(sum, width);
 }
 
 std::string format_finished(const Progress& progress) {
@@ -80,13 +95,20 @@ void ProgressDisplay::on_file(const Progress& progress) {
   const std::string key = progress.repo + "/" + progress.file;
   if (progress.finished) {
     files_.erase(key);
-    const std::string erase = erase_sequence();
-    if (!progress.from_cache) put(erase + format_finished(progress) + "\n");
+    if (!progress.from_cache) {
+      ++finished_files_;
+      finished_bytes_ += progress.bytes;
+      put(erase_sequence() + format_finished(progress) + "\n");
+    }
     draw();
     return;
   }
   files_[key] = progress;
   if (std::chrono::steady_clock::now() - last_draw_ >= kRedrawInterval) draw();
+}
+
+void ProgressDisplay::on_check(const Progress& progress) {
+  if (style_ == ProgressStyle::bars) on_file(progress);
 }
 
 void ProgressDisplay::on_load(double fraction) {
@@ -114,6 +136,10 @@ void ProgressDisplay::draw() {
   const std::size_t columns = width();
   for (const auto& [key, progress] : files_) {
     out += format_bar(progress, columns) + "\n";
+    ++drawn_lines_;
+  }
+  if (!files_.empty() && finished_files_ + files_.size() > 1) {
+    out += format_overall(finished_files_, finished_bytes_, files_, columns) + "\n";
     ++drawn_lines_;
   }
   if (load_fraction_ >= 0 && load_fraction_ < 1) {

@@ -22,6 +22,10 @@ enum class ProgressStyle : std::uint8_t {
 /// One file's bar, at most `width` characters: name, share, bar, bytes of total, rate, time left.
 std::string format_bar(const Progress& progress, std::size_t width);
 
+/// The bar of several files together: `finished` of them with `finished_bytes`, the others under way.
+std::string format_overall(std::size_t finished, std::uint64_t finished_bytes,
+                           const std::map<std::string, Progress>& under_way, std::size_t width);
+
 /// One file's line when it has ended.
 std::string format_finished(const Progress& progress);
 
@@ -34,6 +38,8 @@ class ProgressDisplay {
   ~ProgressDisplay();
 
   void on_file(const Progress& progress);
+  /// Of work on files that are here already, such as hashing: a bar, never a line.
+  void on_check(const Progress& progress);
   void on_load(double fraction);
   /// A whole line, above the bars.
   void print(std::string_view line);
@@ -50,7 +56,9 @@ class ProgressDisplay {
   const int descriptor_;
   std::mutex mutex_{};
   std::map<std::string, Progress> files_{};  ///< Under way, by repository and file.
-  double load_fraction_ = -1;                ///< Below 0 or from 1 on: no bar.
+  std::size_t finished_files_ = 0;           ///< Transferred.
+  std::uint64_t finished_bytes_ = 0;
+  double load_fraction_ = -1;  ///< Below 0 or from 1 on: no bar.
   std::size_t drawn_lines_ = 0;
   std::chrono::steady_clock::time_point last_draw_{};
 };

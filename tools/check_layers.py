@@ -22,7 +22,8 @@ ARROWS = {
     "api": {"base", "weights", "kernels", "models", "tokenizer", "engine", "hub"},
 }
 # Public headers that layers below api may use: plain values, no Asio.
-PLAIN_PUBLIC = {"stella/error.hpp", "stella/options.hpp", "stella/log.hpp", "stella/hub.hpp"}
+PLAIN_PUBLIC = {"stella/error.hpp", "stella/options.hpp", "stella/log.hpp", "stella/hub.hpp",
+                "stella/cache.hpp"}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 
 

@@ -3,29 +3,13 @@
 #include "api/hub_files.hpp"
 #include "api/model_core.hpp"
 #include "api/runtime_impl.hpp"
+#include "api/wait_for.hpp"
 
-#include <future>
 #include <utility>
 
 namespace stella::sync {
-namespace {
 
-/// Starts an operation with the completion it is given and blocks until that has been called.
-template <class T, class Start>
-T wait_for(Start start) {
-  auto promise = std::make_shared<std::promise<T>>();
-  std::future<T> result = promise->get_future();
-  start(Completion<T>([promise](std::exception_ptr error, T value) {
-    if (error) {
-      promise->set_exception(std::move(error));
-    } else {
-      promise->set_value(std::move(value));
-    }
-  }));
-  return result.get();
-}
-
-}  // namespace
+using api::wait_for;
 
 struct Model::Impl {
   std::shared_ptr<Runtime> runtime;

@@ -1,0 +1,209 @@
+#include "hub/cache_scan.hpp"
+#include "hub/cache_test_support.hpp"
+#include "hub/tar.hpp"
+#include "stella/cache.hpp"
+#include "stella/error.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace stella::hub {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string kRoot = "models--org--name/";
+const std::string kLong =
+    "a-folder-with-a-rather-long-name/and-another-below-it/and-a-third/model-of-many-parts.safetensors";
+
+/// Entries with their contents, in the order in which pack() writes them.
+struct Piece {
+  TarEntry entry;
+  std::string content{};
+};
+
+Piece file(const std::string& name, const std::string& content) {
+  return {{TarEntry::Kind::file, name, {}, content.size()}, content};
+}
+
+Piece link(const std::string& name, const std::string& target) {
+  return {{TarEntry::Kind::link, name, target}, {}};
+}
+
+std::vector<Piece> good() {
+  return {file(kRoot + "blobs/" + kGit, "hello\n"), link(kRoot + "snapshots/" + kCommit + "/a", "../../blobs/" + kGit),
+          file(kRoot + "refs/main", kCommit)};
+}
+
+std::string archive_of(const std::vector<Piece>& pieces) {
+  std::string bytes;
+  for (const Piece& piece : pieces) {
+    bytes += tar_header(piece.entry) + piece.content + tar_padding(piece.content.size());
+  }
+  return bytes + tar_end();
+}
+
+class CacheBundle : public CacheTest {
+ protected:
+  CacheBundle() {
+    other_.cache_dir = root_ / "other";
+    archive_ = root_ / "out.tar";
+  }
+
+  void write(const std::string& bytes) const { std::ofstream(archive_, std::ios::binary) << bytes; }
+
+  std::string bytes() const {
+    std::ifstream in(archive_, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+
+  /// The archive is refused and the cache's folder has not even been made.
+  void expect_refused(const std::string& what, Errc code = Errc::malformed_file) const {
+    try {
+      cache::unpack(other_, archive_);
+      ADD_FAILURE() << what << " was accepted";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.errc(), code) << what << ": " << error.what();
+      EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
+    }
+    EXPECT_FALSE(fs::exists(other_.cache_dir)) << what;
+  }
+
+  void expect_refused_with(const std::string& what, const Piece& piece, Errc code = Errc::malformed_file) const {
+    auto pieces = good();
+    pieces.push_back(piece);
+    write(archive_of(pieces));
+    expect_refused(what, code);
+  }
+
+  HubOptions other_;
+  fs::path archive_;
+};
+
+TEST_F(CacheBundle, GoesThereAndBack) {
+  add(kCommit, "config.json", kGit, "hello\n");
+  add(kCommit, kLong, kSha256, "abc");
+  add(kCommit, "copy", kGit, "hello\n");
+  add(std::string(40, 'd'), "of-another-revision", kUnused, "x");
+  write_ref(paths_, "pr/1", kCommit);
+  cache::pack(hub_, "org/name", "pr/1", archive_);
+  const std::string first = bytes();
+  EXPECT_EQ(first.size() % kTarBlock, 0U);
+  EXPECT_EQ(first.find(kUnused), std::string::npos);
+  cache::pack(hub_, "org/name", "pr/1", archive_);
+  EXPECT_EQ(first, bytes());
+
+  const auto unpacked = cache::unpack(other_, archive_);
+  ASSERT_EQ(unpacked.size(), 1U);
+  EXPECT_EQ(unpacked[0].repo, "org/name");
+  EXPECT_EQ(unpacked[0].commit, kCommit);
+  const RepoPaths there(other_.cache_dir, "org/name");
+  EXPECT_EQ(unpacked[0].directory, there.snapshot(kCommit));
+  for (const char* name : {"config.json", kLong.c_str(), "copy"}) {
+    const auto path = cached_file(there, "pr/1", name);
+    ASSERT_TRUE(path) << name;
+    EXPECT_EQ(fs::read_symlink(*path), fs::read_symlink(paths_.pointer(kCommit, name)));
+  }
+  EXPECT_TRUE(check_cache(other_.cache_dir, "", false, {}, {}).problems.empty());
+  EXPECT_EQ(cache::list(other_).repositories[0].unfinished.size(), 0U);
+  cache::unpack(other_, archive_);  // once more does no harm
+}
+
+TEST_F(CacheBundle, WithoutSymlinksTheFilesLieInTheSnapshot) {
+  write(archive_of(good()));
+  other_.symlinks = false;
+  cache::unpack(other_, archive_);
+  const auto path = cached_file(RepoPaths(other_.cache_dir, "org/name"), "main", "a");
+  ASSERT_TRUE(path);
+  EXPECT_FALSE(fs::is_symlink(*path));
+}
+
+TEST_F(CacheBundle, PackRefusesWhatItCannotVouchFor) {
+  EXPECT_THROW(cache::pack(hub_, "org/name", "main", archive_), Error);
+  add(kCommit, "config.json", kGit, "hellO\n");
+  try {
+    cache::pack(hub_, "org/name", kCommit, archive_);
+    FAIL() << "packed a damaged blob";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.errc(), Errc::integrity);
+  }
+  EXPECT_FALSE(fs::exists(archive_));
+  for (const auto& entry : fs::directory_iterator(root_)) EXPECT_NE(entry.path().extension(), ".tmp");
+}
+
+TEST_F(CacheBundle, HostileNamesAreRefused) {
+  const std::string snapshot = kRoot + "snapshots/" + kCommit;
+  for (const std::string& name :
+       {std::string("/etc/passwd"), std::string("../x"), kRoot + "../../x", kRoot + "blobs/../../x", std::string("x"),
+        std::string("datasets--org--name/blobs/") + kSha256, std::string("models--../blobs/") + kSha256,
+        kRoot + "other/" + kSha256, kRoot + "blobs/x", kRoot + "blobs/x/" + kSha256, kRoot + "refs", kRoot + "blobs",
+        kRoot + "refs/../../x", snapshot + "/plain", kRoot + "blobs//" + kSha256, kRoot + "blobs\\" + kSha256}) {
+    expect_refused_with(name, file(name, "abc"));
+  }
+  expect_refused_with("a ref that is a commit", file(kRoot + "refs/" + kCommit, kCommit));
+  expect_refused_with("a ref with a newline", file(kRoot + "refs/v1", kCommit + "\n"));
+  expect_refused_with("a ref to a commit that is not there", file(kRoot + "refs/v1", std::string(40, 'd')));
+  expect_refused_with("a ref below another", file(kRoot + "refs/main/x", kCommit));
+  expect_refused_with("a folder outside", {{TarEntry::Kind::folder, "../x/"}, {}});
+  expect_refused_with("the same twice", good()[0]);
+  expect_refused_with("a blob of nothing", file(kRoot + "blobs/" + kSha256, "abc"));
+}
+
+TEST_F(CacheBundle, HostileLinksAreRefused) {
+  const std::string snapshot = kRoot + "snapshots/" + kCommit;
+  for (const std::string& target :
+       {std::string("/etc/passwd"), "../../../blobs/" + kGit, "../../blobs/../blobs/" + kGit,
+        std::string("../../refs/main"), "blobs/" + kGit, std::string(), "../../../models--other--x/blobs/" + kGit}) {
+    expect_refused_with("target " + target, link(snapshot + "/b", target));
+  }
+  expect_refused_with("content that is not there", link(snapshot + "/b", "../../blobs/" + kSha256));
+  expect_refused_with("a link among blobs", link(kRoot + "blobs/" + kSha256, "../../blobs/ab/" + kSha256));
+  expect_refused_with("a link as refs", link(kRoot + "refs/v1", "../../x"));
+  expect_refused_with("a snapshot that is a link", link(kRoot + "snapshots/" + std::string(40, 'd'), "../../../x"));
+  expect_refused_with("a file as a folder", link(snapshot + "/a/b", "../../../blobs/" + kGit));
+}
+
+TEST_F(CacheBundle, WrongBytesAreRefusedBeforeAnythingIsWritten) {
+  auto pieces = good();
+  pieces[0].content[2] = 'L';
+  write(archive_of(pieces));
+  expect_refused("a flipped byte", Errc::integrity);
+}
+
+TEST_F(CacheBundle, BrokenArchivesAreRefusedWhereverTheyEnd) {
+  const std::string whole = archive_of(good());
+  for (std::size_t size = 0; size < whole.size() - 2 * kTarBlock; size += 64) {
+    write(whole.substr(0, size));
+    expect_refused("the first " + std::to_string(size) + " bytes");
+  }
+  for (const std::size_t at : {0U, 100U, 124U, 148U, 156U, 257U}) {
+    std::string changed = whole;
+    changed[at] = static_cast<char>(changed[at] ^ 0x11);
+    write(changed);
+    expect_refused("byte " + std::to_string(at) + " changed");
+  }
+  write(tar_end());
+  expect_refused("an empty archive");
+  EXPECT_THROW(cache::unpack(other_, root_ / "absent.tar"), Error);
+  EXPECT_THROW(cache::unpack(other_, "/dev/null"), Error);
+}
+
+TEST_F(CacheBundle, AStopLeavesNothingBehind) {
+  add(kCommit, "config.json", kGit, "hello\n");
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_THROW(cache::pack(hub_, "org/name", kCommit, archive_, {}, stop.get_token()), Error);
+  EXPECT_FALSE(fs::exists(archive_));
+  write(archive_of(good()));
+  EXPECT_THROW(cache::unpack(other_, archive_, {}, stop.get_token()), Error);
+  EXPECT_FALSE(fs::exists(other_.cache_dir));
+}
+
+}  // namespace
+}  // namespace stella::hub

@@ -1,0 +1,51 @@
+// What lies in a cache, for this layer: the walk that listing, removing and checking share. Blocks on the disk.
+#pragma once
+
+#include "hub/cache_paths.hpp"
+#include "stella/cache.hpp"
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace stella::hub {
+
+/// "org/name" of "models--org--name"; empty for anything else.
+std::string repo_of_folder(const std::string& folder);
+
+/// The entries of a folder, sorted; none where it is missing or a symbolic link.
+std::vector<std::filesystem::path> entries_of(const std::filesystem::path& folder);
+
+/// Whether `path` itself, no link followed, is a folder.
+bool is_real_folder(const std::filesystem::path& path);
+
+/// (revision, commit) of all refs, sorted.
+std::vector<std::pair<std::string, std::string>> refs_of(const RepoPaths& paths);
+
+/// Commits with a snapshot, sorted.
+std::vector<std::string> commits_of(const RepoPaths& paths);
+
+/// A snapshot's names, sorted by path.
+std::vector<cache::File> files_of(const RepoPaths& paths, const std::string& commit);
+
+/// Hashes of the blobs that files of the repository lead to.
+std::set<std::string> referenced_blobs(const RepoPaths& paths);
+
+/// One repository as it is now.
+cache::Repository scan_repo(const RepoPaths& paths, const std::string& repo);
+
+/// The folders of all repositories, or of `repo` alone where it is not empty and present.
+std::vector<std::pair<std::string, RepoPaths>> repos_of(const std::filesystem::path& cache_dir,
+                                                        const std::string& repo = {});
+
+/// The first half of cache::verify(): finds problems, and with `remove_bad` takes away bad blobs and the links that
+/// lead to them or nowhere. A problem whose blob a download holds stays, and its `failure` says so.
+cache::Report check_cache(const std::filesystem::path& cache_dir, const std::string& repo, bool remove_bad,
+                          const ProgressCallback& on_progress, const std::stop_token& stop);
+
+}  // namespace stella::hub

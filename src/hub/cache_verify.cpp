@@ -1,0 +1,140 @@
+#include "hub/cache_scan.hpp"
+#include "hub/cache_store.hpp"
+#include "hub/file_io.hpp"
+
+#include <cerrno>
+#include <map>
+#include <sys/stat.h>
+
+namespace stella::hub {
+namespace {
+
+namespace fs = std::filesystem;
+using Users = std::vector<cache::Problem::User>;
+
+// Checks one repository after another; collects into one report.
+class Checker {
+ public:
+  Checker(bool remove_bad, const ProgressCallback& on_progress, const std::stop_token& stop)
+      : remove_bad_(remove_bad), on_progress_(on_progress), stop_(stop) {}
+
+  void check(const std::string& repo, const RepoPaths& paths);
+  cache::Report take() { return std::move(report_); }
+
+ private:
+  void check_links(const std::string& repo, const RepoPaths& paths);
+  void check_blob(const std::string& repo, const RepoPaths& paths, const std::string& etag, const Users& users);
+  bool is_sound(const std::string& repo, const RepoPaths& paths, const std::string& etag, const std::string& name);
+  void remove(const RepoPaths& paths, cache::Problem& problem) const;
+
+  const bool remove_bad_;
+  const ProgressCallback& on_progress_;
+  const std::stop_token& stop_;
+  cache::Report report_{};
+};
+
+void Checker::check(const std::string& repo, const RepoPaths& paths) {
+  std::map<std::string, Users> users;
+  for (const std::string& commit : commits_of(paths)) {
+    for (const cache::File& file : files_of(paths, commit)) {
+      if (!file.blob.empty()) users[file.blob].push_back({commit, file.path});
+    }
+  }
+  for (const fs::path& entry : entries_of(paths.blobs())) {
+    const std::string name = entry.filename();
+    if (is_etag(name)) check_blob(repo, paths, name, users[name]);
+  }
+  check_links(repo, paths);
+}
+
+void Checker::check_links(const std::string& repo, const RepoPaths& paths) {
+  for (const std::string& commit : commits_of(paths)) {
+    for (const cache::File& file : files_of(paths, commit)) {
+      if (file.size) {
+        report_.unhashed += file.blob.empty() ? 1 : 0;
+        continue;
+      }
+      struct stat status {};
+      const bool blob_there = !file.blob.empty() && ::lstat(paths.blob(file.blob).c_str(), &status) == 0;
+      if (blob_there) continue;  // a blob that is no file: check_blob has reported it with its users
+      cache::Problem problem{cache::Problem::Kind::dangling, repo, file.blob, {{commit, file.path}}};
+      if (remove_bad_) remove(paths, problem);
+      report_.problems.push_back(std::move(problem));
+    }
+  }
+}
+
+bool Checker::is_sound(const std::string& repo, const RepoPaths& paths, const std::string& etag,
+                       const std::string& name) {
+  if (!has_blob(paths, etag)) return false;
+  const fs::path blob = paths.blob(etag);
+  const UniqueFd fd = open_to_read(blob, true);  // the shared store's link was looked at by has_blob()
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) throw io_error("look at", blob, errno);
+  Progress progress{.repo = repo, .file = name, .total = static_cast<std::uint64_t>(status.st_size)};
+  progress.from_cache = true;
+  const std::string hash = hash_range(fd, 0, progress.total, etag, blob, stop_, [&](std::span<const std::byte> block) {
+    progress.bytes += block.size();
+    if (on_progress_) on_progress_(progress);
+  });
+  progress.finished = true;
+  if (on_progress_) on_progress_(progress);
+  ++report_.blobs;
+  report_.bytes += progress.total;
+  return hash == etag;
+}
+
+void Checker::check_blob(const std::string& repo, const RepoPaths& paths, const std::string& etag, const Users& users) {
+  check_stop(stop_);
+  try {
+    if (is_sound(repo, paths, etag, users.empty() ? etag : users.front().file)) return;
+  } catch (const Error& error) {
+    if (error.errc() != Errc::io_error) throw;
+    struct stat status {};
+    if (::lstat(paths.blob(etag).c_str(), &status) != 0) return;  // removed meanwhile
+    cache::Problem unreadable{cache::Problem::Kind::damaged, repo, etag, users};
+    unreadable.failure = error.what();
+    report_.problems.push_back(std::move(unreadable));
+    return;
+  }
+  cache::Problem problem{cache::Problem::Kind::damaged, repo, etag, users};
+  if (remove_bad_) remove(paths, problem);
+  report_.problems.push_back(std::move(problem));
+}
+
+// Takes away the blob, where it is what is wrong, and the links of its users.
+void Checker::remove(const RepoPaths& paths, cache::Problem& problem) const {
+  std::optional<FileLock> lock;
+  if (!problem.blob.empty()) {
+    lock = FileLock::try_acquire(paths.lock(problem.blob));
+    if (!lock) {
+      problem.failure = "a download holds it; try again when that has ended";
+      return;
+    }
+  }
+  const auto unlink = [](const fs::path& path) {
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw io_error("remove", path, errno);
+  };
+  try {
+    for (const auto& user : problem.users) unlink(paths.pointer(user.commit, user.file));
+    if (problem.kind == cache::Problem::Kind::damaged) unlink(paths.blob(problem.blob));
+  } catch (const Error& error) {
+    problem.failure = error.what();
+  }
+}
+
+}  // namespace
+
+cache::Report check_cache(const fs::path& cache_dir, const std::string& repo, bool remove_bad,
+                          const ProgressCallback& on_progress, const std::stop_token& stop) {
+  const auto repos = repos_of(cache_dir, repo);
+  if (repos.empty() && !repo.empty()) {
+    throw Error(Errc::invalid_argument,
+                "the cache " + cache_dir.string() + " holds no '" + repo + "'; `stella cache ls` shows what it holds");
+  }
+  Checker checker(remove_bad, on_progress, stop);
+  for (const auto& [name, paths] : repos) checker.check(name, paths);
+  return checker.take();
+}
+
+}  // namespace stella::hub

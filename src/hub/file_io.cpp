@@ -1,0 +1,92 @@
+#include "hub/file_io.hpp"
+
+#include "hub/hasher.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <fcntl.h>
+#include <random>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace stella::hub {
+
+void check_stop(const std::stop_token& stop) {
+  if (stop.stop_requested()) throw Error(Errc::cancelled, "stopped before the end");
+}
+
+UniqueFd open_to_read(const std::filesystem::path& path, bool follow) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | (follow ? 0 : O_NOFOLLOW)));
+  if (!fd) throw io_error("open", path, errno);
+  return fd;
+}
+
+std::size_t read_at(const UniqueFd& fd, std::uint64_t offset, std::span<std::byte> buffer,
+                    const std::filesystem::path& name) {
+  std::size_t filled = 0;
+  while (filled < buffer.size()) {
+    const ssize_t count =
+        ::pread(fd.get(), buffer.data() + filled, buffer.size() - filled, static_cast<off_t>(offset + filled));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw io_error("read", name, errno);
+    if (count == 0) break;
+    filled += static_cast<std::size_t>(count);
+  }
+  return filled;
+}
+
+std::string hash_range(const UniqueFd& fd, std::uint64_t offset, std::uint64_t size, const std::string& etag,
+                       const std::filesystem::path& name, const std::stop_token& stop, const BlockSink& sink) {
+  Hasher hasher(etag, size);
+  std::vector<std::byte> buffer(kIoBlock);
+  for (std::uint64_t done = 0; done < size;) {
+    check_stop(stop);
+    const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(size - done, kIoBlock));
+    const std::size_t count = read_at(fd, offset + done, std::span(buffer).first(wanted), name);
+    if (count == 0) throw io_error("read all of", name, EIO);
+    const auto block = std::span<const std::byte>(buffer).first(count);
+    hasher.update(block);
+    if (sink) sink(block);
+    done += count;
+  }
+  return hasher.digest();
+}
+
+FileLock wait_for_lock(const std::filesystem::path& path, const std::stop_token& stop) {
+  while (true) {
+    if (auto lock = FileLock::try_acquire(path)) return std::move(*lock);
+    check_stop(stop);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
+NewFile::NewFile(std::filesystem::path final_path, const std::string& suffix) : final_path_(std::move(final_path)) {
+  std::random_device random;
+  const std::string name = final_path_.filename().string() + "." + std::to_string(random()) + suffix;
+  const auto path = final_path_.parent_path() / name;
+  fd_ = UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
+  if (!fd_) throw io_error("create", path, errno);
+  temporary_ = path;
+}
+
+NewFile::~NewFile() {
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void NewFile::write(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::write(fd_.get(), bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw io_error("write", temporary_, errno);
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+  }
+}
+
+void NewFile::commit() {
+  if (::fsync(fd_.get()) != 0) throw io_error("write", temporary_, errno);
+  if (::rename(temporary_.c_str(), final_path_.c_str()) != 0) throw io_error("replace", final_path_, errno);
+  temporary_.clear();
+}
+
+}  // namespace stella::hub

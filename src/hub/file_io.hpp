@@ -1,0 +1,58 @@
+// Files read and written in order, for what looks after a cache. Blocks on the disk.
+#pragma once
+
+#include "hub/file_lock.hpp"
+#include "hub/unique_fd.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <stop_token>
+#include <string>
+
+namespace stella::hub {
+
+inline constexpr std::size_t kIoBlock = std::size_t{1} << 20U;
+
+/// Throws Error(cancelled) once stop was requested.
+void check_stop(const std::stop_token& stop);
+
+/// For reading, not through a link at `path` itself unless `follow`. Throws Error(io_error).
+UniqueFd open_to_read(const std::filesystem::path& path, bool follow);
+
+/// Up to buffer.size() bytes from `offset`, fewer only at the file's end. Throws Error(io_error).
+std::size_t read_at(const UniqueFd& fd, std::uint64_t offset, std::span<std::byte> buffer,
+                    const std::filesystem::path& name);
+
+using BlockSink = std::function<void(std::span<const std::byte>)>;
+
+/// Gives [offset, offset + size) of a file to `sink` in blocks and returns its hash of the kind of `etag`. Throws
+/// Error(io_error), Error(cancelled).
+std::string hash_range(const UniqueFd& fd, std::uint64_t offset, std::uint64_t size, const std::string& etag,
+                       const std::filesystem::path& name, const std::stop_token& stop, const BlockSink& sink);
+
+/// The lock, waited for.
+FileLock wait_for_lock(const std::filesystem::path& path, const std::stop_token& stop);
+
+/// A new file in an existing folder that becomes `final_path` or vanishes.
+class NewFile {
+ public:
+  /// `suffix` ends the temporary name. Throws Error(io_error).
+  NewFile(std::filesystem::path final_path, const std::string& suffix);
+  NewFile(const NewFile&) = delete;
+  NewFile& operator=(const NewFile&) = delete;
+  ~NewFile();
+
+  void write(std::span<const std::byte> bytes);
+  /// Makes it durable and renames it over whatever has the name; a link there is replaced, not followed.
+  void commit();
+
+ private:
+  std::filesystem::path final_path_;
+  std::filesystem::path temporary_;  // empty once renamed
+  UniqueFd fd_;
+};
+
+}  // namespace stella::hub
