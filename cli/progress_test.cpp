@@ -1,6 +1,7 @@
 #include "cli/progress.hpp"
 
 #include <array>
+#include <map>
 #include <string>
 #include <unistd.h>
 
@@ -38,6 +39,17 @@ TEST(Bar, FitsNarrowTerminalsAndUnknownTotals) {
   EXPECT_THAT(bar, HasSubstr("...0001-of-00002.safetensors"));
 }
 
+TEST(Bar, AllFilesTogether) {
+  std::map<std::string, Progress> under_way{{"a", half()}, {"b", half()}};
+  const std::string bar = format_overall(3, 520'000'000, under_way, 120);
+  EXPECT_LE(bar.size(), 120U);
+  for (const char* part : {"all (3 of 5 files)", " 56% [", "2.26 GB / 4.00 GB", "174 MB/s", "0:10"}) {
+    EXPECT_THAT(bar, HasSubstr(part));
+  }
+  under_way["b"].total = 0;
+  EXPECT_THAT(format_overall(3, 520'000'000, under_way, 120), HasSubstr("2.26 GB  174 MB/s"));
+}
+
 /// What a display in `style` writes for one file's progress and one line.
 std::string shown(ProgressStyle style) {
   std::array<int, 2> ends{};
@@ -69,6 +81,29 @@ TEST(Display, BarsForATerminal) {
   EXPECT_THAT(bytes, HasSubstr("50%"));
   EXPECT_THAT(bytes, HasSubstr("\x1b[1A"));
   EXPECT_THAT(bytes, HasSubstr("a remark\n"));
+}
+
+TEST(Display, OneMoreBarForSeveralFiles) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(pipe(ends.data()), 0);
+  {
+    ProgressDisplay display(ProgressStyle::bars, ends[1]);
+    Progress other = half();
+    other.file = "tokenizer.json";
+    display.on_file(half());
+    display.on_file(other);
+    display.print("a remark");  // draws whatever the time
+    other.finished = true;
+    display.on_file(other);
+  }
+  close(ends[1]);
+  std::string bytes(65'536, '\0');
+  const ssize_t got = read(ends[0], bytes.data(), bytes.size());
+  close(ends[0]);
+  bytes.resize(static_cast<std::size_t>(got));
+  EXPECT_THAT(bytes, HasSubstr("all (0 of 2 files)"));
+  EXPECT_THAT(bytes, HasSubstr("\x1b[3A"));
+  EXPECT_THAT(bytes, HasSubstr("all (1 of 2 files)"));
 }
 
 TEST(Display, RemarksOnlyWhereNoProgressIsWanted) {

@@ -140,8 +140,10 @@ void Inspector::check_whole(const Bundle& bundle) const {
 }
 
 void Inspector::check_hashes(const Bundle& bundle) const {
+  std::map<std::string, std::string> files;  // by etag
+  for (const auto& link : bundle.links) files.emplace(link.etag, link.file);
   for (const auto& [etag, entry] : bundle.blobs) {
-    Progress progress{.repo = bundle.repo, .file = etag, .total = entry.size};
+    Progress progress{.repo = bundle.repo, .file = files[etag], .total = entry.size};
     progress.from_cache = true;
     const auto count = [&](std::span<const std::byte> block) {
       progress.bytes += block.size();

@@ -25,7 +25,8 @@ class Checker {
   void check_links(const std::string& repo, const RepoPaths& paths);
   void check_blob(const std::string& repo, const RepoPaths& paths, const std::string& etag, const Users& users);
   bool is_sound(const std::string& repo, const RepoPaths& paths, const std::string& etag, const std::string& name);
-  void remove(const RepoPaths& paths, cache::Problem& problem) const;
+  void remove(const RepoPaths& paths, cache::Problem& problem);
+  bool is_mended(const RepoPaths& paths, const cache::Problem& problem);
 
   const bool remove_bad_;
   const ProgressCallback& on_progress_;
@@ -79,13 +80,15 @@ bool Checker::is_sound(const std::string& repo, const RepoPaths& paths, const st
   });
   progress.finished = true;
   if (on_progress_) on_progress_(progress);
-  ++report_.blobs;
-  report_.bytes += progress.total;
   return hash == etag;
 }
 
 void Checker::check_blob(const std::string& repo, const RepoPaths& paths, const std::string& etag, const Users& users) {
   check_stop(stop_);
+  ++report_.blobs;
+  std::error_code size_error;
+  const auto size = fs::file_size(paths.blob(etag), size_error);
+  report_.bytes += size_error ? 0 : size;
   try {
     if (is_sound(repo, paths, etag, users.empty() ? etag : users.front().file)) return;
   } catch (const Error& error) {
@@ -102,8 +105,14 @@ void Checker::check_blob(const std::string& repo, const RepoPaths& paths, const 
   report_.problems.push_back(std::move(problem));
 }
 
+// Whether another process has put it right since it was looked at; asked under the lock, so that the answer lasts.
+bool Checker::is_mended(const RepoPaths& paths, const cache::Problem& problem) {
+  if (problem.kind == cache::Problem::Kind::damaged) return is_sound(problem.repo, paths, problem.blob, problem.blob);
+  return !problem.blob.empty() && has_blob(paths, problem.blob);
+}
+
 // Takes away the blob, where it is what is wrong, and the links of its users.
-void Checker::remove(const RepoPaths& paths, cache::Problem& problem) const {
+void Checker::remove(const RepoPaths& paths, cache::Problem& problem) {
   std::optional<FileLock> lock;
   if (!problem.blob.empty()) {
     lock = FileLock::try_acquire(paths.lock(problem.blob));
@@ -116,9 +125,11 @@ void Checker::remove(const RepoPaths& paths, cache::Problem& problem) const {
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw io_error("remove", path, errno);
   };
   try {
+    if (is_mended(paths, problem)) return;
     for (const auto& user : problem.users) unlink(paths.pointer(user.commit, user.file));
     if (problem.kind == cache::Problem::Kind::damaged) unlink(paths.blob(problem.blob));
   } catch (const Error& error) {
+    if (error.errc() == Errc::cancelled) throw;
     problem.failure = error.what();
   }
 }

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import signal
 import sys
 import tarfile
 import unittest
@@ -158,7 +159,22 @@ class Verify(CacheTest):
         self.assertIn(b"not repaired: ", done.stdout)
         self.fail_with(3, "embed", "--model", REPO, "--offline", "text", env=self.env, says=WEIGHTS)
 
-    def test_the_library_refuses_a_link_out_of_the_cache(self):
+    def test_an_interruption_in_mid_repair_leaves_a_partial_and_the_next_one_ends_it(self):
+        snapshot = self.download()
+        sound = self.tree()
+        self.damage(snapshot)
+        self.hub.command(f"fault path={REPO}/{WEIGHTS},method=GET,times=always,gate=half,gate_at=100000")
+        process = self.start_stella("cache", "verify", "--repair", env=self.env)
+        self.hub.command("wait half")
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=60)
+        self.check_failure(process.returncode, error, 130, "interrupted")
+        self.hub.command("clear")
+        self.hub.command("release half")
+        self.succeed("download", REPO, "--dim", "256", "--quiet", env=self.env)
+        self.assertEqual(self.tree(), sound)
+
+    def test_a_link_out_of_the_cache_is_removed_and_not_followed(self):
         snapshot = pathlib.Path(self.download())
         secret = self.write("secret", "text")
         (snapshot / "extra.txt").symlink_to(secret)
