@@ -88,11 +88,13 @@ TEST_F(CacheCare, LinksThatLeadNowhereOrOutOfTheCacheAreProblems) {
   const fs::path outside = root_ / "outside";
   std::ofstream(outside) << "abc";
   fs::create_symlink(outside, paths_.pointer(kCommit, "out.bin"));
+  fs::create_symlink(root_ / "models--org--other" / "blobs" / kSha256, paths_.pointer(kCommit, "z.bin"));
   const auto report = check();
-  ASSERT_EQ(report.problems.size(), 2U);
+  ASSERT_EQ(report.problems.size(), 3U);
   for (const Problem& problem : report.problems) EXPECT_EQ(problem.kind, Problem::Kind::dangling);
   EXPECT_EQ(report.problems[0].blob, kGit);
   EXPECT_EQ(report.problems[1].blob, "");
+  EXPECT_EQ(report.problems[2].blob, "");
   check(true);
   EXPECT_FALSE(fs::is_symlink(paths_.pointer(kCommit, "out.bin")));
   EXPECT_TRUE(fs::exists(outside));
