@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -49,7 +50,8 @@ TEST(Options, NamesRoundTripAndUnknownOnesListTheChoices) {
 
 class MappedFileTest : public testing::Test {
  protected:
-  MappedFileTest() : path_(std::filesystem::path(testing::TempDir()) / "stella_mapped_file_test") {}
+  MappedFileTest()
+      : path_(std::filesystem::path(testing::TempDir()) / ("stella_mapped_file_test." + std::to_string(::getpid()))) {}
   ~MappedFileTest() override { std::filesystem::remove(path_); }
   void write(const std::string& text) { std::ofstream(path_, std::ios::binary) << text; }
   std::filesystem::path path_;

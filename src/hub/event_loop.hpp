@@ -74,9 +74,11 @@ class FileJobs {
       } catch (...) {
         error = std::current_exception();
       }
-      loop_.post([this, error, value = std::move(value), work = std::move(work), done = std::move(done)]() mutable {
+      // Moved, so that the last reference to the exception dies on the loop's thread, after its last use there.
+      loop_.post([this, error = std::move(error), value = std::move(value), work = std::move(work),
+                  done = std::move(done)]() mutable {
         --pending_;
-        done(error, std::move(value));
+        done(std::move(error), std::move(value));
       });
     });
   }
