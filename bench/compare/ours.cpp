@@ -1,13 +1,12 @@
 // stella.cpp as a process that answers timing requests, for compare.py; the same protocol as peers.py.
 //
-//     bench_ours CHECKPOINT WORKLOAD.jsonl [--precision P] [--kernels K] [--threads N] [--texts N] [--batch N] [--max-length N]
+//     bench_ours CHECKPOINT WORKLOAD.jsonl [--precision P] [--kernels K] [--threads N] [--texts N] [--batch N]
+//     [--max-length N]
 //
-// --batch 0 (the default) hands over the whole workload and lets the engine form its batches; N > 0 waits for each N texts before the
-// next, so 1 is one query at a time. Each line on standard input is answered by one timed pass.
-#include <sys/resource.h>
+// --batch 0 (the default) hands over the whole workload and lets the engine form its batches; N > 0 waits for each N
+// texts before the next, so 1 is one query at a time. Each line on standard input is answered by one timed pass.
+#include "stella/stella.hpp"
 
-#include <boost/asio/use_future.hpp>
-#include <boost/json.hpp>
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
@@ -15,16 +14,20 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <sys/resource.h>
 #include <utility>
 #include <vector>
 
-#include "stella/stella.hpp"
+#include <boost/asio/use_future.hpp>
+#include <boost/json.hpp>
 
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 std::vector<std::string> read_workload(const std::string& path, std::size_t limit) {
   std::vector<std::string> texts;
@@ -54,8 +57,11 @@ int run(int argc, char** argv) {
   model_options.precision = stella::parse_precision(options["--precision"]);
   model_options.runtime = std::make_shared<stella::Runtime>(stella::RuntimeOptions{
       .compute_threads = std::stoul(options["--threads"]), .kernels = stella::parse_kernel_set(options["--kernels"])});
-  auto model = stella::LoadedStellaModel::load(stella::StellaEmbeddingModel(argv[1], model_options), boost::asio::use_future).get();
-  const stella::EmbedOptions embed{.task = "none", .dimensions = {1024}, .max_length = std::stoul(options["--max-length"])};
+  auto model =
+      stella::LoadedStellaModel::load(stella::StellaEmbeddingModel(argv[1], model_options), boost::asio::use_future)
+          .get();
+  const stella::EmbedOptions embed{
+      .task = "none", .dimensions = {1024}, .max_length = std::stoul(options["--max-length"])};
   model.batch_embed({texts.front()}, embed, boost::asio::use_future).get();
   std::cout << boost::json::object{{"ready", std::string("stella.cpp ") + stella::to_string(model.precision())},
                                    {"first_vector_s", seconds_since(started)},
@@ -68,7 +74,8 @@ int run(int argc, char** argv) {
     for (std::size_t first = 0; first < texts.size(); first += batch) {
       const std::size_t last = std::min(first + batch, texts.size());
       std::vector<std::string> part(texts.begin() + static_cast<long>(first), texts.begin() + static_cast<long>(last));
-      for (const auto& row : model.batch_embed(std::move(part), embed, boost::asio::use_future).get()) tokens += row.tokens;
+      for (const auto& row : model.batch_embed(std::move(part), embed, boost::asio::use_future).get())
+        tokens += row.tokens;
     }
     std::cout << boost::json::object{{"seconds", seconds_since(start)},
                                      {"tokens", tokens},

@@ -1,7 +1,7 @@
 // The ten lines that the installation test builds against the installed package.
-#include <iostream>
-
 #include "stella/sync.hpp"
+
+#include <iostream>
 
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
