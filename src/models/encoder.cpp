@@ -44,7 +44,8 @@ DenseHead::DenseHead(const weights::HeadSpec& spec, const weights::Tensors& tens
   load();
   loader.start_packing();
   Linear linear = load();
-  impl_.reset(new Impl{context.kernels, spec.in, spec.out, loader.packed_bytes(), std::move(linear)});
+  impl_ =
+      std::make_unique<const Impl>(Impl{context.kernels, spec.in, spec.out, loader.packed_bytes(), std::move(linear)});
 }
 
 DenseHead::DenseHead(DenseHead&&) noexcept = default;
