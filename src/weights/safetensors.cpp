@@ -113,6 +113,7 @@ SafetensorsEntry read_entry(const std::string& name, const json::value& value, s
 void check_tiling(const std::vector<SafetensorsEntry>& entries, std::size_t data_at, std::size_t file_bytes,
                   const std::string& file) {
   std::vector<const SafetensorsEntry*> sorted;
+  sorted.reserve(entries.size());
   for (const SafetensorsEntry& entry : entries) sorted.push_back(&entry);
   std::sort(sorted.begin(), sorted.end(), [](const SafetensorsEntry* a, const SafetensorsEntry* b) {
     return a->begin != b->begin ? a->begin < b->begin : a->end < b->end;

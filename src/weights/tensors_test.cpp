@@ -33,7 +33,7 @@ class TensorsTest : public ::testing::Test {
   void TearDown() override { fs::remove_all(folder_); }
 
   fs::path write(const std::string& name, const std::string& bytes) const {
-    const fs::path path = folder_ / name;
+    fs::path path = folder_ / name;
     std::ofstream(path, std::ios::binary) << bytes;
     return path;
   }

@@ -45,6 +45,7 @@ class Golden : public testing::TestWithParam<std::filesystem::path> {
   }
   std::vector<std::string> texts_of(const std::vector<const Goldens::Case*>& cases) const {
     std::vector<std::string> texts;
+    texts.reserve(cases.size());
     for (const Goldens::Case* one : cases) texts.push_back(goldens_.texts[one->text]);
     return texts;
   }
