@@ -11,8 +11,6 @@
 namespace stella::test {
 namespace {
 
-using ::testing::Contains;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 const std::map<std::string, std::string> kFiles = {
