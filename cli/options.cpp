@@ -77,7 +77,11 @@ std::string unguard(std::string argument) {
   return argument;
 }
 
-CLI::Option* add_string(CLI::App& app, const std::string& names, std::string& target, const std::string& description) {
+namespace {
+
+// Target: a string, or an optional one that stays empty where the option is not given.
+template <class Target>
+CLI::Option* add_unguarded(CLI::App& app, const std::string& names, Target& target, const std::string& description) {
   return app
       .add_option(
           names,
@@ -89,17 +93,15 @@ CLI::Option* add_string(CLI::App& app, const std::string& names, std::string& ta
       ->type_name("TEXT");
 }
 
+}  // namespace
+
+CLI::Option* add_string(CLI::App& app, const std::string& names, std::string& target, const std::string& description) {
+  return add_unguarded(app, names, target, description);
+}
+
 CLI::Option* add_string(CLI::App& app, const std::string& names, std::optional<std::string>& target,
                         const std::string& description) {
-  return app
-      .add_option(
-          names,
-          [&target](const CLI::results_t& results) {
-            target = unguard(results.at(0));
-            return true;
-          },
-          description)
-      ->type_name("TEXT");
+  return add_unguarded(app, names, target, description);
 }
 
 CLI::Option* add_count(CLI::App& app, const std::string& names, std::optional<std::size_t>& target,
