@@ -2,25 +2,27 @@
 // turn in the same run. A share is the median over the turns, so a busy machine moves both sides alike.
 //
 //   stella_kernel_bench [--threads N] [--set NAME] [--precision NAME] [--rows M,...] [--shapes N] [--turns N]
-//                       [--attention] [--lengths TOKENS,...]
+//                       [--attention | --layers N] [--lengths TOKENS,...]
 #include "base/thread_pool.hpp"
 #include "kernels/kernels.hpp"
 #include "kernels/sets.hpp"
-#include "peak.hpp"
+#include "layer.hpp"
+#include "measure.hpp"
 #include "stella/error.hpp"
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <random>
 #include <sstream>
 #include <string>
-#include <time.h>
 #include <vector>
 
 namespace {
 
 using namespace stella;
+using bench::median;
+using bench::peak_rate;
+using bench::random_floats;
+using bench::seconds;
 using kernels::Kernels;
 
 struct Shape {
@@ -30,46 +32,6 @@ struct Shape {
 constexpr Shape kShapes[] = {{3072, 1024}, {1024, 1024}, {8192, 1024},  {1024, 4096},
                              {2048, 1536}, {1536, 1536}, {17920, 1536}, {1536, 8960}};
 
-/// Wall time, or the process's processor time, which other programs on the machine disturb less (one thread only).
-double now(bool processor_time) {
-  timespec time{};
-  ::clock_gettime(processor_time ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
-template <class Body>
-double seconds(const ParallelTeam& team, Body body) {
-  const bool alone = team.size() == 1;
-  const double start = now(alone);
-  body();
-  return now(alone) - start;
-}
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
-}
-
-std::vector<float> random_floats(std::size_t n) {
-  std::mt19937 engine(1);
-  std::uniform_real_distribution<float> uniform(-1.0F, 1.0F);
-  std::vector<float> values(n);
-  for (float& value : values) value = uniform(engine);
-  return values;
-}
-
-/// GFLOP/s of all threads together, registers only.
-double peak_rate(KernelSet set, Precision precision, ParallelTeam& team) {
-  std::vector<double> done(team.size());
-  const double time = seconds(team, [&] {
-    team.run(team.size(),
-             [&](std::size_t task, std::size_t) { done[task] = bench::run_peak(set, precision, 100'000); });
-  });
-  double sum = 0;
-  for (const double part : done) sum += part;
-  return sum / time * 1e-9;
-}
-
 struct Rates {
   std::vector<double> product;
   std::vector<double> share;
@@ -77,7 +39,7 @@ struct Rates {
 
 /// Runs `work` of `operations` in turn with the peak loop; each turn lasts some 5 ms.
 template <class Work>
-Rates measure(KernelSet set, Precision precision, double operations, int turns, ParallelTeam& team, Work work) {
+Rates measure(const Kernels& set, Precision precision, double operations, int turns, ParallelTeam& team, Work work) {
   work();
   const double once = seconds(team, work);
   const int repeats = std::max(1, static_cast<int>(0.005 / std::max(once, 1e-7)));
@@ -107,9 +69,10 @@ struct Settings {
   std::string set = "";
   Precision precision = Precision::f32;
   std::vector<std::size_t> rows = {12, 64, 512, 4096};
-  int turns = 41;
+  int turns = 0;
   bool attention = false;
-  std::vector<std::size_t> lengths = {12, 128, 512, 2048, 8192};
+  std::size_t layers = 0;
+  std::vector<std::size_t> lengths;
   std::size_t shapes = std::size(kShapes);
 };
 
@@ -125,7 +88,7 @@ void bench_products(const Kernels& set, const Settings& settings, ParallelTeam& 
       std::vector<float> y(m * n);
       kernels::Workspace workspace;
       const double operations = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
-      const Rates rates = measure(kernel_set_of(set), settings.precision, operations, settings.turns, team, [&] {
+      const Rates rates = measure(set, settings.precision, operations, settings.turns, team, [&] {
         kernels::matmul(set, {x.data(), m, &packed, nullptr, nullptr, y.data(), kernels::Epilogue::none}, team,
                         workspace);
       });
@@ -157,7 +120,7 @@ void bench_attention(const Kernels& set, const Settings& settings, ParallelTeam&
     args.rope = {angles.data(), angles.data()};
     args.out = out.data();
     const double operations = 4.0 * static_cast<double>(tokens * length * kHeads * kHeadDim);
-    const Rates rates = measure(kernel_set_of(set), Precision::f32, operations, settings.turns, team,
+    const Rates rates = measure(set, Precision::f32, operations, settings.turns, team,
                                 [&] { kernels::attention(set, args, team, workspace); });
     print(std::string(set.name) + " attention, " + std::to_string(sequences) + " of " + std::to_string(length), rates,
           0);
@@ -189,6 +152,8 @@ Settings parse(int argc, char** argv) {
       settings.precision = parse_precision(value);
     } else if (option == "--turns") {
       settings.turns = std::stoi(value);
+    } else if (option == "--layers") {
+      settings.layers = std::stoul(value);
     } else if (option == "--shapes") {
       settings.shapes = std::min(settings.shapes, std::size_t{std::stoul(value)});
     } else if (option == "--rows") {
@@ -198,6 +163,11 @@ Settings parse(int argc, char** argv) {
     } else {
       throw Error(Errc::invalid_argument, "unknown option " + option);
     }
+  }
+  if (settings.turns == 0) settings.turns = settings.layers == 0 ? 41 : 5;
+  if (settings.lengths.empty()) {
+    settings.lengths = settings.layers == 0 ? std::vector<std::size_t>{12, 128, 512, 2048, 8192}
+                                            : std::vector<std::size_t>{12, 110, 512};
   }
   return settings;
 }
@@ -210,9 +180,10 @@ int main(int argc, char** argv) try {
   for (const Kernels* set : kernels::runnable_kernels()) {
     if (!settings.set.empty() && settings.set != set->name) continue;
     if (!kernels::supports(*set, settings.precision)) continue;
-    std::printf("issue limit of %zu cores: %.1f GFLOP/s\n", team.size(),
-                peak_rate(kernel_set_of(*set), settings.precision, team));
-    if (settings.attention) {
+    std::printf("issue limit of %zu cores: %.1f GFLOP/s\n", team.size(), peak_rate(*set, settings.precision, team));
+    if (settings.layers != 0) {
+      bench::bench_layers(*set, settings.precision, {settings.lengths, settings.layers, settings.turns}, team);
+    } else if (settings.attention) {
       bench_attention(*set, settings, team);
     } else {
       bench_products(*set, settings, team);

@@ -2,6 +2,9 @@
 
 #include "base/cpu.hpp"
 
+#include <cstdint>
+#include <string_view>
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -84,21 +87,99 @@ __attribute__((target("avx512f,avx512bf16"))) void bf16_512(std::size_t steps) {
   }
   hide(sum);
 }
+
+__attribute__((target("avx2,avxvnni"))) void int16_256(std::size_t steps) {
+  __m256i sum[kChains / 2] = {};
+  hide(sum);
+  const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kOperands));
+  const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kOperands + 16));
+  for (std::size_t i = 0; i < steps; ++i) {
+#pragma GCC unroll 32
+    for (auto& s : sum) s = _mm256_dpwssd_avx_epi32(s, a, b);
+  }
+  hide(sum);
+}
+
+__attribute__((target("avx2,avxvnni"))) void int8_256(std::size_t steps) {
+  __m256i sum[kChains / 2] = {};
+  hide(sum);
+  const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kOperands));
+  const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kOperands + 16));
+  for (std::size_t i = 0; i < steps; ++i) {
+#pragma GCC unroll 32
+    for (auto& s : sum) s = _mm256_dpbusd_avx_epi32(s, a, b);
+  }
+  hide(sum);
+}
+
+/// Tiles 0 to 3 are sums of tiles 4 and 5 times 6 and 7, as in a matrix product.
+struct alignas(64) TileConfig {
+  std::uint8_t palette = 1;
+  std::uint8_t start_row = 0;
+  std::uint8_t reserved[14] = {};
+  std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+
+__attribute__((target("amx-tile"))) void fill_tiles(const TileConfig& config) {
+  __asm__ volatile("" ::"r"(&config) : "memory");
+  _tile_loadconfig(&config);
+  _tile_loadd(4, kOperands, 4);
+  _tile_loadd(5, kOperands, 4);
+  _tile_loadd(6, kOperands, 4);
+  _tile_loadd(7, kOperands, 4);
+}
+
+__attribute__((target("amx-tile,amx-bf16"))) void bf16_amx(std::size_t steps) {
+  const TileConfig config;
+  fill_tiles(config);
+  for (std::size_t i = 0; i < steps; ++i) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  _tile_release();
+}
+
+__attribute__((target("amx-tile,amx-int8"))) void int8_amx(std::size_t steps) {
+  const TileConfig config;
+  fill_tiles(config);
+  for (std::size_t i = 0; i < steps; ++i) {
+    _tile_dpbusd(0, 4, 6);
+    _tile_dpbusd(1, 4, 7);
+    _tile_dpbusd(2, 5, 6);
+    _tile_dpbusd(3, 5, 7);
+  }
+  _tile_release();
+}
 #endif
 
 }  // namespace
 
-double run_peak(KernelSet set, Precision precision, std::size_t steps) {
+double run_peak(const kernels::Kernels& set, Precision precision, std::size_t steps) {
 #if defined(__x86_64__)
   const CpuFeatures& cpu = cpu_features();
-  const double n = static_cast<double>(steps);
-  if (set == KernelSet::avx512 && cpu.avx512) {
-    if (precision == Precision::f32) return fma_512(steps), n * kChains * 16 * 2;
-    if (precision == Precision::bf16 && cpu.avx512_bf16) return bf16_512(steps), n * kChains * 32 * 2;
-    if (precision == Precision::int16 && cpu.avx512_vnni) return int16_512(steps), n * kChains * 32 * 2;
-    if (precision == Precision::int8 && cpu.avx512_vnni) return int8_512(steps), n * kChains * 64 * 2;
+  const auto n = static_cast<double>(steps);
+  const std::string_view name = set.name;
+  if (name.ends_with("-amx")) {
+    constexpr double kTileProducts = 4 * 16 * 16 * 2;  // four instructions, 16 rows by 16 columns
+    if (precision == Precision::bf16) return bf16_amx(steps), n * kTileProducts * 32;
+    if (precision == Precision::int8) return int8_amx(steps), n * kTileProducts * 64;
   }
-  if (set == KernelSet::avx2 && cpu.avx2 && precision == Precision::f32) return fma_256(steps), n * 12 * 8 * 2;
+  if (set.set == KernelSet::avx512) {
+    const bool vnni = name != "avx512";
+    if (precision == Precision::f32) return fma_512(steps), n * kChains * 16 * 2;
+    if (precision == Precision::bf16 && vnni && cpu.avx512_bf16) return bf16_512(steps), n * kChains * 32 * 2;
+    if (precision == Precision::int16 && vnni) return int16_512(steps), n * kChains * 32 * 2;
+    if (precision == Precision::int8 && vnni) return int8_512(steps), n * kChains * 64 * 2;
+  }
+  if (set.set == KernelSet::avx2) {
+    const bool vnni = name != "avx2";
+    if (precision == Precision::f32) return fma_256(steps), n * 12 * 8 * 2;
+    if (precision == Precision::int16 && vnni) return int16_256(steps), n * 12 * 16 * 2;
+    if (precision == Precision::int8 && vnni) return int8_256(steps), n * 12 * 32 * 2;
+  }
 #endif
   (void)set;
   (void)precision;
