@@ -1,4 +1,5 @@
 #include "models/post_norm.hpp"
+#include "models/stack.hpp"
 
 #include <string>
 #include <utility>
@@ -6,15 +7,24 @@
 namespace stella::models {
 namespace {
 
-PostNormWeights load(Loader& loader, const weights::EncoderSpec& spec) {
-  const std::size_t h = spec.hidden;
-  PostNormWeights weights;
-  weights.words = loader.table("embeddings.word_embeddings.weight", spec.vocab_size, h);
-  weights.type_row = loader.dense_rows("embeddings.token_type_embeddings.weight", spec.type_vocab_size, h);
-  if (!weights.type_row.empty()) weights.type_row.resize(h);  // a single text is of type 0 throughout
-  weights.positions = loader.dense_rows("embeddings.position_embeddings.weight", spec.max_positions, h);
-  weights.embedding_norm = loader.norm("embeddings.LayerNorm", h);
-  for (std::size_t i = 0; i < spec.layers; ++i) {
+struct BertParts {
+  static constexpr const char* kProbe = "embeddings.word_embeddings.weight";
+
+  static PostNormEnds ends(Loader& loader, const weights::EncoderSpec& spec) {
+    const std::size_t h = spec.hidden;
+    PostNormEnds ends;
+    ends.words = loader.table("embeddings.word_embeddings.weight", spec.vocab_size, h);
+    ends.type_row = loader.dense_rows("embeddings.token_type_embeddings.weight", spec.type_vocab_size, h);
+    if (!ends.type_row.empty()) ends.type_row.resize(h);  // a single text is of type 0 throughout
+    ends.positions = loader.dense_rows("embeddings.position_embeddings.weight", spec.max_positions, h);
+    ends.embedding_norm = loader.norm("embeddings.LayerNorm", h);
+    return ends;
+  }
+  static PostNorm net(PostNormEnds ends, const weights::EncoderSpec& spec, const kernels::Kernels& kernels) {
+    return {spec, kernels, kernels::Epilogue::gelu, std::move(ends)};
+  }
+  static PostNormLayer layer(Loader& loader, const weights::EncoderSpec& spec, std::size_t i) {
+    const std::size_t h = spec.hidden;
     const std::string at = "encoder.layer." + std::to_string(i) + ".";
     std::vector<Loader::Part> matrices;
     std::vector<Loader::Part> biases;
@@ -23,27 +33,21 @@ PostNormWeights load(Loader& loader, const weights::EncoderSpec& spec) {
       biases.push_back({at + "attention.self." + name + ".bias", h});
     }
     PostNormLayer layer;
-    layer.qkv = {loader.matrix(matrices, h), loader.vector(biases)};
+    layer.qkv = loader.linear(matrices, h, biases);
     layer.out = loader.linear(at + "attention.output.dense", h, h);
     layer.attention_norm = loader.norm(at + "attention.output.LayerNorm", h);
     layer.up = loader.linear(at + "intermediate.dense", spec.intermediate, h);
     layer.down = loader.linear(at + "output.dense", h, spec.intermediate);
     layer.mlp_norm = loader.norm(at + "output.LayerNorm", h);
-    weights.layers.push_back(std::move(layer));
+    return layer;
   }
-  return weights;
-}
+};
 
 }  // namespace
 
 std::unique_ptr<const Encoder> make_bert(const weights::EncoderSpec& spec, const weights::Tensors& tensors,
                                          const LoadContext& context) {
-  Loader loader(tensors, context, find_prefix(tensors, "embeddings.word_embeddings.weight"));
-  load(loader, spec);
-  loader.start_packing();
-  PostNormWeights weights = load(loader, spec);
-  return std::make_unique<const PostNormEncoder>(spec, *context.kernels, kernels::Epilogue::gelu, std::move(weights),
-                                                 loader.packed_bytes());
+  return load_stack<BertParts>(spec, tensors, context);
 }
 
 }  // namespace stella::models

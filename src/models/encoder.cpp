@@ -36,10 +36,9 @@ DenseHead::DenseHead(const weights::HeadSpec& spec, const weights::Tensors& tens
   exact.precision = Precision::f32;
   Loader loader(tensors, exact, "");
   const auto load = [&] {
-    Linear linear;
-    linear.weight = loader.matrix({{"linear.weight", spec.out}}, spec.in);
-    if (spec.bias) linear.bias = loader.vector("linear.bias", spec.out);
-    return linear;
+    std::vector<Loader::Part> biases;
+    if (spec.bias) biases.push_back({"linear.bias", spec.out});
+    return loader.linear({{"linear.weight", spec.out}}, spec.in, biases);
   };
   load();
   loader.start_packing();

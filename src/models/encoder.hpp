@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/kernels.hpp"
+#include "models/calibration.hpp"
 #include "weights/model_spec.hpp"
 #include "weights/tensors.hpp"
 
@@ -31,11 +32,20 @@ struct Activations {
 /// Called as parts of a model are packed: bytes of source weights done so far, and in all.
 using LoadProgress = std::function<void(std::size_t done, std::size_t total)>;
 
+class PackedFile;
+class PackedFileWriter;
+
 struct LoadContext {
   const kernels::Kernels* kernels = nullptr;
   Precision precision = Precision::f32;  // never automatic here
   ParallelTeam* team = nullptr;
   LoadProgress on_progress;
+  /// Texts to compare with f32 on, and to find the columns with outliers by; null: none.
+  Calibration* calibration = nullptr;
+  /// Where the packed weights are already: they are mapped, and the encoder keeps the mapping. Null: they are packed.
+  std::shared_ptr<const PackedFile> packed{};
+  /// Gets every part that is packed; null: nobody keeps them.
+  PackedFileWriter* writer = nullptr;
 };
 
 /// A loaded encoder; const and shared by all threads. Activations tell passes apart.
@@ -52,7 +62,7 @@ class Encoder {
 
 /// Validates every tensor it needs (names with the prefix "new.", "model.", "bert." or none), packs, and drops the
 /// source pages. The encoder holds everything it needs; `tensors` may go. Throws Error(missing_tensor | malformed_file
-/// | unsupported_model).
+/// | unsupported_model); where `context.packed` does not fit the model, Error(malformed_file).
 std::unique_ptr<const Encoder> make_encoder(const weights::EncoderSpec& spec, const weights::Tensors& tensors,
                                             const LoadContext& context);
 

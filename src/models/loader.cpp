@@ -1,5 +1,8 @@
 #include "models/loader.hpp"
 
+#include "models/packed_file.hpp"
+#include "stella/error.hpp"
+
 #include <algorithm>
 #include <cstring>
 #include <span>
@@ -39,34 +42,100 @@ void Loader::finish(const weights::TensorView& tensor) {
   if (context_.on_progress) context_.on_progress(done_bytes_, total_bytes_);
 }
 
-kernels::PackedMatrix Loader::pack(const std::vector<kernels::MatrixSource>& sources, kernels::RowOrder order) {
-  kernels::PackedMatrix packed = kernels::pack(*context_.kernels, context_.precision, order, sources, *context_.team);
+void Loader::does_not_fit(const std::string& name) const {
+  const std::string path = context_.packed->path().string();
+  throw Error(Errc::malformed_file, path + ": '" + name + "' is another model's; remove the file", {.file = path});
+}
+
+/// Gives a part that was just made to whoever keeps them.
+void Loader::keep(const std::string& name, std::span<const std::byte> bytes) {
+  packed_bytes_ += bytes.size();
+  if (context_.writer != nullptr) context_.writer->add(prefix_ + name, bytes);
+}
+
+kernels::PackedMatrix Loader::pack(const std::string& name, const std::vector<kernels::MatrixSource>& sources,
+                                   kernels::RowOrder order) {
+  if (!context_.packed) {
+    kernels::PackOptions options;
+    if (maxima_ != nullptr) options.column_max = maxima_->of(name);
+    kernels::PackedMatrix packed =
+        kernels::pack(*context_.kernels, context_.precision, order, sources, *context_.team, options);
+    keep(name, packed.serialized());
+    return packed;
+  }
+  kernels::PackedMatrix packed =
+      kernels::PackedMatrix::from_bytes(*context_.kernels, context_.packed->part(prefix_ + name), context_.packed);
+  std::size_t n = 0;
+  for (const kernels::MatrixSource& source : sources) n += source.n;
+  if (packed.n() != n || packed.k() != sources.front().k || packed.precision() != context_.precision) {
+    does_not_fit(name);
+  }
   packed_bytes_ += packed.bytes();
   return packed;
 }
 
-kernels::PackedMatrix Loader::matrix(const std::vector<Part>& parts, std::size_t k, kernels::RowOrder order) {
+Linear Loader::linear(const std::vector<Part>& parts, std::size_t k, const std::vector<Part>& biases) {
+  Linear linear;
+  linear.name = parts.front().name;
   std::vector<const weights::TensorView*> tensors;
   std::vector<kernels::MatrixSource> sources;
   for (const Part& part : parts) {
     tensors.push_back(&get(part.name, {part.n, k}));
     sources.push_back(source_of(*tensors.back(), part.n, k));
   }
-  if (!packing_) return {};
-  kernels::PackedMatrix packed = pack(sources, order);
-  for (const weights::TensorView* tensor : tensors) finish(*tensor);
-  return packed;
+  if (packing_) {
+    linear.weight = pack(linear.name, sources, kernels::RowOrder::plain);
+    for (const weights::TensorView* tensor : tensors) finish(*tensor);
+  }
+  if (!biases.empty()) linear.bias = vector(biases);
+  return linear;
 }
 
-kernels::PackedMatrix Loader::up_gate(const std::string& name, std::size_t n, std::size_t k) {
+Linear Loader::up_gate(const std::string& name, std::size_t n, std::size_t k) {
+  Linear linear;
+  linear.name = name;
   const weights::TensorView& tensor = get(name, {2 * n, k});
-  if (!packing_) return {};
+  if (!packing_) return linear;
   const kernels::MatrixSource up = source_of(tensor, n, k);
   kernels::MatrixSource gate = up;
   gate.data = tensor.bytes.data() + tensor.bytes.size() / 2;
-  kernels::PackedMatrix packed = pack({up, gate}, kernels::RowOrder::interleaved);
+  linear.weight = pack(name, {up, gate}, kernels::RowOrder::interleaved);
   finish(tensor);
-  return packed;
+  return linear;
+}
+
+Linear Loader::up_gate(const std::string& up, const std::string& gate, std::size_t n, std::size_t k) {
+  Linear linear;
+  linear.name = up;
+  const weights::TensorView& first = get(up, {n, k});
+  const weights::TensorView& second = get(gate, {n, k});
+  if (!packing_) return linear;
+  linear.weight = pack(up, {source_of(first, n, k), source_of(second, n, k)}, kernels::RowOrder::interleaved);
+  finish(first);
+  finish(second);
+  return linear;
+}
+
+/// A part of mapped packed weights.
+std::span<const std::byte> Loader::packed_part(const std::string& name, std::size_t bytes) {
+  const auto part = context_.packed->part(prefix_ + name);
+  if (part.size() != bytes) does_not_fit(name);
+  packed_bytes_ += bytes;
+  return part;
+}
+
+std::vector<float> Loader::f32_part(const std::string& name, const weights::TensorView& tensor) {
+  if (!context_.packed) {
+    std::vector<float> values = weights::to_f32(tensor);
+    keep(name, std::as_bytes(std::span(values)));
+    return values;
+  }
+  std::size_t n = 1;
+  for (const std::size_t size : tensor.shape) n *= size;
+  const auto bytes = packed_part(name, n * sizeof(float));
+  std::vector<float> values(n);
+  std::memcpy(values.data(), bytes.data(), bytes.size());
+  return values;
 }
 
 std::vector<float> Loader::vector(const std::vector<Part>& parts) {
@@ -74,19 +143,17 @@ std::vector<float> Loader::vector(const std::vector<Part>& parts) {
   for (const Part& part : parts) {
     const weights::TensorView& tensor = get(part.name, {part.n});
     if (!packing_) continue;
-    const std::vector<float> more = weights::to_f32(tensor);
+    const std::vector<float> more = f32_part(part.name, tensor);
     values.insert(values.end(), more.begin(), more.end());
     finish(tensor);
   }
-  packed_bytes_ += values.size() * sizeof(float);
   return values;
 }
 
 std::vector<float> Loader::dense_rows(const std::string& name, std::size_t rows, std::size_t n) {
   const weights::TensorView& tensor = get(name, {rows, n});
   if (!packing_) return {};
-  std::vector<float> values = weights::to_f32(tensor);
-  packed_bytes_ += values.size() * sizeof(float);
+  std::vector<float> values = f32_part(name, tensor);
   finish(tensor);
   return values;
 }
@@ -95,11 +162,17 @@ Table Loader::table(const std::string& name, std::size_t rows, std::size_t n) {
   const weights::TensorView& tensor = get(name, {rows, n});
   if (!packing_) return {};
   Table table;
-  table.bytes = std::make_unique_for_overwrite<std::byte[]>(tensor.bytes.size());
-  parallel_copy(table.bytes.get(), tensor.bytes, *context_.team);
   table.rows = source_of(tensor, rows, n);
-  table.rows.data = table.bytes.get();
-  packed_bytes_ += tensor.bytes.size();
+  if (context_.packed) {
+    table.keep = context_.packed;
+    table.rows.data = packed_part(name, tensor.bytes.size()).data();
+  } else {
+    const std::shared_ptr<std::byte[]> copy(new std::byte[tensor.bytes.size()]);
+    parallel_copy(copy.get(), tensor.bytes, *context_.team);
+    table.keep = copy;
+    table.rows.data = copy.get();
+    keep(name, {copy.get(), tensor.bytes.size()});
+  }
   finish(tensor);
   return table;
 }

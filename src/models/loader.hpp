@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <initializer_list>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@ namespace stella::models {
 
 /// A matrix and its bias: y = x Wᵀ + b.
 struct Linear {
+  std::string name;              // of the first tensor in `weight`
   kernels::PackedMatrix weight;  // (n, k)
   std::vector<float> bias;       // (n), or empty
 };
@@ -22,10 +24,11 @@ struct Norm {
   std::vector<float> shift;  // (hidden); empty for RMS norms
 };
 
-/// An embedding table in its stored type. It owns a copy, so that after loading nothing depends on the files any more.
+/// An embedding table in its stored type: a copy, or a part of mapped packed weights, so that after loading nothing
+/// depends on the checkpoint's files any more.
 struct Table {
-  std::unique_ptr<std::byte[]> bytes;
-  kernels::MatrixSource rows;  // (vocab, hidden), into bytes
+  std::shared_ptr<const void> keep;
+  kernels::MatrixSource rows;  // (vocab, hidden), in what `keep` keeps
 };
 
 /// Reads a model's tensors in two walks over the same calls: the first only checks that each is there with its shape
@@ -42,10 +45,16 @@ class Loader {
     std::string name;
     std::size_t n;
   };
-  kernels::PackedMatrix matrix(const std::vector<Part>& parts, std::size_t k,
-                               kernels::RowOrder order = kernels::RowOrder::plain);
+  /// Matrices (n, k) and their biases, each under one another; no biases: none are added.
+  Linear linear(const std::vector<Part>& parts, std::size_t k, const std::vector<Part>& biases);
+  /// `name`.weight (n, k) and `name`.bias (n).
+  Linear linear(const std::string& name, std::size_t n, std::size_t k) {
+    return linear({{name + ".weight", n}}, k, {{name + ".bias", n}});
+  }
   /// One tensor (2n, k) whose first half is `up` and whose second is `gate`, interleaved.
-  kernels::PackedMatrix up_gate(const std::string& name, std::size_t n, std::size_t k);
+  Linear up_gate(const std::string& name, std::size_t n, std::size_t k);
+  /// Two tensors (n, k), interleaved.
+  Linear up_gate(const std::string& up, const std::string& gate, std::size_t n, std::size_t k);
   /// Tensors of rank one, end to end, as f32.
   std::vector<float> vector(const std::vector<Part>& parts);
   std::vector<float> vector(const std::string& name, std::size_t n) { return vector({{name, n}}); }
@@ -54,22 +63,26 @@ class Loader {
   Table table(const std::string& name, std::size_t rows, std::size_t n);
 
   Norm norm(const std::string& name, std::size_t n) { return {vector(name + ".weight", n), vector(name + ".bias", n)}; }
-  /// `name`.weight (n, k) and `name`.bias (n).
-  Linear linear(const std::string& name, std::size_t n, std::size_t k) {
-    return {matrix({{name + ".weight", n}}, k), vector(name + ".bias", n)};
-  }
-
   /// Bytes that the packed weights hold, so far.
   std::size_t packed_bytes() const noexcept { return packed_bytes_; }
+  const std::string& prefix() const noexcept { return prefix_; }
+  /// Matrices packed from now on are told their columns with outliers; null: no longer.
+  void use(const ColumnMaxima* maxima) noexcept { maxima_ = maxima; }
 
  private:
   const weights::TensorView& get(const std::string& name, std::initializer_list<std::size_t> shape);
   void finish(const weights::TensorView& tensor);
-  kernels::PackedMatrix pack(const std::vector<kernels::MatrixSource>& sources, kernels::RowOrder order);
+  kernels::PackedMatrix pack(const std::string& name, const std::vector<kernels::MatrixSource>& sources,
+                             kernels::RowOrder order);
+  void keep(const std::string& name, std::span<const std::byte> bytes);
+  std::span<const std::byte> packed_part(const std::string& name, std::size_t bytes);
+  std::vector<float> f32_part(const std::string& name, const weights::TensorView& tensor);
+  [[noreturn]] void does_not_fit(const std::string& name) const;
 
   const weights::Tensors& tensors_;
   const LoadContext& context_;
   std::string prefix_;
+  const ColumnMaxima* maxima_ = nullptr;
   bool packing_ = false;
   std::size_t total_bytes_ = 0;  // of source tensors
   std::size_t done_bytes_ = 0;

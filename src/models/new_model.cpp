@@ -1,4 +1,5 @@
 #include "models/post_norm.hpp"
+#include "models/stack.hpp"
 
 #include <string>
 #include <utility>
@@ -15,42 +16,45 @@ Linear query_key_value(Loader& loader, const weights::EncoderSpec& spec, const s
     weights.push_back({attention + name + ".weight", h});
     biases.push_back({attention + name + ".bias", h});
   }
-  return {loader.matrix(weights, h), loader.vector(biases)};
+  return loader.linear(weights, h, biases);
 }
 
-PostNormWeights load(Loader& loader, const weights::EncoderSpec& spec) {
-  const std::size_t h = spec.hidden;
-  PostNormWeights weights;
-  weights.words = loader.table("embeddings.word_embeddings.weight", spec.vocab_size, h);
-  if (spec.type_vocab_size > 0) {
-    weights.type_row = loader.dense_rows("embeddings.token_type_embeddings.weight", spec.type_vocab_size, h);
-    if (!weights.type_row.empty()) weights.type_row.resize(h);  // a single text is of type 0 throughout
+struct NewModelParts {
+  static constexpr const char* kProbe = "embeddings.word_embeddings.weight";
+
+  static PostNormEnds ends(Loader& loader, const weights::EncoderSpec& spec) {
+    const std::size_t h = spec.hidden;
+    PostNormEnds ends;
+    ends.words = loader.table("embeddings.word_embeddings.weight", spec.vocab_size, h);
+    if (spec.type_vocab_size > 0) {
+      ends.type_row = loader.dense_rows("embeddings.token_type_embeddings.weight", spec.type_vocab_size, h);
+      if (!ends.type_row.empty()) ends.type_row.resize(h);  // a single text is of type 0 throughout
+    }
+    ends.embedding_norm = loader.norm("embeddings.LayerNorm", h);
+    return ends;
   }
-  weights.embedding_norm = loader.norm("embeddings.LayerNorm", h);
-  for (std::size_t i = 0; i < spec.layers; ++i) {
+  static PostNorm net(PostNormEnds ends, const weights::EncoderSpec& spec, const kernels::Kernels& kernels) {
+    return {spec, kernels, kernels::Epilogue::glu_gelu, std::move(ends)};
+  }
+  static PostNormLayer layer(Loader& loader, const weights::EncoderSpec& spec, std::size_t i) {
+    const std::size_t h = spec.hidden;
     const std::string at = "encoder.layer." + std::to_string(i) + ".";
     PostNormLayer layer;
     layer.qkv = query_key_value(loader, spec, at + "attention.");
     layer.out = loader.linear(at + "attention.o_proj", h, h);
     layer.attention_norm = loader.norm(at + "attn_ln", h);
-    layer.up.weight = loader.up_gate(at + "mlp.up_gate_proj.weight", spec.intermediate, h);
+    layer.up = loader.up_gate(at + "mlp.up_gate_proj.weight", spec.intermediate, h);
     layer.down = loader.linear(at + "mlp.down_proj", h, spec.intermediate);
     layer.mlp_norm = loader.norm(at + "mlp_ln", h);
-    weights.layers.push_back(std::move(layer));
+    return layer;
   }
-  return weights;
-}
+};
 
 }  // namespace
 
 std::unique_ptr<const Encoder> make_new_model(const weights::EncoderSpec& spec, const weights::Tensors& tensors,
                                               const LoadContext& context) {
-  Loader loader(tensors, context, find_prefix(tensors, "embeddings.word_embeddings.weight"));
-  load(loader, spec);
-  loader.start_packing();
-  PostNormWeights weights = load(loader, spec);
-  return std::make_unique<const PostNormEncoder>(spec, *context.kernels, kernels::Epilogue::glu_gelu,
-                                                 std::move(weights), loader.packed_bytes());
+  return load_stack<NewModelParts>(spec, tensors, context);
 }
 
 }  // namespace stella::models

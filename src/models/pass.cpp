@@ -59,6 +59,7 @@ std::vector<float*> carve(Activations& scratch, std::initializer_list<std::size_
 
 void apply(const Pass& pass, const Linear& linear, const float* x, std::size_t m, float* y, kernels::Epilogue epilogue,
            const float* residual) {
+  if (pass.maxima != nullptr) pass.maxima->see(linear.name, x, m, linear.weight.k());
   kernels::MatmulArgs args;
   args.x = x;
   args.m = m;

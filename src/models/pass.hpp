@@ -14,6 +14,16 @@ struct Pass {
   const kernels::Kernels& kernels;
   ParallelTeam& team;
   kernels::Workspace& workspace;
+  Precision precision = Precision::f32;  // of the encoder's products
+  ColumnMaxima* maxima = nullptr;        // sees every product's input, where given
+};
+
+/// What a pass runs with.
+struct PassResources {
+  ParallelTeam& team;
+  Activations& scratch;
+  Precision precision = Precision::f32;
+  ColumnMaxima* maxima = nullptr;
 };
 
 /// Checks offsets and ids. Throws Error(invalid_argument). Returns the tokens of the longest sequence.

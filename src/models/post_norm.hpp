@@ -20,33 +20,45 @@ struct PostNormLayer {
   Norm mlp_norm;
 };
 
-struct PostNormWeights {
+/// What comes before the layers.
+struct PostNormEnds {
   Table words;                   // (vocab, hidden)
   std::vector<float> type_row;   // (hidden): token type 0, added to every token; empty without token types
   std::vector<float> positions;  // (max_positions, hidden) for absolute positions, else empty
   Norm embedding_norm;
-  std::vector<PostNormLayer> layers;
 };
 
-/// x = norm(x + attention(x)); x = norm(x + mlp(x)).
-class PostNormEncoder final : public Encoder {
+/// x = norm(x + attention(x)); x = norm(x + mlp(x)). A Net of StackEncoder.
+class PostNorm {
  public:
-  PostNormEncoder(const weights::EncoderSpec& spec, const kernels::Kernels& kernels, kernels::Epilogue activation,
-                  PostNormWeights weights, std::size_t weight_bytes);
+  using Layer = PostNormLayer;
+  struct State {
+    const PackedBatch& batch;
+    Pass pass;
+    kernels::AttentionArgs attention;
+    std::size_t step;  // rows of a feed-forward step
+    float* x;          // (tokens, hidden)
+    float* attended;   // (tokens, hidden)
+    float* qkv;        // (tokens, 3 · hidden), then (step, intermediate)
+  };
 
-  void forward(const PackedBatch& batch, float* pooled, ParallelTeam& team, Activations& scratch) const override;
-  std::size_t hidden() const noexcept override { return spec_.hidden; }
-  std::size_t weight_bytes() const noexcept override;
+  PostNorm(const weights::EncoderSpec& spec, const kernels::Kernels& kernels, kernels::Epilogue activation,
+           PostNormEnds ends);
+
+  State start(const PackedBatch& batch, const PassResources& resources) const;
+  void run(const Layer& layer, State& state) const;
+  void finish(State& state, float* pooled) const;
+  const weights::EncoderSpec& spec() const noexcept { return spec_; }
+  std::size_t bytes() const noexcept { return rope_ ? rope_->bytes() : 0; }
 
  private:
-  void embed(const Pass& pass, const PackedBatch& batch, float* x) const;
+  void embed(const State& state) const;
 
   weights::EncoderSpec spec_;
   const kernels::Kernels& kernels_;
   kernels::Epilogue activation_;
-  PostNormWeights weights_;
+  PostNormEnds ends_;
   std::optional<Rope> rope_;
-  std::size_t weight_bytes_;
 };
 
 /// Tensors as in Alibaba-NLP's NewModel: packed or separate query, key and value; GLU without bias; rotary positions.

@@ -1,5 +1,7 @@
 #include "models/qwen2.hpp"
 
+#include "models/stack.hpp"
+
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -7,45 +9,45 @@
 namespace stella::models {
 namespace {
 
-Qwen2Weights load(Loader& loader, const weights::EncoderSpec& spec) {
-  const std::size_t h = spec.hidden;
-  const std::size_t q = spec.heads * spec.head_dim;
-  const std::size_t kv = spec.kv_heads * spec.head_dim;
-  Qwen2Weights weights;
-  weights.words = loader.table("embed_tokens.weight", spec.vocab_size, h);
-  for (std::size_t i = 0; i < spec.layers; ++i) {
+struct Qwen2Parts {
+  static constexpr const char* kProbe = "embed_tokens.weight";
+
+  static Qwen2Ends ends(Loader& loader, const weights::EncoderSpec& spec) {
+    return {loader.table("embed_tokens.weight", spec.vocab_size, spec.hidden),
+            loader.vector("norm.weight", spec.hidden)};
+  }
+  static Qwen2 net(Qwen2Ends ends, const weights::EncoderSpec& spec, const kernels::Kernels& kernels) {
+    return {spec, kernels, std::move(ends)};
+  }
+  static Qwen2Layer layer(Loader& loader, const weights::EncoderSpec& spec, std::size_t i) {
+    const std::size_t h = spec.hidden;
+    const std::size_t q = spec.heads * spec.head_dim;
+    const std::size_t kv = spec.kv_heads * spec.head_dim;
     const std::string at = "layers." + std::to_string(i) + ".";
     const std::string attention = at + "self_attn.";
     Qwen2Layer layer;
     layer.attention_norm = loader.vector(at + "input_layernorm.weight", h);
-    layer.qkv.weight = loader.matrix(
-        {{attention + "q_proj.weight", q}, {attention + "k_proj.weight", kv}, {attention + "v_proj.weight", kv}}, h);
-    layer.qkv.bias = loader.vector(
+    layer.qkv = loader.linear(
+        {{attention + "q_proj.weight", q}, {attention + "k_proj.weight", kv}, {attention + "v_proj.weight", kv}}, h,
         {{attention + "q_proj.bias", q}, {attention + "k_proj.bias", kv}, {attention + "v_proj.bias", kv}});
-    layer.out.weight = loader.matrix({{attention + "o_proj.weight", h}}, q);
+    layer.out = loader.linear({{attention + "o_proj.weight", h}}, q, {});
     layer.mlp_norm = loader.vector(at + "post_attention_layernorm.weight", h);
-    layer.up.weight = loader.matrix(
-        {{at + "mlp.up_proj.weight", spec.intermediate}, {at + "mlp.gate_proj.weight", spec.intermediate}}, h,
-        kernels::RowOrder::interleaved);
-    layer.down.weight = loader.matrix({{at + "mlp.down_proj.weight", h}}, spec.intermediate);
-    weights.layers.push_back(std::move(layer));
+    layer.up = loader.up_gate(at + "mlp.up_proj.weight", at + "mlp.gate_proj.weight", spec.intermediate, h);
+    layer.down = loader.linear({{at + "mlp.down_proj.weight", h}}, spec.intermediate, {});
+    return layer;
   }
-  weights.final_norm = loader.vector("norm.weight", h);
-  return weights;
-}
+};
 
 }  // namespace
 
-Qwen2Encoder::Qwen2Encoder(const weights::EncoderSpec& spec, const kernels::Kernels& kernels, Qwen2Weights weights,
-                           std::size_t weight_bytes)
-    : spec_(spec), kernels_(kernels), weights_(std::move(weights)), rope_(spec), weight_bytes_(weight_bytes) {}
+Qwen2::Qwen2(const weights::EncoderSpec& spec, const kernels::Kernels& kernels, Qwen2Ends ends)
+    : spec_(spec), kernels_(kernels), ends_(std::move(ends)), rope_(spec) {}
 
-void Qwen2Encoder::rms_norm(const Pass& pass, const std::vector<float>& gain, const float* x, std::size_t m,
-                            float* y) const {
+void Qwen2::rms_norm(const Pass& pass, const std::vector<float>& gain, const float* x, std::size_t m, float* y) const {
   kernels::rms_norm(kernels_, x, m, spec_.hidden, gain.data(), spec_.norm_eps, y, pass.team);
 }
 
-void Qwen2Encoder::forward(const PackedBatch& batch, float* pooled, ParallelTeam& team, Activations& scratch) const {
+Qwen2::State Qwen2::start(const PackedBatch& batch, const PassResources& resources) const {
   const std::size_t longest = check_batch(batch, spec_.vocab_size);
   const std::size_t tokens = batch.ids.size();
   const std::size_t hidden = spec_.hidden;
@@ -53,47 +55,49 @@ void Qwen2Encoder::forward(const PackedBatch& batch, float* pooled, ParallelTeam
   const std::size_t qkv_width = q + 2 * spec_.kv_heads * spec_.head_dim;
   const std::size_t step = feed_forward_rows(tokens);
   // The normalised rows and the attended ones share a place, as do q, k, v and the feed-forward rows.
-  const auto parts = carve(scratch, {tokens * hidden, tokens * std::max(hidden, q),
-                                     std::max(tokens * qkv_width, step * spec_.intermediate)});
-  float* const x = parts[0];    // (tokens, hidden)
-  float* const y = parts[1];    // (tokens, hidden) or (tokens, heads · head_dim)
-  float* const qkv = parts[2];  // (tokens, qkv_width), then (step, intermediate)
-  const Pass pass{kernels_, team, scratch.workspace};
+  const auto parts = carve(resources.scratch, {tokens * hidden, tokens * std::max(hidden, q),
+                                               std::max(tokens * qkv_width, step * spec_.intermediate)});
+  State state{batch,    {kernels_, resources.team, resources.scratch.workspace, resources.precision, resources.maxima},
+              {},       step,
+              parts[0], parts[1],
+              parts[2]};
+  state.attention.qkv = state.qkv;
+  state.attention.offsets = batch.offsets;
+  state.attention.heads = spec_.heads;
+  state.attention.kv_heads = spec_.kv_heads;
+  state.attention.head_dim = spec_.head_dim;
+  state.attention.rope = rope_.table(longest, resources.scratch);
+  state.attention.out = state.y;
+  kernels::embed_rows(kernels_, ends_.words.rows, batch.ids, nullptr, state.x, resources.team);
+  return state;
+}
 
-  kernels::AttentionArgs attention;
-  attention.qkv = qkv;
-  attention.offsets = batch.offsets;
-  attention.heads = spec_.heads;
-  attention.kv_heads = spec_.kv_heads;
-  attention.head_dim = spec_.head_dim;
-  attention.rope = rope_.table(longest, scratch);
-  attention.out = y;
-
-  kernels::embed_rows(kernels_, weights_.words.rows, batch.ids, nullptr, x, team);
-  for (const Qwen2Layer& layer : weights_.layers) {
-    rms_norm(pass, layer.attention_norm, x, tokens, y);
-    apply(pass, layer.qkv, y, tokens, qkv);
-    kernels::attention(kernels_, attention, team, scratch.workspace);
-    apply(pass, layer.out, y, tokens, x, kernels::Epilogue::none, x);
-    for (std::size_t row = 0; row < tokens; row += step) {
-      const std::size_t rows = std::min(step, tokens - row);
-      float* const some = x + row * hidden;  // (rows, hidden)
-      rms_norm(pass, layer.mlp_norm, some, rows, y);
-      apply(pass, layer.up, y, rows, qkv, kernels::Epilogue::glu_silu);
-      apply(pass, layer.down, qkv, rows, some, kernels::Epilogue::none, some);
-    }
+void Qwen2::run(const Layer& layer, State& state) const {
+  const Pass& pass = state.pass;
+  const std::size_t tokens = state.batch.ids.size();
+  float* const x = state.x;
+  float* const y = state.y;
+  rms_norm(pass, layer.attention_norm, x, tokens, y);
+  apply(pass, layer.qkv, y, tokens, state.qkv);
+  kernels::attention(kernels_, state.attention, pass.team, pass.workspace);
+  apply(pass, layer.out, y, tokens, x, kernels::Epilogue::none, x);
+  for (std::size_t row = 0; row < tokens; row += state.step) {
+    const std::size_t rows = std::min(state.step, tokens - row);
+    float* const some = x + row * spec_.hidden;  // (rows, hidden)
+    rms_norm(pass, layer.mlp_norm, some, rows, y);
+    apply(pass, layer.up, y, rows, state.qkv, kernels::Epilogue::glu_silu);
+    apply(pass, layer.down, state.qkv, rows, some, kernels::Epilogue::none, some);
   }
-  rms_norm(pass, weights_.final_norm, x, tokens, x);
-  kernels::mean_pool(kernels_, x, hidden, batch.offsets, pooled, team);
+}
+
+void Qwen2::finish(State& state, float* pooled) const {
+  rms_norm(state.pass, ends_.final_norm, state.x, state.batch.ids.size(), state.x);
+  kernels::mean_pool(kernels_, state.x, spec_.hidden, state.batch.offsets, pooled, state.pass.team);
 }
 
 std::unique_ptr<const Encoder> make_qwen2(const weights::EncoderSpec& spec, const weights::Tensors& tensors,
                                           const LoadContext& context) {
-  Loader loader(tensors, context, find_prefix(tensors, "embed_tokens.weight"));
-  load(loader, spec);
-  loader.start_packing();
-  Qwen2Weights weights = load(loader, spec);
-  return std::make_unique<const Qwen2Encoder>(spec, *context.kernels, std::move(weights), loader.packed_bytes());
+  return load_stack<Qwen2Parts>(spec, tensors, context);
 }
 
 }  // namespace stella::models

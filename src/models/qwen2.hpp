@@ -19,31 +19,42 @@ struct Qwen2Layer {
   Linear down;                        // (hidden, intermediate)
 };
 
-struct Qwen2Weights {
-  Table words;  // (vocab, hidden)
-  std::vector<Qwen2Layer> layers;
+/// What comes before and after the layers.
+struct Qwen2Ends {
+  Table words;                    // (vocab, hidden)
   std::vector<float> final_norm;  // (hidden)
 };
 
 /// x = x + attention(norm(x)); x = x + mlp(norm(x)); then a last norm. Attention looks in both directions: that is how
-/// Stella Large was trained, whatever its config.json says about is_causal.
-class Qwen2Encoder final : public Encoder {
+/// Stella Large was trained, whatever its config.json says about is_causal. A Net of StackEncoder.
+class Qwen2 {
  public:
-  Qwen2Encoder(const weights::EncoderSpec& spec, const kernels::Kernels& kernels, Qwen2Weights weights,
-               std::size_t weight_bytes);
+  using Layer = Qwen2Layer;
+  struct State {
+    const PackedBatch& batch;
+    Pass pass;
+    kernels::AttentionArgs attention;
+    std::size_t step;  // rows of a feed-forward step
+    float* x;          // (tokens, hidden)
+    float* y;          // (tokens, hidden) or (tokens, heads · head_dim)
+    float* qkv;        // (tokens, (heads + 2 · kv_heads) · head_dim), then (step, intermediate)
+  };
 
-  void forward(const PackedBatch& batch, float* pooled, ParallelTeam& team, Activations& scratch) const override;
-  std::size_t hidden() const noexcept override { return spec_.hidden; }
-  std::size_t weight_bytes() const noexcept override { return weight_bytes_ + rope_.bytes(); }
+  Qwen2(const weights::EncoderSpec& spec, const kernels::Kernels& kernels, Qwen2Ends ends);
+
+  State start(const PackedBatch& batch, const PassResources& resources) const;
+  void run(const Layer& layer, State& state) const;
+  void finish(State& state, float* pooled) const;
+  const weights::EncoderSpec& spec() const noexcept { return spec_; }
+  std::size_t bytes() const noexcept { return rope_.bytes(); }
 
  private:
   void rms_norm(const Pass& pass, const std::vector<float>& gain, const float* x, std::size_t m, float* y) const;
 
   weights::EncoderSpec spec_;
   const kernels::Kernels& kernels_;
-  Qwen2Weights weights_;
+  Qwen2Ends ends_;
   Rope rope_;
-  std::size_t weight_bytes_;
 };
 
 /// Tensors as in Hugging Face's Qwen2Model.
