@@ -23,19 +23,26 @@ void check(const AttentionArgs& args) {
   if (!good) throw Error(Errc::invalid_argument, "attention: unsupported numbers of heads or head size (at most 512)");
 }
 
+const AttentionOps& choose_ops(const Kernels& kernels, const AttentionArgs& args) {
+  const AttentionOps& low = kernels.low_attention;
+  const bool narrow = args.precision != Precision::f32 && args.precision != Precision::automatic;
+  return narrow && args.head_dim <= low.most_head_dim ? low : kernels.attention;
+}
+
 /// One call: a group of key/value heads at a time is packed, then attended to.
 class Attention {
  public:
   Attention(const AttentionOps& ops, const AttentionArgs& args, Workspace::Impl& scratch, std::size_t workers)
-      : ops_(ops), args_(args), scratch_(scratch), stride_((args.heads + 2 * args.kv_heads) * args.head_dim) {
+      : ops_(ops),
+        args_(args),
+        scratch_(scratch),
+        stride_((args.heads + 2 * args.kv_heads) * args.head_dim),
+        block_bytes_(ops.block_bytes(ops.key_block, args.head_dim)),
+        worker_bytes_(round_up(ops.scratch_bytes(args.head_dim), 64)) {
     list_blocks();
-    v_width_ = round_up(args.head_dim, ops.nr);
-    const std::size_t head_floats = padded_keys_ * (args.head_dim + v_width_);
-    group_ = std::clamp<std::size_t>(kPackedBytes / (head_floats * sizeof(float)), 1, args.kv_heads);
-    k_ = reinterpret_cast<float*>(scratch.activations.at_least(group_ * head_floats * sizeof(float)));
-    v_ = k_ + group_ * padded_keys_ * args.head_dim;
-    worker_floats_ = round_up(ops.scratch_floats(args.head_dim), 16);
-    per_worker_ = reinterpret_cast<float*>(scratch.per_worker.at_least(workers * worker_floats_ * sizeof(float)));
+    group_ = std::clamp<std::size_t>(kPackedBytes / head_bytes_, 1, args.kv_heads);
+    packed_ = scratch.activations.at_least(group_ * head_bytes_);
+    per_worker_ = scratch.per_worker.at_least(workers * worker_bytes_);
   }
 
   void run(ParallelTeam& team) {
@@ -57,12 +64,14 @@ class Attention {
   void list_blocks() {
     scratch_.key_blocks.clear();
     scratch_.query_blocks.clear();
-    scratch_.padded_offset.clear();
+    scratch_.packed_offset.clear();
     for (std::size_t s = 0; s + 1 < args_.offsets.size(); ++s) {
-      scratch_.padded_offset.push_back(padded_keys_);
-      for (std::size_t i = 0; i < length(s); i += ops_.key_block) scratch_.key_blocks.push_back({s, i});
+      scratch_.packed_offset.push_back(head_bytes_);
+      for (std::size_t i = 0; i < length(s); i += ops_.key_block) {
+        scratch_.key_blocks.push_back({s, i});
+        head_bytes_ += ops_.block_bytes(std::min(ops_.key_block, length(s) - i), args_.head_dim);
+      }
       for (std::size_t i = 0; i < length(s); i += ops_.query_block) scratch_.query_blocks.push_back({s, i});
-      padded_keys_ += round_up(length(s), ops_.nr);
     }
   }
   std::size_t begin(std::size_t sequence) const { return static_cast<std::size_t>(args_.offsets[sequence]); }
@@ -70,11 +79,9 @@ class Attention {
   const float* rope(const float* table, std::size_t position) const {
     return table == nullptr ? nullptr : table + position * (args_.head_dim / 2);
   }
-  float* packed_k(std::size_t sequence, std::size_t key, std::size_t slot) const {
-    return k_ + (slot * padded_keys_ + scratch_.padded_offset[sequence] + key) * args_.head_dim;
-  }
-  float* packed_v(std::size_t sequence, std::size_t key, std::size_t slot) const {
-    return v_ + (slot * padded_keys_ + scratch_.padded_offset[sequence] + key) * v_width_;
+  /// The first block of a sequence.
+  std::byte* packed(std::size_t sequence, std::size_t slot) const {
+    return packed_ + slot * head_bytes_ + scratch_.packed_offset[sequence];
   }
 
   void pack(Workspace::Impl::QueryBlock block, std::size_t first, std::size_t slot, std::size_t worker) const {
@@ -86,9 +93,8 @@ class Attention {
     p.head_dim = args_.head_dim;
     p.cos = rope(args_.rope.cos, block.first);
     p.sin = rope(args_.rope.sin, block.first);
-    p.k_out = packed_k(block.sequence, block.first, slot);
-    p.v_out = packed_v(block.sequence, block.first, slot);
-    p.scratch = per_worker_ + worker * worker_floats_;
+    p.out = packed(block.sequence, slot) + block.first / ops_.key_block * block_bytes_;
+    p.scratch = per_worker_ + worker * worker_bytes_;
     ops_.pack_keys(p);
   }
 
@@ -102,11 +108,11 @@ class Attention {
     t.head_dim = args_.head_dim;
     t.cos = rope(args_.rope.cos, block.first);
     t.sin = rope(args_.rope.sin, block.first);
-    t.k = packed_k(block.sequence, 0, slot);
-    t.v = packed_v(block.sequence, 0, slot);
+    t.blocks = packed(block.sequence, slot);
+    t.block_stride = block_bytes_;
     t.out = args_.out + (token * args_.heads + head) * args_.head_dim;
     t.out_stride = args_.heads * args_.head_dim;
-    t.scratch = per_worker_ + worker * worker_floats_;
+    t.scratch = per_worker_ + worker * worker_bytes_;
     ops_.attend(t);
   }
 
@@ -114,13 +120,12 @@ class Attention {
   const AttentionArgs& args_;
   Workspace::Impl& scratch_;
   std::size_t stride_;           // floats between tokens in qkv
-  std::size_t padded_keys_ = 0;  // keys of all sequences, each rounded up to nr
-  std::size_t v_width_ = 0;
-  std::size_t group_ = 0;  // key/value heads packed at once
-  float* k_ = nullptr;     // (group, padded_keys, head_dim), each block of keys transposed
-  float* v_ = nullptr;     // (group, padded_keys, v_width)
-  std::size_t worker_floats_ = 0;
-  float* per_worker_ = nullptr;
+  std::size_t block_bytes_;      // of a whole block of keys
+  std::size_t worker_bytes_;     // scratch of one worker
+  std::size_t head_bytes_ = 0;   // packed keys and values of all sequences of one head
+  std::size_t group_ = 0;        // key/value heads packed at once
+  std::byte* packed_ = nullptr;  // (group, head_bytes)
+  std::byte* per_worker_ = nullptr;
 };
 
 }  // namespace
@@ -128,7 +133,7 @@ class Attention {
 void attention(const Kernels& kernels, const AttentionArgs& args, ParallelTeam& team, Workspace& workspace) {
   check(args);
   if (args.offsets.back() == 0) return;
-  Attention(kernels.attention, args, workspace.impl(), team.size()).run(team);
+  Attention(choose_ops(kernels, args), args, workspace.impl(), team.size()).run(team);
 }
 
 }  // namespace stella::kernels

@@ -136,7 +136,8 @@ struct RopeTable {
 
 /// Softmax(q kᵀ / sqrt(head_dim)) v over each sequence of a packed batch, full attention, grouped heads allowed,
 /// without materialised scores. RoPE is applied to q and k first where `rope.cos` is given. head_dim at most
-/// 512.
+/// 512. The narrow precisions allow both products 16 bits (bf16, or integers of 13 and 12), where the processor is
+/// faster with them; softmax is f32 always.
 struct AttentionArgs {
   const float* qkv =
       nullptr;  // (tokens, (heads + 2 · kv_heads) · head_dim): q heads, then k heads, then v heads; left as it is
@@ -146,6 +147,7 @@ struct AttentionArgs {
   std::size_t head_dim = 0;
   RopeTable rope;
   float* out = nullptr;  // (tokens, heads · head_dim)
+  Precision precision = Precision::f32;
 };
 void attention(const Kernels& kernels, const AttentionArgs& args, ParallelTeam& team, Workspace& workspace);
 

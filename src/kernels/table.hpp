@@ -86,18 +86,17 @@ struct GemmOps {
   void (*store)(const StoreBlock&) = nullptr;
 };
 
-/// Copies keys and values of some tokens of one head into the order in which attention reads them.
+/// Brings one block of keys of one head and their values into the form in which attend() reads them.
 struct PackKeys {
   const float* k = nullptr;  // (keys, head_dim), rows `stride` apart
   const float* v = nullptr;  // (keys, head_dim), rows `stride` apart
   std::size_t stride = 0;
-  std::size_t keys = 0;
+  std::size_t keys = 0;  // at most key_block
   std::size_t head_dim = 0;
   const float* cos = nullptr;  // (keys, head_dim / 2) from the first key's position on, or null for no rotation
   const float* sin = nullptr;
-  float* k_out = nullptr;    // (head_dim, keys rounded up to nr), transposed
-  float* v_out = nullptr;    // (keys, head_dim rounded up to nr)
-  float* scratch = nullptr;  // (lanes of a vector, head_dim)
+  void* out = nullptr;      // block_bytes(keys, head_dim) bytes, 64-byte aligned
+  void* scratch = nullptr;  // scratch_bytes(head_dim) bytes, 64-byte aligned
 };
 
 /// One task of attention: some queries of one head against every key of their sequence.
@@ -108,19 +107,20 @@ struct AttendBlock {
   std::size_t head_dim = 0;
   const float* cos = nullptr;  // (queries, head_dim / 2) from the first query's position on, or null
   const float* sin = nullptr;
-  const float* k = nullptr;  // blocks of key_block keys as PackKeys left them, one after another
-  const float* v = nullptr;
+  const void* blocks = nullptr;  // blocks of key_block keys as pack_keys() left them, the last one perhaps shorter
+  std::size_t block_stride = 0;  // bytes between them
   std::size_t keys = 0;
   float* out = nullptr;  // (queries, head_dim), rows out_stride apart
   std::size_t out_stride = 0;
-  float* scratch = nullptr;  // attend_scratch(head_dim) floats, 64-byte aligned
+  void* scratch = nullptr;  // scratch_bytes(head_dim) bytes, 64-byte aligned
 };
 
 struct AttentionOps {
   std::size_t key_block = 0;
   std::size_t query_block = 0;
-  std::size_t nr = 0;
-  std::size_t (*scratch_floats)(std::size_t head_dim) = nullptr;
+  std::size_t most_head_dim = 0;
+  std::size_t (*block_bytes)(std::size_t keys, std::size_t head_dim) = nullptr;  // a multiple of 64
+  std::size_t (*scratch_bytes)(std::size_t head_dim) = nullptr;
   void (*pack_keys)(const PackKeys&) = nullptr;
   void (*attend)(const AttendBlock&) = nullptr;
 };
@@ -133,7 +133,8 @@ struct Kernels {
   GemmOps bf16;
   GemmOps int16;
   GemmOps int8;
-  AttentionOps attention;
+  AttentionOps attention;      // in f32
+  AttentionOps low_attention;  // products in 16 bits, softmax in f32; empty where that would be no faster
   void (*layer_norm)(const float* x, std::size_t m, std::size_t n, const float* gain, const float* shift, float eps,
                      float* y) = nullptr;
   void (*rms_norm)(const float* x, std::size_t m, std::size_t n, const float* gain, float eps, float* y) = nullptr;

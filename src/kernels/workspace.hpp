@@ -31,7 +31,7 @@ struct Workspace::Impl {
   Array per_worker;                        // accumulators
   std::vector<QueryBlock> query_blocks;    // of one attention call
   std::vector<QueryBlock> key_blocks;      // likewise, for packing keys
-  std::vector<std::size_t> padded_offset;  // (sequences), keys of earlier sequences, each rounded up
+  std::vector<std::size_t> packed_offset;  // (sequences), bytes of earlier sequences in one head's packed keys
 };
 
 }  // namespace stella::kernels

@@ -8,6 +8,7 @@ namespace {
 constexpr std::size_t kKeyBlock = 128;
 constexpr std::size_t kQueryPanels = 16;  // row panels that share a block of keys while it is in cache
 constexpr std::size_t kQueryBlock = kQueryPanels * kMr;
+constexpr std::size_t kMostHeadDim = 512;
 
 constexpr std::size_t round_up(std::size_t n, std::size_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
@@ -27,6 +28,21 @@ void rotate(const float* x, std::size_t head_dim, const float* cos, const float*
   }
 }
 
+/// A block of keys: k (head_dim, width), transposed, then v (width, head_dim rounded up to kNr), where width is the
+/// number of keys rounded up to kNr.
+struct KeyBlock {
+  std::size_t width;
+  std::size_t v_width;
+  std::size_t v_at;  // floats
+  KeyBlock(std::size_t keys, std::size_t head_dim)
+      : width(round_up(keys, kNr)), v_width(round_up(head_dim, kNr)), v_at(width * head_dim) {}
+  std::size_t floats() const { return v_at + width * v_width; }
+};
+
+std::size_t key_block_bytes(std::size_t keys, std::size_t head_dim) {
+  return round_up(KeyBlock(keys, head_dim).floats() * sizeof(float), 64);
+}
+
 /// Keys [first, first + kWidth) of one block, rotated where asked and zero past the last, to columns of k_out.
 inline void pack_some_keys(const PackKeys& p, std::size_t first, std::size_t width) {
   constexpr std::size_t kWidth = Vec::kWidth;
@@ -37,7 +53,7 @@ inline void pack_some_keys(const PackKeys& p, std::size_t first, std::size_t wid
     const std::size_t key = first + i;
     rows[i] = p.k + key * p.stride;
     if (p.cos != nullptr) {
-      float* rotated = p.scratch + i * p.head_dim;
+      float* rotated = static_cast<float*>(p.scratch) + i * p.head_dim;
       rotate(rows[i], p.head_dim, p.cos + key * half, p.sin + key * half, all(1.0F), rotated);
       rows[i] = rotated;
     }
@@ -49,18 +65,17 @@ inline void pack_some_keys(const PackKeys& p, std::size_t first, std::size_t wid
       square[i] = i >= real ? zero() : count == kWidth ? load(rows[i] + d) : load_first(rows[i] + d, count);
     }
     transpose(square);
-    for (std::size_t i = 0; i < count; ++i) store(p.k_out + (d + i) * width + first, square[i]);
+    for (std::size_t i = 0; i < count; ++i) store(static_cast<float*>(p.out) + (d + i) * width + first, square[i]);
   }
 }
 
 void pack_keys(const PackKeys& p) {
-  const std::size_t width = round_up(p.keys, kNr);
-  for (std::size_t first = 0; first < width; first += Vec::kWidth) pack_some_keys(p, first, width);
-  const std::size_t v_width = round_up(p.head_dim, kNr);
+  const KeyBlock block(p.keys, p.head_dim);
+  for (std::size_t first = 0; first < block.width; first += Vec::kWidth) pack_some_keys(p, first, block.width);
   for (std::size_t key = 0; key < p.keys; ++key) {
-    float* out = p.v_out + key * v_width;
+    float* out = static_cast<float*>(p.out) + block.v_at + key * block.v_width;
     copy_floats(p.v + key * p.stride, p.head_dim, out);
-    for (std::size_t d = p.head_dim; d < v_width; ++d) out[d] = 0.0F;
+    for (std::size_t d = p.head_dim; d < block.v_width; ++d) out[d] = 0.0F;
   }
 }
 
@@ -84,8 +99,11 @@ struct AttendScratch {
 };
 
 std::size_t attend_scratch(std::size_t head_dim) {
-  return kQueryPanels * round_up(head_dim, TileF32::kKc) * kMr + kQueryBlock * round_up(head_dim, kNr) +
-         kMr * kKeyBlock + kQueryBlock * Vec::kWidth + kQueryBlock;
+  const std::size_t floats = kQueryPanels * round_up(head_dim, TileF32::kKc) * kMr +
+                             kQueryBlock * round_up(head_dim, kNr) + kMr * kKeyBlock + kQueryBlock * Vec::kWidth +
+                             kQueryBlock;
+  const std::size_t rotated_keys = Vec::kWidth * head_dim;
+  return sizeof(float) * (floats > rotated_keys ? floats : rotated_keys);
 }
 
 /// Queries rotated, and scaled so that scores come out in units of log 2.
@@ -141,8 +159,9 @@ void soften_row(const AttendScratch& s, std::size_t row, float* scores, std::siz
 
 /// Rows [first, first + rows) of the query block against one block of keys.
 void attend_panel(const AttendBlock& t, const AttendScratch& s, std::size_t first, std::size_t rows, const float* q,
-                  const float* k, const float* v, std::size_t keys) {
+                  const float* k, std::size_t keys) {
   const std::size_t width = round_up(keys, kNr);
+  const float* v = k + KeyBlock(keys, t.head_dim).v_at;
   for (std::size_t column = 0; column < width; column += kNr) {
     for (std::size_t d = 0; d < t.head_dim; d += TileF32::kKc) {
       const std::size_t depth = t.head_dim - d < TileF32::kKc ? t.head_dim - d : TileF32::kKc;
@@ -158,7 +177,7 @@ void attend_panel(const AttendBlock& t, const AttendScratch& s, std::size_t firs
 }
 
 void attend(const AttendBlock& t) {
-  const AttendScratch s(t.scratch, t.head_dim);
+  const AttendScratch s(static_cast<float*>(t.scratch), t.head_dim);
   const std::size_t panels = (t.queries + kMr - 1) / kMr;
   const std::size_t panel_rows = (t.queries + panels - 1) / panels;
   pack_queries(t, s, panel_rows);
@@ -166,14 +185,14 @@ void attend(const AttendBlock& t) {
   for (std::size_t i = 0; i < t.queries * Vec::kWidth; i += Vec::kWidth) store(s.total + i, zero());
   for (std::size_t i = 0; i < t.queries * s.out_width; i += Vec::kWidth) store(s.out + i, zero());
 
-  for (std::size_t key = 0; key < t.keys; key += kKeyBlock) {
+  const auto* block = static_cast<const unsigned char*>(t.blocks);
+  for (std::size_t key = 0; key < t.keys; key += kKeyBlock, block += t.block_stride) {
     const std::size_t keys = t.keys - key < kKeyBlock ? t.keys - key : kKeyBlock;
-    const float* k = t.k + key * t.head_dim;
-    const float* v = t.v + key * s.out_width;
+    const auto* k = reinterpret_cast<const float*>(block);
     const float* q = s.q;
     for (std::size_t first = 0; first < t.queries; first += panel_rows, q += s.q_panel) {
       const std::size_t rows = t.queries - first < panel_rows ? t.queries - first : panel_rows;
-      attend_panel(t, s, first, rows, q, k, v, keys);
+      attend_panel(t, s, first, rows, q, k, keys);
     }
   }
   for (std::size_t i = 0; i < t.queries; ++i) {
@@ -187,7 +206,7 @@ void attend(const AttendBlock& t) {
 }
 
 constexpr AttentionOps attention_ops() {
-  return {kKeyBlock, kQueryBlock, kNr, attend_scratch, pack_keys, attend};
+  return {kKeyBlock, kQueryBlock, kMostHeadDim, key_block_bytes, attend_scratch, pack_keys, attend};
 }
 
 }  // namespace
