@@ -119,6 +119,7 @@ void bench_attention(const Kernels& set, const Settings& settings, ParallelTeam&
     args.head_dim = kHeadDim;
     args.rope = {angles.data(), angles.data()};
     args.out = out.data();
+    args.precision = settings.precision;
     const double operations = 4.0 * static_cast<double>(tokens * length * kHeads * kHeadDim);
     const Rates rates = measure(set, Precision::f32, operations, settings.turns, team,
                                 [&] { kernels::attention(set, args, team, workspace); });

@@ -101,6 +101,7 @@ class Layers {
     attention.head_dim = kHeadDim;
     attention.rope = {angles_.data(), angles_.data()};
     attention.out = attended_.data();
+    attention.precision = precision_;
     timed(kAttention, [&] { kernels::attention(set_, attention, team_, workspace_); });
     timed(kOut, [&] { product(w.out, attended_.data(), tokens_, x_.data(), Epilogue::none, x_.data()); });
     norm();

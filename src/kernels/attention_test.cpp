@@ -91,7 +91,8 @@ std::vector<double> reference(const Problem& p) {
   return out;
 }
 
-std::vector<float> run(const Kernels& kernels, const Problem& p, std::size_t threads) {
+std::vector<float> run(const Kernels& kernels, const Problem& p, std::size_t threads,
+                       Precision precision = Precision::f32) {
   ParallelTeam team(threads);
   Workspace workspace;
   std::vector<float> out(p.tokens() * p.heads * p.head_dim + 8, -77.0F);
@@ -103,6 +104,7 @@ std::vector<float> run(const Kernels& kernels, const Problem& p, std::size_t thr
   args.head_dim = p.head_dim;
   if (!p.cos.empty()) args.rope = {p.cos.data(), p.sin.data()};
   args.out = out.data();
+  args.precision = precision;
   attention(kernels, args, team, workspace);
   for (std::size_t i = out.size() - 8; i < out.size(); ++i) EXPECT_EQ(out[i], -77.0F) << "written past the end";
   out.resize(out.size() - 8);
@@ -139,11 +141,11 @@ TEST_P(AttentionTest, WideHeadsAndLargeScores) {
   for (std::size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], want[i], 2e-3);
 }
 
-TEST_P(AttentionTest, ASequenceHasTheSameBitsInAnyCompany) {
-  const Problem all = make_problem({33, 300, 1, 140, 7}, 4, 2, 32, true);
-  const std::vector<float> want = run(kernels(), all, 1);
-  EXPECT_EQ(want, run(kernels(), all, 2));
-  EXPECT_EQ(want, run(kernels(), all, 3));
+void expect_same_bits(const Kernels& kernels, Precision precision) {
+  const Problem all = make_problem({33, 300, 1, 140, 7, 520}, 4, 2, 32, true);
+  const std::vector<float> want = run(kernels, all, 1, precision);
+  EXPECT_EQ(want, run(kernels, all, 2, precision));
+  EXPECT_EQ(want, run(kernels, all, 3, precision));
   const std::size_t width = all.heads * all.head_dim;
   for (std::size_t s = 0; s + 1 < all.offsets.size(); ++s) {
     Problem alone = all;
@@ -154,7 +156,78 @@ TEST_P(AttentionTest, ASequenceHasTheSameBitsInAnyCompany) {
                  all.qkv.begin() + static_cast<std::ptrdiff_t>(end * all.stride())};
     const std::vector<float> part(want.begin() + static_cast<std::ptrdiff_t>(begin * width),
                                   want.begin() + static_cast<std::ptrdiff_t>(end * width));
-    EXPECT_EQ(part, run(kernels(), alone, 2)) << "sequence " << s;
+    EXPECT_EQ(part, run(kernels, alone, 2, precision)) << "sequence " << s;
+  }
+}
+
+TEST_P(AttentionTest, ASequenceHasTheSameBitsInAnyCompany) {
+  for (const Precision precision : {Precision::f32, Precision::bf16, Precision::int16, Precision::int8}) {
+    expect_same_bits(kernels(), precision);
+  }
+}
+
+/// Largest difference from `want`, and the cosine to it.
+struct Closeness {
+  double error = 0;
+  double cosine = 0;
+};
+
+Closeness compare(const std::vector<float>& got, const std::vector<float>& want) {
+  Closeness c;
+  double ab = 0;
+  double aa = 0;
+  double bb = 0;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    c.error = std::max(c.error, static_cast<double>(std::fabs(got[i] - want[i])));
+    ab += double{got[i]} * want[i];
+    aa += double{got[i]} * got[i];
+    bb += double{want[i]} * want[i];
+  }
+  c.cosine = ab / std::sqrt(aa * bb);
+  return c;
+}
+
+TEST_P(AttentionTest, NarrowProductsStayCloseToF32) {
+  const std::vector<std::vector<std::int32_t>> batches = {
+      {1}, {2, 1, 1}, {16, 17, 31, 32, 33}, {5, 127, 128, 129}, {255, 256, 257}, {0, 3, 0, 600}, {1030}};
+  for (const Precision precision : {Precision::bf16, Precision::int16, Precision::int8}) {
+    for (const auto& lengths : batches) {
+      for (const auto& [heads, kv_heads, head_dim] :
+           {std::array<std::size_t, 3>{4, 2, 20}, std::array<std::size_t, 3>{2, 1, 64},
+            std::array<std::size_t, 3>{1, 1, 33}, std::array<std::size_t, 3>{2, 2, 128},
+            std::array<std::size_t, 3>{1, 1, 300}}) {
+        // Values of a text lie around something: pure noise, averaged, leaves only noise.
+        Problem p = make_problem(lengths, heads, kv_heads, head_dim, head_dim % 2 == 0);
+        for (std::size_t i = 0; i < p.qkv.size(); ++i) p.qkv[i] += 0.1F * static_cast<float>(i % 7);
+        const std::vector<float> want = run(kPortableKernels, p, 2);
+        const Closeness c = compare(run(kernels(), p, 2, precision), want);
+        EXPECT_LT(c.error, 0.03) << to_string(precision) << ", head of " << head_dim;
+        EXPECT_GT(c.cosine, 0.99998) << to_string(precision) << ", head of " << head_dim;
+      }
+    }
+  }
+}
+
+/// One key takes half of the weight and thousands share the other half: none of them may be rounded away.
+TEST_P(AttentionTest, NarrowProductsKeepALongTail) {
+  Problem p = make_problem({3000}, 1, 1, 64, false, 0.1F);
+  for (std::size_t d = 0; d < 64; ++d) {
+    for (std::size_t token = 0; token < 3000; ++token) p.qkv[token * p.stride() + d] += 1.0F;
+    p.qkv[1500 * p.stride() + 64 + d] = 1.0F;  // a score of 8, e^8 ≈ 3000
+    for (std::size_t token = 0; token < 3000; ++token) p.qkv[token * p.stride() + 128 + d] += token == 1500 ? -1 : 1;
+  }
+  const std::vector<float> want = run(kPortableKernels, p, 2);
+  for (const Precision precision : {Precision::bf16, Precision::int16, Precision::int8}) {
+    EXPECT_LT(compare(run(kernels(), p, 2, precision), want).error, 0.01) << to_string(precision);
+  }
+}
+
+TEST_P(AttentionTest, NarrowProductsHoldLargeScores) {
+  const Problem peaked = make_problem({200}, 2, 2, 64, false, 6.0F);  // scores of several hundred
+  const std::vector<float> want = run(kPortableKernels, peaked, 1);
+  for (const Precision precision : {Precision::bf16, Precision::int16, Precision::int8}) {
+    const Closeness c = compare(run(kernels(), peaked, 1, precision), want);
+    EXPECT_GT(c.cosine, 0.99) << to_string(precision);
   }
 }
 

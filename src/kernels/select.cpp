@@ -41,6 +41,7 @@ std::vector<Kernels> find_runnable() {
       set.name = "avx512-amx";
       set.bf16 = kAmxBf16;
       set.int8 = kAmxInt8;
+      set.low_attention = kAmxAttention;
       found.insert(found.begin(), set);
     }
   }

@@ -7,42 +7,14 @@
 #include "kernels/simd/gemm.inl.hpp"
 #include "kernels/simd/gemm_low.inl.hpp"
 #include "kernels/simd/bf16.inl.hpp"
+#include "kernels/simd/amx.inl.hpp"
 // clang-format on
 #include "kernels/sets.hpp"
 
 namespace stella::kernels {
 namespace {
 
-constexpr std::size_t kTileRows = 16;
-constexpr std::size_t kTileBytes = 64;
 constexpr std::size_t kAmxRows = 2 * kTileRows;
-
-/// Palette 1: tiles 0 to 3 are sums, 4 and 5 activations, 6 and 7 weights.
-struct alignas(64) TileConfig {
-  std::uint8_t palette = 1;
-  std::uint8_t start_row = 0;
-  std::uint8_t reserved[14] = {};
-  std::uint16_t row_bytes[16] = {};
-  std::uint8_t rows[16] = {};
-};
-
-/// g++ does not tell its optimiser which memory the tile instructions read and write: all of it is settled here.
-inline void settle_memory(const void* p) {
-  __asm__ volatile("" ::"r"(p) : "memory");
-}
-
-/// `upper` and `lower` are the real rows of the two halves of a row panel; with no lower half all sums are upper.
-inline void configure(std::size_t upper, std::size_t lower) {
-  TileConfig config;
-  for (std::size_t tile = 0; tile < 8; ++tile) {
-    const bool weights = tile >= 6;
-    const bool is_lower = lower != 0 && (tile == 2 || tile == 3 || tile == 5);
-    config.row_bytes[tile] = kTileBytes;
-    config.rows[tile] = static_cast<std::uint8_t>(weights ? kTileRows : is_lower ? lower : upper);
-  }
-  settle_memory(&config);
-  _tile_loadconfig(&config);
-}
 
 struct StepBf16 {
   static constexpr std::size_t kElement = 2;
@@ -128,10 +100,10 @@ struct TileAmx {
     if (first) start(rows, c, ldc, sums);
     const std::size_t steps = k * Step::kElement / kTileBytes;
     if (rows <= kTileRows) {
-      configure(rows, 0);
+      configure_tiles(rows, 0);
       multiply_flat<Step>(steps, a, b, c, ldc, ahead == nullptr ? b : ahead);
     } else {
-      configure(kTileRows, rows - kTileRows);
+      configure_tiles(kTileRows, rows - kTileRows);
       const unsigned char* next = ahead == nullptr ? b : ahead;
       multiply_tall<Step>(steps, a, b, c, ldc, next);
       multiply_tall<Step>(steps, a, b + 2 * kTileBytes, c + 32, ldc, next + steps * kTileRows * kPanelStride / 2);

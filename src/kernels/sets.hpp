@@ -19,6 +19,7 @@ extern const GemmOps kAvx512VnniInt8;
 extern const GemmOps kAvx512Bf16;
 extern const GemmOps kAmxBf16;
 extern const GemmOps kAmxInt8;
+extern const AttentionOps kAmxAttention;
 
 /// Every variant that runs here, the fastest of each set first; portable is the last. For tests and benches, which
 /// force each.
