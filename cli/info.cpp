@@ -112,14 +112,26 @@ class Report {
   std::string json_{};
 };
 
+void report_precisions(Report& report, Workspace& workspace) {
+  std::string text;
+  std::string array;
+  for (const Precision precision : workspace.runtime().precisions()) {
+    text += std::string(text.empty() ? "" : ", ") + to_string(precision);
+    array += (array.empty() ? "[" : ",") + json_string(to_string(precision));
+  }
+  report.add_raw("precisions", text, array + "]");
+}
+
+/// What Precision::automatic stands for is known of a model, not of a machine.
+constexpr const char* kChosenLater = "chosen for a model at its first load";
+
 void report_program(Report& report, Workspace& workspace) {
   const Processor processor = read_processor();
   report.add("version", std::string(STELLA_VERSION));
   report.add("processor", processor.name);
   report.add("features", processor.features);
-  report.add("kernels", std::string(to_string(workspace.runtime().kernels())));
-  const Precision precision = workspace.runtime().precision_for(workspace.model().options().precision);
-  report.add("precision", std::string(to_string(precision)));
+  report.add("kernels", workspace.runtime().kernels_name());
+  report_precisions(report, workspace);
   report.add("threads", workspace.runtime().compute_threads());
   const HubOptions& hub = workspace.model().options().hub;
   report.add("hub", hub.endpoint);
@@ -144,6 +156,8 @@ void report_model(Report& report, Workspace& workspace) {
   report.add("max length", model.default_max_length);
   report.add("max length limit", model.max_length_limit);
   report.add("default task", model.default_task);
+  report.add("precision", model.precision ? std::string(to_string(*model.precision)) : std::string(kChosenLater));
+  report.add("precision because", model.precision_reason.empty() ? "not known yet" : model.precision_reason);
   std::string prompts;
   report.add_line("prompts:");
   for (const auto& [name, prompt] : model.prompts) {
@@ -169,7 +183,12 @@ int InfoCommand::run(Session& session) const {
   Workspace workspace(session, *common);
   Report report;
   report_program(report, workspace);
-  if (common->model) report_model(report, workspace);
+  if (common->model) {
+    report_model(report, workspace);
+  } else {
+    const Precision asked = workspace.model().options().precision;
+    report.add("precision", std::string(asked == Precision::automatic ? kChosenLater : to_string(asked)));
+  }
   Output out("-");
   out.write(json ? report.json() + "\n" : report.text());
   out.commit();

@@ -5,6 +5,8 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace stella {
 
@@ -32,9 +34,10 @@ class Runtime {
 
   std::size_t compute_threads() const noexcept;
   KernelSet kernels() const noexcept;  ///< Never automatic.
-  /// The precision that a model asked for as `wanted` gets here; never automatic. Throws Error(invalid_argument) for
-  /// one that this version does not have.
-  Precision precision_for(Precision wanted) const;
+  /// The kernels with what this processor adds to the set, "avx512-vnni-bf16" for example.
+  std::string kernels_name() const;
+  /// What models can be asked for here besides automatic.
+  std::vector<Precision> precisions() const;
 
   struct Impl;
   Impl& impl() noexcept { return *impl_; }

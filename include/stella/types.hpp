@@ -42,6 +42,9 @@ struct ModelDescription {
   std::map<std::string, std::string> prompts;  ///< Task name → prompt text, the checkpoint's before the built-in ones.
   std::string default_task;                    ///< "s2p" or "none".
   std::filesystem::path directory;             ///< Snapshot or local directory that holds config.json.
+  /// The precision on this machine where it is known: the model is loaded, was loaded before, or one was asked for.
+  std::optional<Precision> precision;
+  std::string precision_reason;  ///< Why, in words; empty while it is not known.
 };
 
 /// A text's token ids.
@@ -66,10 +69,23 @@ struct DownloadedFile {
   std::uint64_t size = 0;
 };
 
+/// Packed weights are kept on disk so that the next start maps them: as many bytes again as the model has at its
+/// precision (stella/packed_weights.hpp lists and removes them).
+struct PackedWeightsOptions {
+  bool keep = true;
+  std::filesystem::path directory{};  ///< Empty: the folder "stella" beside hub.cache_dir.
+  /// An encoder whose files are smaller than this is packed in no time: nothing is kept of it, and Precision::automatic
+  /// is f32.
+  std::size_t small_model_bytes = std::size_t{32} << 20U;
+};
+
 /// How a model is fetched, loaded and run.
 struct ModelOptions {
   std::string revision = "main";
+  /// automatic: the fastest that agrees with f32 on this checkpoint, found out at the first load and kept with the
+  /// packed weights, so that it stays what it is.
   Precision precision = Precision::automatic;
+  PackedWeightsOptions packed_weights{};
   HubOptions hub = HubOptions::from_environment();
   ProgressCallback on_progress{};                  ///< Of each file's transfer.
   std::function<void(double fraction)> on_load{};  ///< Of packing the weights, 0 to 1; from a Runtime thread.

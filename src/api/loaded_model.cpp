@@ -44,7 +44,7 @@ void LoadedStellaModel::start_load(StellaEmbeddingModel base, Handler<LoadedStel
         if (error) return done(std::move(error), {});
         auto impl = std::make_shared<Impl>();
         impl->core = std::move(core);
-        impl->description = api::to_description(*checkpoint);
+        impl->description = api::to_description(*checkpoint, impl->core->model->weights()->choice);
         impl->runtime = weak.lock();
         if (!impl->runtime) {
           return done(std::make_exception_ptr(Error(Errc::shut_down, "the runtime is shutting down")), {});
@@ -92,7 +92,7 @@ const ModelDescription& LoadedStellaModel::description() const {
 
 Precision LoadedStellaModel::precision() const {
   if (!impl_) throw empty_handle();
-  return impl_->core->model->weights()->precision;
+  return impl_->core->model->weights()->choice.precision;
 }
 
 std::size_t LoadedStellaModel::weight_bytes() const {

@@ -93,6 +93,8 @@ ModelCore::ModelCore(const std::string& model_name, const ModelOptions& options,
   setup.known = {.name = info.name, .dimensions = info.dimensions};
   setup.precision = options.precision;
   setup.on_load = options.on_load;
+  if (options.packed_weights.keep) setup.packed_folder = packed_weights_directory(options);
+  setup.small_encoder_bytes = options.packed_weights.small_model_bytes;
   model = engine::Model::create(runtime.impl().machine(), std::move(setup));
 }
 
@@ -156,10 +158,9 @@ void ModelCore::tokenize(std::vector<std::string> texts, TokenizeOptions options
 }
 
 void ModelCore::describe(const std::stop_token& stop, Completion<ModelDescription> done) const {
-  model->describe(stop, [done = std::move(done)](std::exception_ptr error,
-                                                 const std::shared_ptr<const engine::Checkpoint>& checkpoint) mutable {
+  model->describe(stop, [done = std::move(done)](std::exception_ptr error, engine::Description description) mutable {
     if (error) return done(std::move(error), {});
-    done(nullptr, to_description(*checkpoint));
+    done(nullptr, to_description(*description.checkpoint, std::move(description.choice)));
   });
 }
 
@@ -236,7 +237,11 @@ std::map<std::string, std::string> ModelCore::config() const {
                                            {"recommended_batch_size", std::to_string(info.recommended_batch_size)},
                                            {"max_batch_size", std::to_string(info.max_batch_size)}};
   if (info.local) pairs.erase("revision");
-  if (const auto weights = model->weights()) pairs["precision"] = to_string(weights->precision);
+  if (const auto weights = model->weights()) {
+    pairs["precision"] = to_string(weights->choice.precision);
+    pairs["precision_reason"] = weights->choice.reason;
+    pairs["packed_weights"] = weights->mapped ? "mapped" : "in memory";
+  }
   if (const auto checkpoint = model->checkpoint()) {
     pairs["model_type"] = checkpoint->spec.encoder.model_type;
     pairs["max_length"] = std::to_string(checkpoint->default_max_length);
@@ -246,7 +251,12 @@ std::map<std::string, std::string> ModelCore::config() const {
   return pairs;
 }
 
-ModelDescription to_description(const engine::Checkpoint& checkpoint) {
+std::filesystem::path packed_weights_directory(const ModelOptions& options) {
+  const fs::path& chosen = options.packed_weights.directory;
+  return chosen.empty() ? options.hub.cache_dir.parent_path() / "stella" : chosen;
+}
+
+ModelDescription to_description(const engine::Checkpoint& checkpoint, std::optional<engine::PrecisionChoice> choice) {
   const weights::EncoderSpec& encoder = checkpoint.spec.encoder;
   ModelDescription description;
   description.model_type = encoder.model_type;
@@ -263,6 +273,10 @@ ModelDescription to_description(const engine::Checkpoint& checkpoint) {
   description.prompts = checkpoint.prompts.all();
   description.default_task = checkpoint.prompts.default_task();
   description.directory = checkpoint.directory;
+  if (choice) {
+    description.precision = choice->precision;
+    description.precision_reason = std::move(choice->reason);
+  }
   return description;
 }
 

@@ -1,7 +1,6 @@
 #include "stella/runtime.hpp"
 
 #include "api/runtime_impl.hpp"
-#include "engine/precision.hpp"
 
 namespace stella {
 namespace {
@@ -51,8 +50,16 @@ KernelSet Runtime::kernels() const noexcept {
   return kernels::kernel_set_of(impl_->kernels);
 }
 
-Precision Runtime::precision_for(Precision wanted) const {
-  return engine::resolve_precision(wanted);
+std::string Runtime::kernels_name() const {
+  return kernels::name_of(impl_->kernels);
+}
+
+std::vector<Precision> Runtime::precisions() const {
+  std::vector<Precision> supported;
+  for (const Precision precision : {Precision::f32, Precision::bf16, Precision::int16, Precision::int8}) {
+    if (kernels::supports(impl_->kernels, precision)) supported.push_back(precision);
+  }
+  return supported;
 }
 
 }  // namespace stella

@@ -3,7 +3,6 @@
 #include "base/thread_pool.hpp"
 #include "engine/join.hpp"
 #include "engine/model.hpp"
-#include "engine/precision.hpp"
 #include "engine/validation.hpp"
 #include "stella/error.hpp"
 
@@ -124,6 +123,7 @@ void Model::make_weights(const std::stop_token& stop, Completion<std::shared_ptr
   struct Parts {
     std::shared_ptr<const Checkpoint> checkpoint;
     std::vector<fs::path> files;
+    std::shared_ptr<const tokenizer::Tokenizer> tokenizer;
     Completion<std::shared_ptr<const Weights>> done;
   };
   auto parts = std::make_shared<Parts>();
@@ -131,39 +131,65 @@ void Model::make_weights(const std::stop_token& stop, Completion<std::shared_ptr
   auto join = Join::start(stop, [self = shared_from_this(), parts, stop](std::exception_ptr error) {
     if (error) return parts->done(std::move(error), nullptr);
     on_pool<std::shared_ptr<const Weights>>(*self->machine_.pool, std::move(parts->done), [self, parts, stop] {
-      return self->pack_encoder(*parts->checkpoint, parts->files, stop);
+      return self->pack_encoder(*parts->checkpoint, parts->files, parts->tokenizer, stop);
     });
   });
   checkpoint_->get(join->token(), join->branch<std::shared_ptr<const Checkpoint>>(
                                       [parts](auto value) { parts->checkpoint = std::move(value); }));
+  tokenizer_->get(join->token(), join->branch<std::shared_ptr<const tokenizer::Tokenizer>>(
+                                     [parts](auto value) { parts->tokenizer = std::move(value); }));
   fetch_tensor_files(setup_.files, *machine_.pool, join->token(),
                      join->branch<std::vector<FetchedFile>>(
                          [parts](const std::vector<FetchedFile>& files) { parts->files = tensor_paths(files); }));
   join->close();
 }
 
+EncoderJob Model::encoder_job(const Checkpoint& checkpoint, TensorFiles files) const {
+  EncoderJob job;
+  job.source = setup_.files->source();
+  job.spec = checkpoint.spec.encoder;
+  job.files = std::move(files);
+  job.kernels = machine_.kernels;
+  job.store = PackedStore(setup_.packed_folder);
+  job.small_bytes = setup_.small_encoder_bytes;
+  return job;
+}
+
 std::shared_ptr<const Weights> Model::pack_encoder(const Checkpoint& checkpoint, const TensorFiles& files,
+                                                   std::shared_ptr<const tokenizer::Tokenizer> tokenizer,
                                                    const std::stop_token& stop) const {
   const auto check = [&] {
     if (machine_.shut_down.stop_requested()) throw Error(Errc::shut_down, "the runtime is shutting down");
     if (stop.stop_requested()) throw Error(Errc::cancelled, "cancelled while the model was being loaded");
   };
   check();
-  auto result = std::make_shared<Weights>();
-  result->precision = resolve_precision(setup_.precision);
-  const weights::Tensors tensors = weights::Tensors::open(files);
   // A team of its own: what is already loaded goes on computing meanwhile.
   ParallelTeam team(machine_.compute->threads());
-  models::LoadContext context;
-  context.kernels = machine_.kernels;
-  context.precision = result->precision;
-  context.team = &team;
-  context.on_progress = [&](std::size_t bytes, std::size_t total) {
+  EncoderJob job = encoder_job(checkpoint, files);
+  job.tokenizer = std::move(tokenizer);
+  job.team = &team;
+  job.on_progress = [&](std::size_t bytes, std::size_t total) {
     check();
     if (setup_.on_load && total > 0) setup_.on_load(static_cast<double>(bytes) / static_cast<double>(total));
   };
-  result->encoder = models::make_encoder(checkpoint.spec.encoder, tensors, context);
-  return result;
+  return load_encoder(job, setup_.precision);
+}
+
+std::optional<PrecisionChoice> Model::precision_choice(const Checkpoint& checkpoint) const {
+  if (const auto loaded = weights_->peek()) return loaded->choice;
+  const fs::path index = checkpoint.directory / kIndexFile;
+  TensorFiles files;
+  std::error_code error;
+  if (fs::exists(checkpoint.directory / kWeightsFile, error)) {
+    files.push_back(checkpoint.directory / kWeightsFile);
+  } else if (fs::exists(index, error)) {
+    for (const std::string& name : weights::shard_names(read_text_file(index), index.string())) {
+      files.push_back(checkpoint.directory / name);
+      if (!fs::exists(files.back(), error)) return std::nullopt;
+    }
+  }
+  if (files.empty()) return std::nullopt;
+  return known_choice(encoder_job(checkpoint, std::move(files)), setup_.precision);
 }
 
 void Model::make_head(std::size_t dimension, const std::stop_token& stop,

@@ -81,8 +81,20 @@ std::shared_ptr<SharedOnce<Head>> Model::head(std::size_t dimension) {
   return entry;
 }
 
-void Model::describe(const std::stop_token& stop, Completion<std::shared_ptr<const Checkpoint>> done) {
-  checkpoint_->get(stop, std::move(done));
+void Model::describe(const std::stop_token& stop, Completion<Description> done) {
+  checkpoint_->get(stop, [self = shared_from_this(), done = std::move(done)](
+                             std::exception_ptr error, std::shared_ptr<const Checkpoint> checkpoint) mutable {
+    if (error) return done(std::move(error), {});
+    ThreadPool& pool = *self->machine_.pool;
+    pool.post([self = std::move(self), done = std::move(done), checkpoint = std::move(checkpoint)]() mutable {
+      try {
+        auto choice = self->precision_choice(*checkpoint);
+        done(nullptr, {std::move(checkpoint), std::move(choice)});
+      } catch (...) {
+        done(std::current_exception(), {});
+      }
+    });
+  });
 }
 
 void Model::load(const std::stop_token& stop, Completion<std::shared_ptr<const Checkpoint>> done) {

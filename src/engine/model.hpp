@@ -4,6 +4,7 @@
 #include "base/unique_function.hpp"
 #include "engine/checkpoint.hpp"
 #include "engine/compute.hpp"
+#include "engine/encoder_loading.hpp"
 #include "engine/model_files.hpp"
 #include "engine/shared_once.hpp"
 #include "kernels/kernels.hpp"
@@ -43,14 +44,8 @@ struct ModelSetup {
   KnownModel known;
   Precision precision = Precision::automatic;
   std::function<void(double fraction)> on_load{};
-};
-
-/// The encoder, packed.
-struct Weights {
-  std::unique_ptr<const weights::Tensors>
-      tensors;  // outlives the encoder, which may read its table of embeddings there
-  std::shared_ptr<const models::Encoder> encoder;
-  Precision precision = Precision::f32;
+  std::filesystem::path packed_folder{};                     // where packed weights are kept; empty: nowhere
+  std::size_t small_encoder_bytes = std::size_t{32} << 20U;  // EncoderJob::small_bytes
 };
 
 /// A dense head, packed.
@@ -74,6 +69,14 @@ struct EmbedJob {
   bool limit_batch = true;     // refuse an empty batch, or one of more than kMaxBatchTexts
 };
 
+/// What is known without loading.
+struct Description {
+  std::shared_ptr<const Checkpoint> checkpoint;
+  /// From memory, from an earlier run on this machine, or as asked for. Nothing where the first load will decide, or
+  /// where the weights are not here.
+  std::optional<PrecisionChoice> choice;
+};
+
 /// A file that download() fetched.
 struct FetchedFile {
   std::string file;
@@ -92,7 +95,7 @@ class Model : public std::enable_shared_from_this<Model> {
   Model& operator=(const Model&) = delete;
   ~Model() = default;
 
-  void describe(const std::stop_token& stop, Completion<std::shared_ptr<const Checkpoint>> done);
+  void describe(const std::stop_token& stop, Completion<Description> done);
   /// Small files, tokenizer and encoder; no head.
   void load(const std::stop_token& stop, Completion<std::shared_ptr<const Checkpoint>> done);
   void tokenize(TokenizeJob job, const std::stop_token& stop, Completion<TextResults> done);
@@ -118,7 +121,10 @@ class Model : public std::enable_shared_from_this<Model> {
   void make_head(std::size_t dimension, const std::stop_token& stop, Completion<std::shared_ptr<const Head>> done);
   std::shared_ptr<SharedOnce<Head>> head(std::size_t dimension);
   std::shared_ptr<const Weights> pack_encoder(const Checkpoint& checkpoint, const TensorFiles& files,
+                                              std::shared_ptr<const tokenizer::Tokenizer> tokenizer,
                                               const std::stop_token& stop) const;
+  EncoderJob encoder_job(const Checkpoint& checkpoint, TensorFiles files) const;
+  std::optional<PrecisionChoice> precision_choice(const Checkpoint& checkpoint) const;
   std::shared_ptr<const Head> pack_head(const Checkpoint& checkpoint, std::size_t dimension,
                                         const std::filesystem::path& config, const std::filesystem::path& weights,
                                         const std::stop_token& stop) const;

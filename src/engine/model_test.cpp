@@ -105,9 +105,10 @@ class ModelTest : public testing::Test {
 
 TEST_F(ModelTest, DescribesFromTheSmallFilesAlone) {
   const auto model = open(kSmall);
-  Result<CheckpointPtr> result;
+  Result<Description> result;
   model->describe({}, result.completion());
-  const CheckpointPtr checkpoint = result.get();
+  const Description description = result.get();
+  const CheckpointPtr checkpoint = description.checkpoint;
   EXPECT_THAT(checkpoint->dimensions, ElementsAre(256, 768, 1024, 2048, 4096, 6144, 8192));
   EXPECT_EQ(checkpoint->default_dimension, 1024U);
   EXPECT_EQ(checkpoint->default_max_length, 512U);

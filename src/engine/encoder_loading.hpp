@@ -1,0 +1,46 @@
+// From a checkpoint's weights on disk to an encoder in memory, at the precision asked for.
+#pragma once
+
+#include "engine/packed_store.hpp"
+#include "engine/precision.hpp"
+#include "models/encoder.hpp"
+#include "tokenizer/tokenizer.hpp"
+#include "weights/model_spec.hpp"
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace stella::engine {
+
+/// The encoder, packed.
+struct Weights {
+  std::shared_ptr<const models::Encoder> encoder;
+  PrecisionChoice choice;  // never automatic
+  bool mapped = false;     // from packed weights on disk
+};
+
+struct EncoderJob {
+  std::string source;                        // for messages
+  weights::EncoderSpec spec;                 //
+  std::vector<std::filesystem::path> files;  // the safetensors
+  std::shared_ptr<const tokenizer::Tokenizer> tokenizer;
+  const kernels::Kernels* kernels = nullptr;
+  ParallelTeam* team = nullptr;
+  models::LoadProgress on_progress{};  // throws to give up
+  PackedStore store{{}};
+  /// Encoders of fewer source bytes are packed in no time: nothing is kept of them, and `automatic` is f32.
+  std::size_t small_bytes = 0;
+};
+
+/// Blocks on the disk and computes for seconds where the model is packed for the first time. Throws the errors of
+/// models::make_encoder(), check_precision() and what on_progress throws.
+std::shared_ptr<const Weights> load_encoder(const EncoderJob& job, Precision wanted);
+
+/// What `wanted` stands for as far as that is known without loading: chosen by an earlier run, or asked for. Nothing
+/// where the first load will decide.
+std::optional<PrecisionChoice> known_choice(const EncoderJob& job, Precision wanted);
+
+}  // namespace stella::engine

@@ -1,0 +1,245 @@
+#include "engine/encoder_loading.hpp"
+
+#include "base/mapped_file.hpp"
+#include "engine/test_support.hpp"
+#include "stella/error.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace stella::engine {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+const fs::path kCheckpoints = STELLA_TEST_DATA "/checkpoints";
+
+class EncoderLoadingTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string folder = (fs::temp_directory_path() / "stella-loading-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(folder.data()), nullptr);
+    folder_ = folder;
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  EncoderJob job(const std::string& name = "stella-small-tiny") {
+    const fs::path checkpoint = kCheckpoints / name;
+    weights::SpecFiles files;
+    files.source = checkpoint.string();
+    files.config_json = read_text_file(checkpoint / "config.json");
+    EncoderJob job;
+    job.source = "organisation/" + name;
+    job.spec = weights::parse_model_spec(files).encoder;
+    job.files = {checkpoint / "model.safetensors"};
+    job.tokenizer =
+        std::make_shared<const tokenizer::Tokenizer>(tokenizer::Tokenizer::from_file(checkpoint / "tokenizer.json"));
+    job.kernels = &kernels::select(KernelSet::automatic);
+    job.team = &team_;
+    job.store = PackedStore(folder_ / "packed");
+    return job;
+  }
+  std::vector<float> vector(const Weights& weights) {
+    const std::array<std::int32_t, 5> ids{3, 1, 4, 1, 5};
+    const std::array<std::int32_t, 2> offsets{0, 5};
+    std::vector<float> pooled(weights.encoder->hidden());
+    models::Activations scratch;
+    weights.encoder->forward({ids, offsets}, pooled.data(), team_, scratch);
+    return pooled;
+  }
+  std::size_t files(const std::string& suffix) const {
+    std::size_t count = 0;
+    if (!fs::exists(folder_ / "packed")) return 0;
+    for (const auto& file : fs::directory_iterator(folder_ / "packed")) count += file.path().string().ends_with(suffix);
+    return count;
+  }
+  fs::path only_packed_file() const { return list_packed(folder_ / "packed").at(0).path; }
+
+  ParallelTeam team_{2};
+  fs::path folder_;
+};
+
+TEST_F(EncoderLoadingTest, EveryPrecisionIsMappedTheSecondTimeWithTheSameBits) {
+  for (const char* name : {"stella-small-tiny", "stella-large-tiny", "gte-tiny"}) {
+    for (const Precision precision : {Precision::f32, Precision::bf16, Precision::int16, Precision::int8}) {
+      const EncoderJob job = this->job(name);
+      if (!kernels::supports(*job.kernels, precision)) continue;
+      const auto packed = load_encoder(job, precision);
+      const auto mapped = load_encoder(job, precision);
+      EXPECT_FALSE(packed->mapped) << name << to_string(precision);
+      EXPECT_TRUE(mapped->mapped) << name << to_string(precision);
+      EXPECT_EQ(vector(*packed), vector(*mapped)) << name << to_string(precision);
+      EXPECT_EQ(packed->encoder->weight_bytes(), mapped->encoder->weight_bytes()) << name << to_string(precision);
+      EXPECT_EQ(mapped->choice.reason, packed->choice.reason);
+    }
+  }
+}
+
+TEST_F(EncoderLoadingTest, NearLosslessPrecisionsAgreeWithF32AndSayHowMuch) {
+  for (const char* name : {"stella-small-tiny", "stella-large-tiny"}) {
+    const EncoderJob job = this->job(name);
+    const std::vector<float> exact = vector(*load_encoder(job, Precision::f32));
+    for (const Precision precision : {Precision::bf16, Precision::int16}) {
+      if (!kernels::supports(*job.kernels, precision)) continue;
+      const auto weights = load_encoder(job, precision);
+      const models::Agreement agreement = models::compare(exact, vector(*weights), exact.size());
+      EXPECT_GE(agreement.least, 0.9995) << name << to_string(precision);
+      EXPECT_LT(agreement.least, 1) << "the precision makes no difference: " << to_string(precision);
+      EXPECT_THAT(weights->choice.reason, HasSubstr("cosine to f32: mean 0.99"));
+    }
+  }
+}
+
+TEST_F(EncoderLoadingTest, AutomaticIsKeptAndNeverChosenAgain) {
+  const EncoderJob job = this->job();
+  EXPECT_FALSE(known_choice(job, Precision::automatic).has_value());
+  const auto first = load_encoder(job, Precision::automatic);
+  EXPECT_NE(first->choice.precision, Precision::int8);
+  EXPECT_EQ(files(".choice"), 1U);
+  const auto known = known_choice(job, Precision::automatic);
+  ASSERT_TRUE(known.has_value());
+  EXPECT_EQ(known->precision, first->choice.precision);
+  EXPECT_EQ(known->reason, first->choice.reason);
+  // Another choice in the file: it is followed, not measured again.
+  const Precision other = first->choice.precision == Precision::f32 ? Precision::int16 : Precision::f32;
+  job.store.keep_choice(identify(job.source, job.files), kernels::name_of(*job.kernels), {other, "by hand"});
+  const auto second = load_encoder(job, Precision::automatic);
+  EXPECT_EQ(second->choice.precision, other);
+  EXPECT_EQ(second->choice.reason, "by hand");
+}
+
+TEST_F(EncoderLoadingTest, AnotherKernelSetChoosesAndPacksForItself) {
+  EncoderJob job = this->job();
+  load_encoder(job, Precision::f32);
+  job.kernels = &kernels::select(KernelSet::portable);
+  if (kernels::layout_id(*job.kernels, Precision::f32) ==
+      kernels::layout_id(kernels::select(KernelSet::automatic), Precision::f32)) {
+    GTEST_SKIP() << "this processor runs nothing but the portable kernels";
+  }
+  EXPECT_FALSE(load_encoder(job, Precision::f32)->mapped);
+  EXPECT_EQ(files(".packed"), 2U);
+  EXPECT_FALSE(known_choice(job, Precision::automatic).has_value());
+}
+
+TEST_F(EncoderLoadingTest, ChangedWeightsArePackedAnew) {
+  EncoderJob job = this->job();
+  fs::copy_file(job.files.front(), folder_ / "model.safetensors");
+  job.files = {folder_ / "model.safetensors"};
+  load_encoder(job, Precision::f32);
+  EXPECT_TRUE(load_encoder(job, Precision::f32)->mapped);
+  fs::last_write_time(job.files.front(), fs::last_write_time(job.files.front()) + std::chrono::seconds(2));
+  EXPECT_FALSE(load_encoder(job, Precision::f32)->mapped);
+}
+
+TEST_F(EncoderLoadingTest, ABlobOfTheHubIsKnownByItsHash) {
+  const fs::path blobs = folder_ / "models--a--b/blobs";
+  const std::string hash(64, 'a');
+  fs::create_directories(blobs);
+  std::ofstream(blobs / hash) << "x";
+  fs::create_directories(folder_ / "snapshot");
+  fs::create_symlink(blobs / hash, folder_ / "snapshot/model.safetensors");
+  EXPECT_EQ(identify("a/b", {folder_ / "snapshot/model.safetensors"}).content, hash);
+  std::ofstream(folder_ / "plain") << "x";
+  EXPECT_THAT(identify("a/b", {folder_ / "plain"}).content, HasSubstr((folder_ / "plain").string() + ":1:"));
+}
+
+TEST_F(EncoderLoadingTest, DamagedPackedWeightsAreReplaced) {
+  const EncoderJob job = this->job();
+  const std::vector<float> exact = vector(*load_encoder(job, Precision::f32));
+  const fs::path path = only_packed_file();
+  const auto size = fs::file_size(path);
+  for (const std::uintmax_t kept : {std::uintmax_t{0}, size / 2, size - 1}) {
+    fs::resize_file(path, kept);
+    const auto weights = load_encoder(job, Precision::f32);
+    EXPECT_FALSE(weights->mapped);
+    EXPECT_EQ(vector(*weights), exact);
+    EXPECT_TRUE(load_encoder(job, Precision::f32)->mapped);
+  }
+  // The header of the first matrix: its sizes no longer fit.
+  {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    std::vector<char> content{std::istreambuf_iterator<char>(file), {}};
+    const std::string magic = "stellaPM";
+    const auto at = std::search(content.begin(), content.end(), magic.begin(), magic.end()) - content.begin();
+    ASSERT_LT(at, static_cast<std::ptrdiff_t>(content.size()));
+    file.clear();
+    file.seekp(at + 32);
+    file.write("\x7f", 1);
+  }
+  EXPECT_FALSE(load_encoder(job, Precision::f32)->mapped);
+  EXPECT_TRUE(load_encoder(job, Precision::f32)->mapped);
+}
+
+TEST_F(EncoderLoadingTest, AFolderThatCannotBeWrittenIsNoError) {
+  EncoderJob job = this->job();
+  std::ofstream(folder_ / "file") << "no folder";
+  job.store = PackedStore(folder_ / "file");
+  const auto weights = load_encoder(job, Precision::automatic);
+  EXPECT_FALSE(weights->mapped);
+  EXPECT_EQ(vector(*weights).size(), weights->encoder->hidden());
+}
+
+TEST_F(EncoderLoadingTest, WithoutAFolderNothingIsWritten) {
+  EncoderJob job = this->job();
+  job.store = PackedStore({});
+  load_encoder(job, Precision::automatic);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 0);
+}
+
+TEST_F(EncoderLoadingTest, ASmallEncoderIsF32AndNotKept) {
+  EncoderJob job = this->job();
+  job.small_bytes = fs::file_size(job.files.front()) + 1;
+  const auto weights = load_encoder(job, Precision::automatic);
+  EXPECT_EQ(weights->choice.precision, Precision::f32);
+  EXPECT_THAT(weights->choice.reason, HasSubstr("small"));
+  EXPECT_EQ(known_choice(job, Precision::automatic)->precision, Precision::f32);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 0);
+}
+
+TEST_F(EncoderLoadingTest, GivingUpLeavesNoFileBehind) {
+  EncoderJob job = this->job();
+  job.on_progress = [](std::size_t done, std::size_t total) {
+    if (done * 2 > total) throw Error(Errc::cancelled, "cancelled");
+  };
+  EXPECT_THROW(load_encoder(job, Precision::f32), Error);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "packed"), {}), 0);
+}
+
+TEST_F(EncoderLoadingTest, APrecisionThatTheKernelsLackIsRefusedWithThoseTheyHave) {
+  EncoderJob job = this->job();
+  job.kernels = &kernels::select(KernelSet::portable);
+  for (const Precision precision : {Precision::bf16, Precision::int16, Precision::int8}) {
+    if (kernels::supports(*job.kernels, precision)) continue;
+    const std::string message = test::error_of([&] { load_encoder(job, precision); }, Errc::unsupported_processor);
+    EXPECT_THAT(message, HasSubstr(to_string(precision)));
+    EXPECT_THAT(message, HasSubstr("choose one of: auto, f32"));
+  }
+}
+
+TEST_F(EncoderLoadingTest, ListSaysWhatTheFilesAre) {
+  load_encoder(job(), Precision::f32);
+  std::ofstream(folder_ / "packed/other-f32-0123456789abcdef.packed") << "damaged";
+  std::ofstream(folder_ / "packed/unrelated.txt") << "x";
+  const auto entries = list_packed(folder_ / "packed");
+  ASSERT_EQ(entries.size(), 2U);
+  EXPECT_FALSE(entries[0].readable);
+  EXPECT_TRUE(entries[1].readable);
+  EXPECT_EQ(entries[1].source, "organisation/stella-small-tiny");
+  EXPECT_EQ(entries[1].precision, "f32");
+  EXPECT_EQ(entries[1].bytes, fs::file_size(entries[1].path));
+  EXPECT_TRUE(list_packed(folder_ / "nowhere").empty());
+}
+
+}  // namespace
+}  // namespace stella::engine
