@@ -53,7 +53,7 @@ class Side:
                     tokens_per_s=round(last["tokens"] / seconds, 1), ms_per_text=round(1e3 * seconds / last["texts"], 2),
                     first_side_is_faster_by=round(statistics.median(
                         mine["seconds"] / other["seconds"] for mine, other in zip(self.runs, first.runs)), 3),
-                    peak_mb=last.get("peak_mb"), **{k: v for k, v in self.ready.items() if k != "ready"})
+                    peak_mb=last.get("peak_mb"), token_pairs=last.get("token_pairs"), **{k: v for k, v in self.ready.items() if k != "ready"})
 
 
 def main():

@@ -70,15 +70,19 @@ int run(int argc, char** argv) {
 
   for (std::string line; std::getline(std::cin, line);) {
     std::size_t tokens = 0;
+    std::size_t token_pairs = 0;  // what attention's work grows with
     const auto start = Clock::now();
     for (std::size_t first = 0; first < texts.size(); first += batch) {
       const std::size_t last = std::min(first + batch, texts.size());
       std::vector<std::string> part(texts.begin() + static_cast<long>(first), texts.begin() + static_cast<long>(last));
-      for (const auto& row : model.batch_embed(std::move(part), embed, boost::asio::use_future).get())
+      for (const auto& row : model.batch_embed(std::move(part), embed, boost::asio::use_future).get()) {
         tokens += row.tokens;
+        token_pairs += row.tokens * row.tokens;
+      }
     }
     std::cout << boost::json::object{{"seconds", seconds_since(start)},
                                      {"tokens", tokens},
+                                     {"token_pairs", token_pairs},
                                      {"texts", texts.size()},
                                      {"peak_mb", peak_memory_mb()}}
               << std::endl;

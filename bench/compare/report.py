@@ -14,6 +14,9 @@ TITLES = {
     "large-queries": "Large, one query at a time",
     "large-passages": "Large, passages",
 }
+STARTS = {"small-starts": "Small, from the program's start to the first vector",
+          "large-starts": "Large, from the program's start to the first vector"}
+ACCURACY = {"small-accuracy": "Small with random weights: cosine to f32", "demo-accuracy": "The demo model: cosine to f32"}
 NAMES = {"torch": "PyTorch", "ort": "ONNX Runtime", "ov": "OpenVINO"}
 
 HEAD = """# Performance
@@ -41,14 +44,28 @@ def label(side):
 
 def table(rows):
     share = any("share_of_limit" in row for row in rows)
-    head = ["", "tokens/s", "ms per text", *(["of the issue limit"] if share else []), "first row is faster by"]
+    head = ["", "tokens/s", "ms per text", *(["of the issue limit"] if share else []), "peak memory beyond weights", "first row is faster by"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for i, row in enumerate(rows):
         cells = [label(row["side"]), f"{row['tokens_per_s']:,.0f}", f"{row['ms_per_text']:,.1f}"]
         if share:
             cells.append(f"{100 * row['share_of_limit']:.0f} % of {row['issue_limit']:,.0f} GFLOP/s" if "share_of_limit" in row else "")
+        cells.append(f"{row['beyond_weights_mb']:,} MB" if "beyond_weights_mb" in row else "")
         cells.append(f"{1 / row['first_side_is_faster_by']:.2f}×" if i else "")
         lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def starts_table(rows):
+    lines = ["| precision | first start: packs, calibrates | peak | later starts | peak | packed weights on disk |", "|---|---|---|---|---|---|"]
+    lines += [f"| {row['precision']} | {row['first_s']:.1f} s | {row['first_peak_mb']:,} MB | {row['second_s']:.2f} s | {row['second_peak_mb']:,} MB "
+              f"| {row['packed_mb']:,} MB |" for row in rows]
+    return "\n".join(lines)
+
+
+def accuracy_table(rows):
+    lines = ["| precision | head | texts | mean | least |", "|---|---|---|---|---|"]
+    lines += [f"| {row['precision']} | {row['dimension']} | {row['texts']} | {row['mean']:.6f} | {row['least']:.6f} |" for row in rows]
     return "\n".join(lines)
 
 
@@ -79,4 +96,6 @@ def write(results, docs):
             rows = results[name]
             (plots / f"{name}.svg").write_text(plot(rows, title))
             parts.append(f"## {title}\n\n{table(rows)}\n\n![{title.replace('`', '')}](performance/{name}.svg)\n")
+    for titles, write_table in ((STARTS, starts_table), (ACCURACY, accuracy_table)):
+        parts += [f"## {title}\n\n{write_table(results[name])}\n" for name, title in titles.items() if name in results]
     Path(docs, "performance.md").write_text("\n".join(parts))
