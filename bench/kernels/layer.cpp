@@ -1,5 +1,6 @@
 #include "layer.hpp"
 
+#include "kernels/aligned_buffer.hpp"
 #include "kernels/kernels.hpp"
 #include "measure.hpp"
 #include "models/pass.hpp"
@@ -8,6 +9,7 @@
 #include <array>
 #include <cstdio>
 #include <string>
+#include <utility>
 
 namespace stella::bench {
 namespace {
@@ -44,6 +46,16 @@ Weights make_weights(const kernels::Kernels& set, Precision precision, ParallelT
           kernels::pack(set, precision, RowOrder::interleaved, pair, team), plain(kHidden, kIntermediate)};
 }
 
+/// Memory as the models use it.
+class Floats {
+ public:
+  explicit Floats(std::size_t n = 0) : buffer_(n * sizeof(float)) {}
+  float* data() { return reinterpret_cast<float*>(buffer_.data()); }
+
+ private:
+  kernels::AlignedBuffer buffer_;
+};
+
 /// The layers and the buffers of one pass, and the time that each part has taken.
 class Layers {
  public:
@@ -59,10 +71,12 @@ class Layers {
     for (std::size_t s = 0; s <= sequences; ++s) offsets_.push_back(static_cast<std::int32_t>(s * length));
     angles_ = random_floats(length * kHeadDim / 2);
     gain_ = std::vector<float>(kHidden, 1.0F);
-    x_ = random_floats(tokens_ * kHidden);
-    attended_.resize(tokens_ * kHidden);
+    x_ = Floats(tokens_ * kHidden);
+    const std::vector<float> values = random_floats(tokens_ * kHidden);
+    std::copy(values.begin(), values.end(), x_.data());
+    attended_ = Floats(tokens_ * kHidden);
     step_ = models::feed_forward_rows(tokens_);
-    wide_.resize(std::max(tokens_ * 3 * kHidden, step_ * kIntermediate));
+    wide_ = Floats(std::max(tokens_ * 3 * kHidden, step_ * kIntermediate));
   }
 
   void run() {
@@ -122,11 +136,11 @@ class Layers {
   std::size_t tokens_ = 0;
   std::size_t step_ = 0;
   std::vector<std::int32_t> offsets_;
-  std::vector<float> angles_;    // (length, kHeadDim / 2)
-  std::vector<float> gain_;      // (kHidden)
-  std::vector<float> x_;         // (tokens, kHidden)
-  std::vector<float> attended_;  // (tokens, kHidden)
-  std::vector<float> wide_;      // (tokens, 3 · kHidden), then (step, kIntermediate)
+  std::vector<float> angles_;  // (length, kHeadDim / 2)
+  std::vector<float> gain_;    // (kHidden)
+  Floats x_;                   // (tokens, kHidden)
+  Floats attended_;            // (tokens, kHidden)
+  Floats wide_;                // (tokens, 3 · kHidden), then (step, kIntermediate)
   std::array<double, kParts> times_{};
 };
 

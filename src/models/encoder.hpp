@@ -1,6 +1,7 @@
 // The encoders: token ids of a packed batch to pooled vectors to head vectors.
 #pragma once
 
+#include "kernels/aligned_buffer.hpp"
 #include "kernels/kernels.hpp"
 #include "models/calibration.hpp"
 #include "weights/model_spec.hpp"
@@ -24,7 +25,7 @@ struct PackedBatch {
 
 /// Everything that one forward pass writes. Grows to the largest batch seen, then is reused. One per running pass.
 struct Activations {
-  std::vector<float> buffer;
+  kernels::AlignedBuffer buffer;
   std::vector<float> long_cos, long_sin;  // rotary angles of inputs longer than the model's own table
   kernels::Workspace workspace;
 };

@@ -41,14 +41,13 @@ std::size_t check_batch(const PackedBatch& batch, std::size_t vocab_size) {
 }
 
 std::vector<float*> carve(Activations& scratch, std::initializer_list<std::size_t> sizes) {
-  std::size_t total = kLineFloats;
+  std::size_t total = 0;
   for (const std::size_t size : sizes) total += round_to_line(size);
-  if (scratch.buffer.size() < total) {
+  if (scratch.buffer.size() < total * sizeof(float)) {
     scratch.buffer = {};  // nothing in it is worth copying
-    scratch.buffer.resize(total);
+    scratch.buffer = kernels::AlignedBuffer(total * sizeof(float));
   }
-  const auto address = reinterpret_cast<std::uintptr_t>(scratch.buffer.data()) / sizeof(float);
-  float* at = scratch.buffer.data() + (round_to_line(address) - address);
+  auto* at = reinterpret_cast<float*>(scratch.buffer.data());
   std::vector<float*> parts;
   for (const std::size_t size : sizes) {
     parts.push_back(at);

@@ -51,6 +51,7 @@ PostNorm::State PostNorm::start(const PackedBatch& batch, const PassResources& r
   state.attention.heads = spec_.heads;
   state.attention.kv_heads = spec_.kv_heads;
   state.attention.head_dim = spec_.head_dim;
+  state.attention.precision = resources.precision;
   if (rope_) state.attention.rope = rope_->table(longest, resources.scratch);
   state.attention.out = state.attended;
   embed(state);

@@ -66,6 +66,7 @@ Qwen2::State Qwen2::start(const PackedBatch& batch, const PassResources& resourc
   state.attention.heads = spec_.heads;
   state.attention.kv_heads = spec_.kv_heads;
   state.attention.head_dim = spec_.head_dim;
+  state.attention.precision = resources.precision;
   state.attention.rope = rope_.table(longest, resources.scratch);
   state.attention.out = state.y;
   kernels::embed_rows(kernels_, ends_.words.rows, batch.ids, nullptr, state.x, resources.team);
