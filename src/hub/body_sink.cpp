@@ -3,14 +3,15 @@
 #include <algorithm>
 #include <cstring>
 #include <utility>
-#include <vector>
 
 namespace stella::hub {
 namespace {
 
-constexpr std::uint64_t kReadBack = 4U << 20U;     // bytes hashed from disk in one job
-constexpr std::size_t kReadBuffer = 256U * 1024U;  // stays in the processor's cache between read and hash
-constexpr std::size_t kItemsPerJob = 8;
+constexpr std::uint64_t kReadBack = 4U << 20U;      // bytes hashed from disk in one item
+constexpr std::size_t kItemsAhead = 2;              // of those, while nothing is hashed from memory
+constexpr std::size_t kReadBuffer = 256U * 1024U;   // stays in the processor's cache between read and hash
+constexpr std::size_t kBlocksPerWrite = 4;          // written in one call, and one line of the record
+constexpr std::uint64_t kBytesPerJob = 16U << 20U;  // then other files' jobs have their turn
 
 }  // namespace
 
@@ -33,7 +34,10 @@ bool BodySink::put(Lane& lane, std::uint64_t offset, std::span<const std::byte> 
     if (!fits) {
       flush(lane);
       lane.block = services_.blocks.acquire(lane.when_free);
-      if (!lane.block) return false;
+      if (!lane.block) {
+        ++shortages_;
+        return false;
+      }
       block = lane.block.get();
       block->offset = offset;
     }
@@ -48,94 +52,181 @@ bool BodySink::put(Lane& lane, std::uint64_t offset, std::span<const std::byte> 
 }
 
 void BodySink::flush(Lane& lane) {
-  std::shared_ptr<Block> block = std::move(lane.block);
+  const std::shared_ptr<Block> block = std::move(lane.block);
   lane.block = nullptr;
-  if (!block || block->size == 0) return;
-  if (hasher_ && block->offset == planned_) {
-    to_hash_.push_back({block->offset, block->size, block});
-    planned_ += block->size;
-    hash_next();
+  if (!block || block->size == 0 || error_) return;
+  if (hasher_ && !hash_stopped_ && block->offset == planned_) add_to_hash({block->offset, block->size, block});
+  ++unwritten_;
+  {
+    const std::lock_guard lock(work_.mutex);
+    work_.to_write.push_back(block);
   }
-  ++writing_;
+  write_more();
+}
+
+void BodySink::write_more() {
+  if (writing_ || unwritten_ == 0) return;
+  writing_ = true;
+  ++jobs_;
   services_.files.run<Nothing>(
-      [file = file_, block] {
-        file->write(block->offset, block->bytes());
+      [self = shared_from_this()] {
+        self->write_blocks();
         return Nothing{};
       },
-      [self = shared_from_this(), block](std::exception_ptr error, Nothing) {
-        --self->writing_;
-        if (!error) self->written_.add(block->offset, block->offset + block->size);
-        self->plan_from_disk();
+      [self = shared_from_this()](std::exception_ptr error, Nothing) {
+        self->writing_ = false;
         self->job_ended(error);
       });
+}
+
+// On the file pool. Blocks go back to the loop's thread, where they are freed.
+void BodySink::write_blocks() {
+  for (std::uint64_t done = 0; done < kBytesPerJob;) {
+    std::vector<std::shared_ptr<Block>> blocks;
+    {
+      const std::lock_guard lock(work_.mutex);
+      auto& queue = work_.to_write;
+      while (!queue.empty() && blocks.size() < kBlocksPerWrite &&
+             (blocks.empty() || queue.front()->offset == blocks.back()->offset + blocks.back()->size)) {
+        blocks.push_back(std::move(queue.front()));
+        queue.pop_front();
+      }
+    }
+    if (blocks.empty()) return;
+    std::vector<std::span<const std::byte>> parts;
+    for (const auto& block : blocks) parts.push_back(block->bytes());
+    std::exception_ptr error;
+    try {
+      file_->write(blocks.front()->offset, parts);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    for (const auto& part : parts) done += part.size();
+    services_.loop.post([self = shared_from_this(), blocks = std::move(blocks), failed = error != nullptr]() mutable {
+      if (failed) {
+        self->unwritten_ -= blocks.size();
+      } else {
+        self->wrote(blocks);
+      }
+    });
+    if (error) std::rethrow_exception(std::exchange(error, nullptr));
+  }
+}
+
+void BodySink::wrote(const std::vector<std::shared_ptr<Block>>& blocks) {
+  unwritten_ -= blocks.size();
+  for (const auto& block : blocks) written_.add(block->offset, block->offset + block->size);
+  plan_from_disk();
 }
 
 void BodySink::set_size(std::uint64_t size) {
   size_ = size;
   hasher_ = std::make_shared<Hasher>(etag_, size);
   written_.remove(size, UINT64_MAX);  // of an earlier, longer try
-  ++writing_;
+  ++jobs_;
   services_.files.run<Nothing>(
       [file = file_, size] {
         file->set_size(size);
         return Nothing{};
       },
-      [self = shared_from_this()](std::exception_ptr error, Nothing) {
-        --self->writing_;
-        self->plan_from_disk();
-        self->job_ended(error);
-      });
+      [self = shared_from_this()](std::exception_ptr error, Nothing) { self->job_ended(error); });
 }
 
 void BodySink::plan_from_disk() {
-  if (!hasher_ || hashing_ || !to_hash_.empty() || written_.prefix() <= planned_) return;
-  const std::uint64_t length = std::min(written_.prefix() - planned_, kReadBack);
-  to_hash_.push_back({planned_, length});
-  planned_ += length;
-  hash_next();
+  if (!hasher_ || hash_stopped_) return;
+  while (unhashed_ < kItemsAhead && written_.prefix() > planned_) {
+    add_to_hash({planned_, std::min(written_.prefix() - planned_, kReadBack)});
+  }
 }
 
-void BodySink::hash_next() {
-  if (hashing_ || to_hash_.empty() || error_) return;
-  hashing_ = true;
-  std::vector<HashItem> items;
-  std::uint64_t length = 0;
-  while (!to_hash_.empty() && items.size() < kItemsPerJob) {
-    length += to_hash_.front().length;
-    items.push_back(std::move(to_hash_.front()));
-    to_hash_.pop_front();
+void BodySink::add_to_hash(HashItem item) {
+  planned_ += item.length;
+  ++unhashed_;
+  {
+    const std::lock_guard lock(work_.mutex);
+    work_.to_hash.push_back(std::move(item));
   }
+  hash_more();
+}
+
+void BodySink::hash_more() {
+  if (hashing_ || unhashed_ == 0) return;
+  hashing_ = true;
+  ++jobs_;
   services_.files.run<Nothing>(
-      [file = file_, hasher = hasher_, items = std::move(items)] {
-        for (const HashItem& item : items) {
-          if (item.block) {
-            hasher->update(item.block->bytes());
-            continue;
-          }
-          std::vector<std::byte> buffer(std::min<std::uint64_t>(item.length, kReadBuffer));
-          for (std::uint64_t at = 0; at < item.length;) {
-            const std::span<std::byte> part(buffer.data(), std::min<std::uint64_t>(buffer.size(), item.length - at));
-            file->read(item.offset + at, part);
-            hasher->update(part);
-            at += part.size();
-          }
-        }
+      [self = shared_from_this()] {
+        self->hash_items();
         return Nothing{};
       },
-      [self = shared_from_this(), length](std::exception_ptr error, Nothing) {
+      [self = shared_from_this()](std::exception_ptr error, Nothing) {
         self->hashing_ = false;
-        self->hashed_ += length;
-        self->hash_next();
-        self->plan_from_disk();
         self->job_ended(error);
       });
 }
 
+// On the file pool.
+void BodySink::hash_items() {
+  std::vector<std::byte> buffer;
+  for (std::uint64_t done = 0; done < kBytesPerJob;) {
+    HashItem item;
+    {
+      const std::lock_guard lock(work_.mutex);
+      if (work_.to_hash.empty()) return;
+      item = std::move(work_.to_hash.front());
+      work_.to_hash.pop_front();
+    }
+    std::exception_ptr error;
+    try {
+      if (item.block) {
+        hasher_->update(item.block->bytes());
+      } else {
+        buffer.resize(kReadBuffer);
+        for (std::uint64_t at = 0; at < item.length;) {
+          const auto part = std::span(buffer).first(std::min<std::uint64_t>(buffer.size(), item.length - at));
+          file_->read(item.offset + at, part);
+          hasher_->update(part);
+          at += part.size();
+        }
+      }
+    } catch (...) {
+      error = std::current_exception();
+    }
+    done += item.length;
+    services_.loop.post([self = shared_from_this(), item = std::move(item)]() mutable { self->hashed(item); });
+    if (error) std::rethrow_exception(std::exchange(error, nullptr));
+  }
+}
+
+void BodySink::hashed(const HashItem& item) {
+  --unhashed_;
+  hashed_ += item.length;
+  plan_from_disk();
+}
+
+void BodySink::stop_hashing() {
+  hash_stopped_ = true;
+  std::deque<HashItem> dropped;
+  {
+    const std::lock_guard lock(work_.mutex);
+    dropped.swap(work_.to_hash);
+  }
+  unhashed_ -= dropped.size();
+}
+
 void BodySink::job_ended(std::exception_ptr error) {
+  --jobs_;
   if (error && !error_) {
     error_ = error;
-    to_hash_.clear();
+    std::deque<std::shared_ptr<Block>> dropped;
+    {
+      const std::lock_guard lock(work_.mutex);
+      dropped.swap(work_.to_write);
+    }
+    unwritten_ -= dropped.size();
+    stop_hashing();
   }
+  write_more();
+  hash_more();
   if (!silent_) on_change_();
 }
 

@@ -58,7 +58,7 @@ void HttpExchange::set_options(const HubOptions& options, const HttpRequest& req
   set(easy, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
   set(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   set(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-  if (request.bulk) set(easy, CURLOPT_BUFFERSIZE, 256L * 1024L);
+  if (request.bulk) set(easy, CURLOPT_BUFFERSIZE, 512L * 1024L);
   if (request.head) set(easy, CURLOPT_NOBODY, 1L);
   const auto connect = request.total_timeout.count() > 0 ? request.total_timeout : request.stall_timeout;
   if (connect.count() > 0) set(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(connect.count()));

@@ -17,6 +17,12 @@ class RangeSet {
   void add(std::uint64_t first, std::uint64_t end) {
     if (first >= end) return;
     auto next = ranges_.upper_bound(first);
+    // The common case: a range grows at its end.
+    if (next != ranges_.begin() && std::prev(next)->second == first && (next == ranges_.end() || next->first > end)) {
+      std::prev(next)->second = end;
+      total_ += end - first;
+      return;
+    }
     if (next != ranges_.begin() && std::prev(next)->second >= first) {
       --next;
       first = next->first;

@@ -50,7 +50,8 @@ class Stream {
   bool superseded = false;  ///< Another stream took over; its end means nothing.
   std::uint64_t received = 0;
   EventLoop::Clock::time_point started = EventLoop::Clock::now();
-  std::optional<Failure> refusal;  ///< Why the owner refused the answer.
+  EventLoop::Clock::time_point first_byte{};  ///< Where received > 0.
+  std::optional<Failure> refusal;             ///< Why the owner refused the answer.
   BodySink::Lane lane;
 
  private:

@@ -7,40 +7,53 @@
 
 namespace stella::hub {
 
+/// What happened between two looks at a transfer.
+struct TransferSample {
+  std::uint64_t bytes = 0;
+  double seconds = 0;
+  std::size_t delivering = 0;  ///< Connections that had given bytes before.
+  bool short_of_memory = false;
+};
+
 /// Doubles the number of connections while each doubling brings at least a quarter more throughput; goes back where it
-/// brought nothing; tries again after a while, because networks change.
+/// brought nothing; tries again after a while, because networks change. Where memory was short, the disk or the
+/// processor is the limit, and more connections cannot help.
 class Throughput {
  public:
   explicit Throughput(std::size_t first) : wanted_(std::max<std::size_t>(1, first)), base_(wanted_) {}
 
   std::size_t wanted() const noexcept { return wanted_; }
 
-  /// `bytes` arrived in `seconds` over `open` connections, of at most `limit`.
-  void sample(std::uint64_t bytes, double seconds, std::size_t open, std::size_t limit) {
+  /// Of at most `limit` connections, whose first byte takes `latency` seconds to come.
+  void sample(const TransferSample& now, std::size_t limit, double latency) noexcept {
     constexpr double kWorthIt = 1.25;
-    constexpr int kSettle = 1;  // samples after a change that still show the old number
-    constexpr int kTrial = 2;   // samples that are averaged
-    constexpr int kPause = 50;  // samples until the next trial after one that failed
-    if (seconds <= 0 || open == 0) return;
+    constexpr double kShortestTrial = 0.03;  // seconds
+    constexpr double kRoundTrips = 2;        // that a trial lasts at least
+    constexpr double kLongestWait = 1;       // seconds for all connections to deliver
+    constexpr double kFirstPause = 0.2;      // seconds until the next trial after one that failed
+    constexpr double kLongestPause = 32;
     if (pause_ > 0) {
-      --pause_;
+      pause_ -= now.seconds;
       return;
     }
-    if (++samples_ <= kSettle) return;
-    sum_ += static_cast<double>(bytes) / seconds;
-    if (samples_ < kSettle + kTrial) return;
-    const double rate = sum_ / kTrial;
+    waited_ += now.seconds;
+    if (now.delivering < std::min(wanted_, limit) && waited_ < kLongestWait) return;
+    seconds_ += now.seconds;
+    bytes_ += static_cast<double>(now.bytes);
+    stuffed_ = stuffed_ || now.short_of_memory;
+    if (seconds_ < std::max(kShortestTrial, kRoundTrips * latency) || bytes_ == 0) return;
+    const double rate = bytes_ / seconds_;
+    const bool stuffed = stuffed_;
     restart();
-    const bool grew = wanted_ > base_;
-    if (grew && rate < best_ * kWorthIt) {
+    if (stuffed || (wanted_ > base_ && rate < best_ * kWorthIt)) {
       wanted_ = base_;
-      pause_ = kPause;
       best_ = 0;
+      pause_ = next_pause_ = next_pause_ == 0 ? kFirstPause : std::min(2 * next_pause_, kLongestPause);
       return;
     }
     best_ = rate;
     base_ = wanted_;
-    if (open >= wanted_) wanted_ = std::min(std::max<std::size_t>(1, limit), wanted_ * 2);
+    wanted_ = std::clamp<std::size_t>(wanted_ * 2, 1, std::max<std::size_t>(1, limit));
   }
 
   /// The server pushed back (429, 503): half as many.
@@ -53,16 +66,16 @@ class Throughput {
 
  private:
   void restart() noexcept {
-    samples_ = 0;
-    sum_ = 0;
+    waited_ = seconds_ = bytes_ = 0;
+    stuffed_ = false;
   }
 
   std::size_t wanted_;
   std::size_t base_;  // the number that best_ was measured with
   double best_ = 0;   // bytes per second
-  double sum_ = 0;
-  int samples_ = 0;
-  int pause_ = 0;
+  double waited_ = 0, seconds_ = 0, bytes_ = 0;
+  bool stuffed_ = false;
+  double pause_ = 0, next_pause_ = 0;
 };
 
 }  // namespace stella::hub

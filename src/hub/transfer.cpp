@@ -94,7 +94,7 @@ void Transfer::fill() {
   }
 }
 
-// The lowest bytes that nobody has or fetches: hashing follows close behind. About a second's worth, so that all
+// The lowest bytes that nobody has or fetches: hashing follows close behind. The less is left the smaller, so that all
 // connections end at about the same time.
 std::optional<RangeSet::Range> Transfer::next_piece() {
   const ClientTuning& tuning = services_.tuning;
@@ -104,12 +104,22 @@ std::optional<RangeSet::Range> Transfer::next_piece() {
     gap = claimed_.first_gap(*size_);
   }
   if (!gap) return std::nullopt;
+  if (connection_limit() == 1) return gap;
   const std::uint64_t left = *size_ - claimed_.total();
-  const std::uint64_t share = left / (2 * throughput_.wanted());
-  const std::uint64_t length = std::clamp(share, tuning.smallest_piece, tuning.largest_piece);
+  const std::uint64_t smallest = smallest_piece();
+  const std::uint64_t length =
+      std::clamp(left / (2 * connection_limit()), smallest, std::max(smallest, tuning.largest_piece));
   // Never leave a crumb behind.
-  if (gap->second - gap->first > length + tuning.smallest_piece / 2) gap->second = gap->first + length;
+  if (gap->second - gap->first > length + smallest / 2) gap->second = gap->first + length;
   return gap;
+}
+
+// Worth a request: asking costs at most a third of the time that the bytes take.
+std::uint64_t Transfer::smallest_piece() const {
+  const ClientTuning& tuning = services_.tuning;
+  if (latency_ <= 0 || stream_rate_ <= 0) return 4 * tuning.smallest_piece;
+  const double worth = std::min(2 * latency_ * stream_rate_, static_cast<double>(tuning.largest_piece));
+  return std::max(tuning.smallest_piece, static_cast<std::uint64_t>(worth));
 }
 
 // Everything is some stream's task: halve the largest rest, if it is worth a request.
@@ -119,7 +129,7 @@ void Transfer::split_slowest() {
     if (stream->whole) return;
     if (largest == nullptr || stream->end - stream->position > largest->end - largest->position) largest = stream.get();
   }
-  if (largest == nullptr || largest->end - largest->position < 2 * services_.tuning.smallest_piece) return;
+  if (largest == nullptr || largest->end - largest->position < 2 * smallest_piece()) return;
   const std::uint64_t middle = largest->position + (largest->end - largest->position) / 2;
   claimed_.remove(middle, largest->end);
   largest->end = middle;
@@ -208,6 +218,11 @@ BodyVerdict Transfer::stream_body(Stream& stream, std::span<const std::byte> byt
     backoff_.progress(received_.total() - before);
     if (on_progress_) on_progress_(received_.total(), size_.value_or(0));
   }
+  if (stream.received == 0) {
+    stream.first_byte = EventLoop::Clock::now();
+    const double latency = std::chrono::duration<double>(stream.first_byte - stream.started).count();
+    latency_ = latency_ <= 0 ? latency : std::min(latency, latency_);
+  }
   stream.position = after;
   stream.received += wanted.size();
   const bool full = stream.position == stream.end;
@@ -252,6 +267,8 @@ void Transfer::stream_ended(Stream& stream, std::optional<Failure> failure) {
     failure->retry = true;
   }
   if (!failure && url_ != stream.url()) url_ = stream.url();  // saves the redirect next time
+  const std::chrono::duration<double> took = EventLoop::Clock::now() - stream.first_byte;
+  if (stream.received > 0 && took.count() > 0) stream_rate_ = static_cast<double>(stream.received) / took.count();
   const bool unknown_size = !size_;
   const bool too_short = failure && !ignore && clean && whole && stream.has_length;
   remove_stream(stream);
@@ -276,15 +293,31 @@ void Transfer::body_ended() {
   sink_changed();
 }
 
+std::size_t Transfer::delivering() const {
+  return static_cast<std::size_t>(
+      std::count_if(streams_.begin(), streams_.end(), [](const auto& stream) { return stream->received > 0; }));
+}
+
 void Transfer::sample() {
-  const std::uint64_t before = received_.total();
-  sample_timer_ = services_.loop.after(services_.tuning.sample, [this, before, then = EventLoop::Clock::now()] {
-    const std::chrono::duration<double> seconds = EventLoop::Clock::now() - then;
-    const std::uint64_t now = received_.total();
-    throughput_.sample(now > before ? now - before : 0, seconds.count(), streams_.size(), connection_limit());
-    sample();
-    fill();
-  });
+  struct Then {
+    EventLoop::Clock::time_point time;
+    std::uint64_t received, shortages;
+    std::size_t delivering;
+  };
+  const auto shortages = [this] { return sink_ ? sink_->shortages() : 0; };
+  sample_timer_ = services_.loop.after(
+      services_.tuning.sample,
+      [this, shortages, then = Then{EventLoop::Clock::now(), received_.total(), shortages(), delivering()}] {
+        TransferSample now;
+        const std::uint64_t received = received_.total();
+        now.bytes = received > then.received ? received - then.received : 0;
+        now.seconds = std::chrono::duration<double>(EventLoop::Clock::now() - then.time).count();
+        now.delivering = then.delivering;
+        now.short_of_memory = shortages() > then.shortages;
+        throughput_.sample(now, connection_limit(), latency_);
+        sample();
+        fill();
+      });
 }
 
 void Transfer::sink_changed() {
@@ -335,6 +368,7 @@ void Transfer::contradicted(const std::string& how) {
 void Transfer::restart() {
   restarting_ = true;
   drop_streams();
+  if (sink_) sink_->stop_hashing();
   conclude();
 }
 
@@ -381,6 +415,7 @@ void Transfer::finish(std::exception_ptr error) {
     timer->reset();
   }
   drop_streams();
+  if (error && sink_) sink_->stop_hashing();
   conclude();
 }
 

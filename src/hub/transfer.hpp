@@ -50,12 +50,14 @@ class Transfer : public std::enable_shared_from_this<Transfer>, public StreamOwn
   void begin(std::shared_ptr<PartialFile> file);
   std::optional<RangeSet::Range> next_piece();
   void split_slowest();
+  std::uint64_t smallest_piece() const;
   void open_stream(bool whole, RangeSet::Range piece);
   void take_whole(Stream& stream);
   void drop_others();
   void drop_streams();
   void remove_stream(Stream& stream);
   void sample();
+  std::size_t delivering() const;
   void sink_changed();
   void body_ended();
   void verify();
@@ -81,6 +83,8 @@ class Transfer : public std::enable_shared_from_this<Transfer>, public StreamOwn
   RangeSet claimed_;   // received, or some stream's task
   RangeSet received_;  // resumed, or taken from the network
   std::uint64_t resumed_bytes_ = 0;
+  double latency_ = 0;      // seconds to a piece's first byte, the least so far; 0: unknown
+  double stream_rate_ = 0;  // bytes per second of the connection that ended last
   Stream* whole_stream_ = nullptr;
   bool no_ranges_ = false;  // the server ignores Range
   int lies_ = 0;            // answers with another range than asked for

@@ -110,11 +110,21 @@ TEST(Backoff, IsBoundedWhateverTheProgress) {
 }
 
 // A network that gives each connection `each` bytes per second and all together `most`.
+TransferSample sample_of(double each, double most, std::size_t connections, double seconds) {
+  TransferSample sample;
+  sample.bytes = static_cast<std::uint64_t>(std::min(each * static_cast<double>(connections), most) * seconds);
+  sample.seconds = seconds;
+  sample.delivering = connections;
+  return sample;
+}
+
+// The number at which growth ends: the limit, or the one gone back to.
 std::size_t settled(double each, double most, std::size_t limit) {
   Throughput throughput(4);
-  for (int i = 0; i < 40; ++i) {
-    const double rate = std::min(each * static_cast<double>(throughput.wanted()), most);
-    throughput.sample(static_cast<std::uint64_t>(rate / 10), 0.1, throughput.wanted(), limit);
+  for (int i = 0; i < 20; ++i) {
+    const std::size_t before = throughput.wanted();
+    throughput.sample(sample_of(each, most, before, 0.1), limit, 0.01);
+    if (throughput.wanted() < before && before <= limit) break;
   }
   return throughput.wanted();
 }
@@ -122,8 +132,54 @@ std::size_t settled(double each, double most, std::size_t limit) {
 TEST(Throughput, GrowsWhileItHelps) {
   EXPECT_EQ(settled(40e6, 1e12, 16), 16U);
   EXPECT_EQ(settled(40e6, 1e12, 64), 64U);
+  EXPECT_EQ(settled(40e6, 1e12, 3), 3U);
   EXPECT_EQ(settled(40e6, 320e6, 64), 8U);
   EXPECT_EQ(settled(2e9, 2e9, 16), 4U);
+}
+
+TEST(Throughput, TriesAgainAfterAWhileAndEverLessOften) {
+  Throughput throughput(4);
+  std::size_t trials = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const std::size_t before = throughput.wanted();
+    throughput.sample(sample_of(2e9, 2e9, before, 0.1), 16, 0.01);
+    trials += throughput.wanted() > before ? 1 : 0;
+  }
+  EXPECT_GE(trials, 4U);
+  EXPECT_LE(trials, 12U);
+}
+
+TEST(Throughput, ShortMemoryEndsTheGrowth) {
+  Throughput throughput(4);
+  for (int i = 0; i < 20; ++i) {
+    TransferSample sample = sample_of(40e6, 1e12, throughput.wanted(), 0.1);
+    sample.short_of_memory = true;
+    throughput.sample(sample, 16, 0.01);
+    EXPECT_EQ(throughput.wanted(), 4U);
+  }
+}
+
+TEST(Throughput, JudgesOnlyOnceEveryConnectionDelivers) {
+  Throughput throughput(4);
+  TransferSample sample = sample_of(40e6, 1e12, 4, 0.1);
+  sample.delivering = 3;
+  for (int i = 0; i < 8; ++i) throughput.sample(sample, 16, 0.01);
+  EXPECT_EQ(throughput.wanted(), 4U);
+  sample.delivering = 4;
+  throughput.sample(sample, 16, 0.01);
+  EXPECT_EQ(throughput.wanted(), 8U);
+  // One connection that never delivers does not stop the growth for ever.
+  sample.bytes *= 2;
+  for (int i = 0; i < 20; ++i) throughput.sample(sample, 16, 0.01);
+  EXPECT_EQ(throughput.wanted(), 16U);
+}
+
+TEST(Throughput, WaitsForRoundTrips) {
+  Throughput throughput(4);
+  for (int i = 0; i < 5; ++i) throughput.sample(sample_of(40e6, 1e12, 4, 0.1), 16, 0.3);
+  EXPECT_EQ(throughput.wanted(), 4U);
+  for (int i = 0; i < 2; ++i) throughput.sample(sample_of(40e6, 1e12, 4, 0.1), 16, 0.3);
+  EXPECT_EQ(throughput.wanted(), 8U);
 }
 
 TEST(Throughput, HalvesWhenTheServerPushesBack) {
@@ -164,6 +220,19 @@ class PartialFiles : public ::testing::Test {
   fs::path root_;
   std::optional<RepoPaths> paths_;
 };
+
+TEST_F(PartialFiles, PartsAreWrittenOneAfterTheOther) {
+  const std::string first = "hello ", second, third = "world";
+  {
+    PartialFile file(*paths_, etag_, 100);
+    const std::vector<std::span<const std::byte>> parts = {bytes(first), bytes(second), bytes(third)};
+    file.write(20, parts);
+  }
+  PartialFile again(*paths_, etag_, 100);
+  EXPECT_EQ(again.resumed().total(), 11U);
+  EXPECT_TRUE(again.resumed().contains(20, 31));
+  EXPECT_EQ(read(paths_->partial(etag_)).substr(20, 11), "hello world");
+}
 
 TEST_F(PartialFiles, RemembersWhatWasWritten) {
   {
