@@ -23,7 +23,7 @@ ARROWS = {
 }
 # Public headers that layers below api may use: plain values, no Asio.
 PLAIN_PUBLIC = {"stella/error.hpp", "stella/options.hpp", "stella/log.hpp", "stella/hub.hpp",
-                "stella/cache.hpp"}
+                "stella/cache.hpp", "stella/packed_weights.hpp"}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 
 

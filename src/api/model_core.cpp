@@ -4,6 +4,7 @@
 #include "api/runtime_impl.hpp"
 #include "engine/validation.hpp"
 #include "stella/error.hpp"
+#include "stella/packed_weights.hpp"
 #include "stella/registry.hpp"
 
 #include <algorithm>
@@ -93,7 +94,10 @@ ModelCore::ModelCore(const std::string& model_name, const ModelOptions& options,
   setup.known = {.name = info.name, .dimensions = info.dimensions};
   setup.precision = options.precision;
   setup.on_load = options.on_load;
-  if (options.packed_weights.keep) setup.packed_folder = packed_weights_directory(options);
+  if (options.packed_weights.keep) {
+    const fs::path& chosen = options.packed_weights.directory;
+    setup.packed_folder = chosen.empty() ? packed_weights::default_directory(options.hub) : chosen;
+  }
   setup.small_encoder_bytes = options.packed_weights.small_model_bytes;
   model = engine::Model::create(runtime.impl().machine(), std::move(setup));
 }
@@ -249,11 +253,6 @@ std::map<std::string, std::string> ModelCore::config() const {
     pairs["default_task"] = checkpoint->prompts.default_task();
   }
   return pairs;
-}
-
-std::filesystem::path packed_weights_directory(const ModelOptions& options) {
-  const fs::path& chosen = options.packed_weights.directory;
-  return chosen.empty() ? options.hub.cache_dir.parent_path() / "stella" : chosen;
 }
 
 ModelDescription to_description(const engine::Checkpoint& checkpoint, std::optional<engine::PrecisionChoice> choice) {

@@ -66,9 +66,6 @@ struct ModelCore {
   std::shared_ptr<engine::Model> model;
 };
 
-/// Where packed weights are kept.
-std::filesystem::path packed_weights_directory(const ModelOptions& options);
-
 ModelDescription to_description(const engine::Checkpoint& checkpoint, std::optional<engine::PrecisionChoice> choice);
 
 }  // namespace stella::api

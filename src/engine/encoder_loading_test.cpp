@@ -3,6 +3,7 @@
 #include "base/mapped_file.hpp"
 #include "engine/test_support.hpp"
 #include "stella/error.hpp"
+#include "stella/packed_weights.hpp"
 
 #include <algorithm>
 #include <array>
@@ -64,7 +65,7 @@ class EncoderLoadingTest : public ::testing::Test {
     for (const auto& file : fs::directory_iterator(folder_ / "packed")) count += file.path().string().ends_with(suffix);
     return count;
   }
-  fs::path only_packed_file() const { return list_packed(folder_ / "packed").at(0).path; }
+  fs::path only_packed_file() const { return packed_weights::list(folder_ / "packed").files.at(0).path; }
 
   ParallelTeam team_{2};
   fs::path folder_;
@@ -225,20 +226,6 @@ TEST_F(EncoderLoadingTest, APrecisionThatTheKernelsLackIsRefusedWithThoseTheyHav
     EXPECT_THAT(message, HasSubstr(to_string(precision)));
     EXPECT_THAT(message, HasSubstr("choose one of: auto, f32"));
   }
-}
-
-TEST_F(EncoderLoadingTest, ListSaysWhatTheFilesAre) {
-  load_encoder(job(), Precision::f32);
-  std::ofstream(folder_ / "packed/other-f32-0123456789abcdef.packed") << "damaged";
-  std::ofstream(folder_ / "packed/unrelated.txt") << "x";
-  const auto entries = list_packed(folder_ / "packed");
-  ASSERT_EQ(entries.size(), 2U);
-  EXPECT_FALSE(entries[0].readable);
-  EXPECT_TRUE(entries[1].readable);
-  EXPECT_EQ(entries[1].source, "organisation/stella-small-tiny");
-  EXPECT_EQ(entries[1].precision, "f32");
-  EXPECT_EQ(entries[1].bytes, fs::file_size(entries[1].path));
-  EXPECT_TRUE(list_packed(folder_ / "nowhere").empty());
 }
 
 }  // namespace

@@ -22,8 +22,6 @@ namespace fs = std::filesystem;
 namespace json = boost::json;
 
 constexpr const char* kVersion = "1";  // of what calibration and choice mean
-constexpr const char* kPackedSuffix = ".packed";
-constexpr const char* kChoiceSuffix = ".choice";
 
 bool is_hash(const std::string& text) {
   return (text.size() == 40 || text.size() == 64) &&
@@ -67,7 +65,7 @@ std::optional<models::Agreement> agreement_of(const json::object& object) {
 }  // namespace
 
 SourceIdentity identify(const std::string& name, const std::vector<fs::path>& files) {
-  SourceIdentity identity{name, {}};
+  SourceIdentity identity{source_name(name), {}};
   for (const fs::path& file : files) {
     const fs::path real = fs::weakly_canonical(file);
     std::string content = real.filename().string();
@@ -86,8 +84,8 @@ SourceIdentity identify(const std::string& name, const std::vector<fs::path>& fi
 }
 
 fs::path PackedStore::path_of(const PackedKey& key) const {
-  return folder_ / (short_name(key.source.name) + "-" + to_string(key.precision) + "-" +
-                    key_digits(key.source.content + "\n" + key.layout) + kPackedSuffix);
+  return folder_ / (name_prefix(key.source.name) + to_string(key.precision) + "-" +
+                    key_digits(key.source.content + "\n" + key.layout) + std::string(kPackedSuffix));
 }
 
 std::optional<StoredPacked> PackedStore::find(const PackedKey& key) const {
@@ -141,7 +139,8 @@ void PackedStore::remove(const PackedKey& key) const {
 }
 
 fs::path PackedStore::choice_path(const SourceIdentity& source, const std::string& kernels) const {
-  return folder_ / (short_name(source.name) + "-auto-" + key_digits(source.content + "\n" + kernels) + kChoiceSuffix);
+  return folder_ / (name_prefix(source.name) + "auto-" + key_digits(source.content + "\n" + kernels) +
+                    std::string(kChoiceSuffix));
 }
 
 std::optional<PrecisionChoice> PackedStore::choice(const SourceIdentity& source, const std::string& kernels) const {
@@ -166,7 +165,7 @@ void PackedStore::keep_choice(const SourceIdentity& source, const std::string& k
                               const PrecisionChoice& choice) const {
   if (!enabled()) return;
   const fs::path path = choice_path(source, kernels);
-  const fs::path temporary = path.string() + ".tmp-" + std::to_string(::getpid());
+  const fs::path temporary = path.string() + std::string(kTemporaryMark) + std::to_string(::getpid());
   std::error_code error;
   fs::create_directories(folder_, error);
   {
@@ -181,32 +180,21 @@ void PackedStore::keep_choice(const SourceIdentity& source, const std::string& k
   fs::rename(temporary, path, error);
 }
 
-std::vector<PackedEntry> list_packed(const fs::path& folder) {
-  std::vector<PackedEntry> entries;
+std::string name_prefix(const std::string& source) {
+  return short_name(source) + "-";
+}
+
+std::optional<PackedAbout> read_about(const std::string& line) {
+  const auto object = parse_line(line);
+  if (!object) return std::nullopt;
+  return PackedAbout{text_of(*object, "source"), text_of(*object, "precision")};
+}
+
+std::string source_name(const std::string& model) {
   std::error_code error;
-  if (!fs::is_directory(folder, error)) return entries;
-  for (const fs::directory_entry& file : fs::directory_iterator(folder)) {
-    const std::string name = file.path().filename().string();
-    if (name.find(kPackedSuffix) == std::string::npos || !file.is_regular_file(error)) continue;
-    PackedEntry entry;
-    entry.path = file.path();
-    entry.bytes = file.file_size(error);
-    if (name.ends_with(kPackedSuffix)) {
-      try {
-        const auto about = parse_line(models::PackedFile::open(file.path())->about());
-        entry.readable = about.has_value();
-        if (about) {
-          entry.source = text_of(*about, "source");
-          entry.precision = text_of(*about, "precision");
-        }
-      } catch (const Error&) {
-        entry.readable = false;
-      }
-    }
-    entries.push_back(std::move(entry));
-  }
-  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.path < b.path; });
-  return entries;
+  if (!fs::is_directory(model, error)) return model;
+  const fs::path real = fs::canonical(model, error);
+  return error ? model : real.string();
 }
 
 }  // namespace stella::engine

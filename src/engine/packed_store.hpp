@@ -12,12 +12,11 @@
 #include "models/packed_file.hpp"
 #include "stella/options.hpp"
 
-#include <cstddef>
-#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace stella::engine {
@@ -76,16 +75,22 @@ class PackedStore {
   std::filesystem::path folder_;
 };
 
-/// One file of the folder.
-struct PackedEntry {
-  std::filesystem::path path;
-  std::string source;  // the repository or directory; empty where the file cannot be read
-  std::string precision;
-  std::uint64_t bytes = 0;
-  bool readable = false;  // its trailer and index are whole; a file that a run left half-written is not
-};
+inline constexpr std::string_view kPackedSuffix = ".packed";
+inline constexpr std::string_view kChoiceSuffix = ".choice";
+inline constexpr std::string_view kTemporaryMark = ".tmp-";  // between such a name and what makes it unique
 
-/// Packed weights in `folder`, sorted by path; none where it does not exist. Throws Error(io_error).
-std::vector<PackedEntry> list_packed(const std::filesystem::path& folder);
+/// What the names of a source's files in the folder start with. Sources whose last parts are equal share it.
+std::string name_prefix(const std::string& source);
+
+/// What a file of the folder says of itself: empty strings where it does not.
+struct PackedAbout {
+  std::string source;
+  std::string precision;
+};
+/// Of a packed file's line or the line of a choice; nothing where it is no JSON object.
+std::optional<PackedAbout> read_about(const std::string& line);
+
+/// A model's name as the folder keeps it: for a directory its full path without links, as it may be named in many ways.
+std::string source_name(const std::string& model);
 
 }  // namespace stella::engine

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <string>
+#include <sys/file.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -95,13 +96,14 @@ std::span<const std::byte> PackedFile::part(const std::string& name) const {
   return found->second;
 }
 
-bool PackedFile::hash_matches() const {
+bool PackedFile::hash_matches(const std::function<void(std::size_t)>& on_progress) const {
   constexpr std::size_t kStep = std::size_t{4} << 20U;
   Sha256 hash;
   for (std::size_t at = 0; at < hashed_bytes_; at += kStep) {
     const std::size_t size = std::min(kStep, hashed_bytes_ - at);
     hash.update(file_.bytes().subspan(at, size));
     file_.drop(at, size);
+    if (on_progress) on_progress(at + size);
   }
   Trailer trailer;
   std::memcpy(&trailer, file_.bytes().data() + hashed_bytes_, sizeof(trailer));
@@ -116,6 +118,8 @@ PackedFileWriter::PackedFileWriter(const fs::path& path) : path_(path), temporar
     throw Error(Errc::io_error, "cannot create " + temporary_.string() + ": " + std::strerror(errno),
                 {.file = path.string()});
   }
+  // A file system without locks is no reason to keep nothing.
+  static_cast<void>(::flock(fd_, LOCK_EX | LOCK_NB));
 }
 
 PackedFileWriter::~PackedFileWriter() {

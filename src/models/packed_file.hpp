@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -34,8 +35,9 @@ class PackedFile {
   /// At a multiple of 64. Throws Error(malformed_file) where there is none of that name.
   std::span<const std::byte> part(const std::string& name) const;
 
-  /// Reads everything: whether the content has the hash that was written with it.
-  bool hash_matches() const;
+  /// Reads everything: whether the content has the hash that was written with it. `on_progress` gets the bytes read so
+  /// far, and throws to give up.
+  bool hash_matches(const std::function<void(std::size_t)>& on_progress = {}) const;
 
  private:
   explicit PackedFile(MappedFile file);
@@ -47,7 +49,8 @@ class PackedFile {
   std::map<std::string, std::span<const std::byte>, std::less<>> parts_;
 };
 
-/// Writes one under a temporary name; it appears under its own once it is complete and on the disk, or never.
+/// Writes one under a temporary name; it appears under its own once it is complete and on the disk, or never. Until
+/// then the file is locked (flock), so that others tell it from one that a killed process has left.
 class PackedFileWriter {
  public:
   /// Creates the folder where it is missing. Throws Error(io_error).
