@@ -13,7 +13,7 @@ namespace stella::kernels {
 namespace {
 
 struct DotBf16 {
-  static constexpr std::size_t kKc = kBf16Kc;
+  static constexpr std::size_t kKc = 512;
   static constexpr std::size_t kGroup = 2;
   static constexpr std::size_t kAElement = 2;
   static constexpr std::size_t kAStride = kKc / kGroup;
@@ -36,6 +36,6 @@ struct DotBf16 {
 
 }  // namespace
 
-constinit const GemmOps kAvx512Bf16 = low_ops<DotBf16>(pack_rows_bf16<kMr>);
+constinit const GemmOps kAvx512Bf16 = low_ops<DotBf16>(pack_rows_bf16<DotBf16::kKc>);
 
 }  // namespace stella::kernels

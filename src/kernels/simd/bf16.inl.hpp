@@ -4,8 +4,6 @@
 namespace stella::kernels {
 namespace {
 
-constexpr std::size_t kBf16Kc = 512;
-
 /// To the nearest bf16, ties to even.
 inline __m256i to_bf16(Vec a) {
   const __m512i bits = _mm512_castps_si512(a.v);
@@ -14,13 +12,13 @@ inline __m256i to_bf16(Vec a) {
   return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
 }
 
-template <std::size_t Mr>
+template <std::size_t Kc, std::size_t Mr = kMr>
 void pack_rows_bf16(const PackRows& p) {
   auto* out = static_cast<std::uint16_t*>(p.out);
   for (std::size_t row = 0; row < p.rows; ++row) {
     for (std::size_t i = 0; i < p.k_padded; i += Vec::kWidth) {  // k_padded and the block are multiples of it
       const Vec x = i < p.k ? load_first(p.x + row * p.k + i, p.k - i) : zero();
-      std::uint16_t* to = out + i / kBf16Kc * (Mr * kBf16Kc) + row * kBf16Kc + i % kBf16Kc;
+      std::uint16_t* to = out + i / Kc * (Mr * Kc) + row * Kc + i % Kc;
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), to_bf16(x));
     }
   }
