@@ -1,12 +1,16 @@
-// `stella cache`: what the hub's cache holds, taking things out, checking it.
+// `stella cache`: what the hub's cache and the packed weights beside it are, taking things out, checking.
 #include "stella/cache.hpp"
 
 #include "cli/blocking.hpp"
+#include "cli/bundled.hpp"
+#include "cli/cache_text.hpp"
 #include "cli/commands.hpp"
 #include "cli/output.hpp"
 #include "cli/text.hpp"
+#include "stella/packed_weights.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <memory>
 #include <string>
 #include <utility>
@@ -21,7 +25,8 @@ constexpr const char* kFooter = R"(Examples:
   stella cache rm NovaSearch/stella_en_400M_v5
   stella cache verify --repair
 
-The cache is the one of Python's huggingface_hub (HF_HOME, HF_HUB_CACHE).)";
+The cache is the one of Python's huggingface_hub (HF_HOME, HF_HUB_CACHE). Beside it, in the folder stella, lie
+packed weights: what a model's first load has made of them, which later starts map.)";
 
 constexpr const char* kListFooter = R"(Examples:
   stella cache ls
@@ -30,27 +35,32 @@ constexpr const char* kListFooter = R"(Examples:
 constexpr const char* kRemoveFooter = R"(Examples:
   stella cache rm NovaSearch/stella_en_400M_v5
   stella cache rm NovaSearch/stella_en_400M_v5 --revision main
+  stella cache rm --packed
 
-Contents that another revision uses stay. What is just being downloaded is not touched.)";
+A model's packed weights go with it; --revision keeps them. Contents that another revision uses stay. What is
+just being downloaded or written is not touched. With --packed, MODEL may also be a directory or 'demo'.)";
 
 constexpr const char* kVerifyFooter = R"(Examples:
   stella cache verify
   stella cache verify NovaSearch/stella_en_400M_v5 --repair
 
-Hashes every file and compares with the hash that the hub announced for it. With --repair what is damaged is
-removed and fetched again. Exit status 3 where something is wrong and was not repaired.)";
+Hashes every file and compares with the hash that the hub announced for it, and packed weights with the hash
+that was written with them. With --repair what is damaged is removed and fetched again; packed weights are only
+removed, and made again at the next load. Exit status 3 where something is wrong and was not repaired.)";
 
 struct CacheCommand {
   std::shared_ptr<CommonOptions> common = std::make_shared<CommonOptions>();
   std::string model{};
   std::optional<std::string> revision{};
   bool json = false;
+  bool packed_only = false;
   bool repair = false;
   CLI::App* list = nullptr;
   CLI::App* remove = nullptr;
   CLI::App* verify = nullptr;
 
   int run(Session& session) const;
+  std::string packed_source() const;
   int run_list(Session& session, const HubOptions& hub) const;
   int run_remove(Session& session, const HubOptions& hub, Screen& screen) const;
   int run_verify(Session& session, const HubOptions& hub, Screen& screen) const;
@@ -62,108 +72,79 @@ void print(const std::string& text) {
   out.commit();
 }
 
-std::string count(std::size_t number, const std::string& singular) {
-  return std::to_string(number) + " " + singular + (number == 1 ? "" : "s");
-}
-
-std::uint64_t size_of(const cache::Revision& revision) {
-  std::uint64_t bytes = 0;
-  for (const cache::File& file : revision.files) bytes += file.size.value_or(0);
-  return bytes;
-}
-
-/// `[a,b]` of whatever `write` makes of each item.
-template <class Items, class Write>
-std::string json_array(const Items& items, Write write) {
-  std::string out = "[";
-  for (const auto& item : items) out += (out.size() > 1 ? "," : "") + write(item);
-  return out + "]";
-}
-
-std::string revision_json(const cache::Revision& revision) {
-  const auto file_json = [](const cache::File& file) {
-    return "{\"file\":" + json_string(file.path) + ",\"size\":" + (file.size ? std::to_string(*file.size) : "null") +
-           ",\"blob\":" + (file.blob.empty() ? "null" : json_string(file.blob)) + "}";
-  };
-  return "{\"commit\":" + json_string(revision.commit) +
-         ",\"refs\":" + json_array(revision.refs, [](const std::string& ref) { return json_string(ref); }) +
-         ",\"size\":" + std::to_string(size_of(revision)) + ",\"files\":" + json_array(revision.files, file_json) + "}";
-}
-
-std::string repository_json(const cache::Repository& repository) {
-  const auto blob_json = [](const cache::Blob& blob) {
-    return "{\"hash\":" + json_string(blob.hash) + ",\"size\":" + std::to_string(blob.size) +
-           ",\"referenced\":" + (blob.referenced ? "true" : "false") + "}";
-  };
-  const auto unfinished_json = [](const cache::Unfinished& file) {
-    return "{\"name\":" + json_string(file.name) + ",\"size\":" + std::to_string(file.bytes) + "}";
-  };
-  return "{\"repo\":" + json_string(repository.repo) + ",\"folder\":" + json_string(repository.folder.string()) +
-         ",\"size\":" + std::to_string(repository.bytes) +
-         ",\"revisions\":" + json_array(repository.revisions, revision_json) +
-         ",\"blobs\":" + json_array(repository.blobs, blob_json) +
-         ",\"unfinished\":" + json_array(repository.unfinished, unfinished_json) + "}";
-}
-
-std::string repository_text(const cache::Repository& repository) {
-  std::string out = repository.repo + ": " + format_bytes(repository.bytes) + "\n";
-  for (const cache::Revision& revision : repository.revisions) {
-    out +=
-        "  " + revision.commit + "  " + count(revision.files.size(), "file") + ", " + format_bytes(size_of(revision));
-    for (const std::string& ref : revision.refs) out += "  " + ref;
-    const auto missing =
-        std::count_if(revision.files.begin(), revision.files.end(), [](const auto& f) { return !f.size; });
-    if (missing != 0) out += "  (" + count(static_cast<std::size_t>(missing), "link") + " to nowhere)";
-    out += "\n";
-  }
-  const auto unused =
-      std::count_if(repository.blobs.begin(), repository.blobs.end(), [](const auto& b) { return !b.referenced; });
-  if (unused != 0) out += "  " + count(static_cast<std::size_t>(unused), "blob") + " that no revision uses\n";
-  std::uint64_t unfinished = 0;
-  for (const cache::Unfinished& file : repository.unfinished) unfinished += file.bytes;
-  if (!repository.unfinished.empty()) out += "  unfinished downloads: " + format_bytes(unfinished) + "\n";
-  return out;
-}
-
 int CacheCommand::run_list(Session& session, const HubOptions& hub) const {
-  const auto contents = run_blocking(session, [&](const std::stop_token&) { return cache::list(hub); });
+  const auto [contents, packed] = run_blocking(session, [&](const std::stop_token&) {
+    return std::pair(cache::list(hub), packed_weights::list(packed_weights::default_directory(hub)));
+  });
   if (json) {
-    print("{\"cache\":" + json_string(contents.directory.string()) + ",\"size\":" + std::to_string(contents.bytes) +
-          ",\"repositories\":" + json_array(contents.repositories, repository_json) + "}\n");
+    print(cache_json(contents, packed));
     return kOk;
   }
-  std::string text;
-  for (const cache::Repository& repository : contents.repositories) text += repository_text(repository);
-  print(text + format_bytes(contents.bytes) + " in " + contents.directory.string() + "\n");
+  print(cache_text(contents, packed));
   return kOk;
+}
+
+/// What was done in both folders.
+template <class Hub, class Packed>
+struct Both {
+  Hub hub{};
+  Packed packed{};
+};
+
+/// Runs `on_hub` and `on_packed`. A model that the hub's cache does not have, a directory for example, is an error only
+/// where `count(packed)` says that there are no packed weights of it either.
+template <class OnHub, class OnPacked, class Count>
+auto in_both(OnHub on_hub, OnPacked on_packed, Count count) {
+  Both<decltype(on_hub()), decltype(on_packed())> both;
+  std::exception_ptr unknown;
+  try {
+    both.hub = on_hub();
+  } catch (const Error& error) {
+    if (error.errc() != Errc::invalid_argument) throw;
+    unknown = std::current_exception();
+  }
+  both.packed = on_packed();
+  if (unknown && count(both.packed) == 0) std::rethrow_exception(unknown);
+  return both;
+}
+
+std::string CacheCommand::packed_source() const {
+  return model.empty() ? model : resolve_model(model);
 }
 
 int CacheCommand::run_remove(Session& session, const HubOptions& hub, Screen& screen) const {
-  const auto removed =
-      run_blocking(session, [&](const std::stop_token&) { return cache::remove(hub, model, revision); });
-  if (removed.busy != 0) {
-    screen.warn(count(removed.busy, "file") + " kept, because a download holds it at this moment");
+  if (model.empty() && !packed_only) throw Failure(kBadInput, "no MODEL to remove; see `stella cache rm --help`");
+  if (packed_only && revision) throw Failure(kBadInput, "both --packed and --revision; give one of them");
+  const auto folder = packed_weights::default_directory(hub);
+  const auto removed = run_blocking(session, [&](const std::stop_token&) {
+    return in_both(
+        [&] { return packed_only ? cache::Removed() : cache::remove(hub, model, revision); },
+        [&] { return revision ? packed_weights::Removed() : packed_weights::remove(folder, packed_source()); },
+        [](const packed_weights::Removed& packed) { return packed.files + packed.busy; });
+  });
+  if (removed.hub.busy != 0) {
+    screen.warn(count(removed.hub.busy, "file") + " kept, because a download holds it at this moment");
   }
-  print("removed " + count(removed.revisions, "revision") + " and " + count(removed.blobs, "blob") + ", " +
-        format_bytes(removed.bytes) + "\n");
+  if (removed.packed.busy != 0) {
+    screen.warn(count(removed.packed.busy, "file") + " kept, because packed weights are just being written to it");
+  }
+  const std::string packed = count(removed.packed.files, "file") + " of packed weights";
+  std::string text = packed;
+  if (!packed_only) {
+    text = count(removed.hub.revisions, "revision") + " and " + count(removed.hub.blobs, "blob");
+    if (removed.packed.files != 0) text += ", " + packed;
+  }
+  print("removed " + text + ", " + format_bytes(removed.hub.bytes + removed.packed.bytes) + "\n");
   return kOk;
 }
 
-std::string problem_text(const cache::Problem& problem, bool repair) {
-  std::string out = problem.kind == cache::Problem::Kind::damaged ? "damaged: " : "link to nowhere: ";
-  out += problem.repo;
-  for (const auto& user : problem.users) out += " " + user.file + " (" + user.commit.substr(0, 12) + ")";
-  if (!problem.blob.empty()) out += " blob " + problem.blob;
-  if (problem.repaired) return out + ": repaired\n";
-  if (!problem.failure.empty())
-    return out + ": " + std::string(repair ? "not repaired: " : "") + one_line(problem.failure) + "\n";
-  return out + "\n";
-}
-
 int CacheCommand::run_verify(Session& session, const HubOptions& hub, Screen& screen) const {
-  const auto report = run_blocking(session, [&](const std::stop_token& stop) {
+  const auto [report, packed] = run_blocking(session, [&](const std::stop_token& stop) {
     const auto show = [&](const Progress& progress) { screen.display().on_file(progress); };
-    return cache::verify(hub, model, repair, show, stop);
+    const auto folder = packed_weights::default_directory(hub);
+    return in_both([&] { return cache::verify(hub, model, repair, show, stop); },
+                   [&] { return packed_weights::verify(folder, packed_source(), repair, show, stop); },
+                   [](const packed_weights::Report& of_packed) { return of_packed.files; });
   });
   screen.display().close();
   std::string text;
@@ -172,9 +153,16 @@ int CacheCommand::run_verify(Session& session, const HubOptions& hub, Screen& sc
     text += problem_text(problem, repair);
     left += problem.repaired ? 0 : 1;
   }
-  text += "checked " + count(report.blobs, "blob") + ", " + format_bytes(report.bytes) + ": ";
-  text += report.problems.empty() ? "all right" : count(report.problems.size(), "problem");
-  if (!report.problems.empty()) text += ", " + std::to_string(report.problems.size() - left) + " repaired";
+  for (const packed_weights::Problem& problem : packed.problems) {
+    text += problem_text(problem);
+    left += problem.removed ? 0 : 1;
+  }
+  const std::size_t problems = report.problems.size() + packed.problems.size();
+  text += "checked " + count(report.blobs, "blob");
+  if (packed.files != 0) text += " and " + count(packed.files, "file") + " of packed weights";
+  text += ", " + format_bytes(report.bytes + packed.bytes) + ": ";
+  text += problems == 0 ? "all right" : count(problems, "problem");
+  if (problems != 0) text += ", " + std::to_string(problems - left) + " repaired";
   if (report.unhashed != 0) text += "; " + count(report.unhashed, "file") + " stored without a hash not checked";
   print(text + "\n");
   if (left == 0) return kOk;
@@ -204,17 +192,20 @@ CLI::App* add_part(CLI::App& app, const CacheCommand& command, const std::string
 
 Command add_cache(CLI::App& root) {
   auto command = std::make_shared<CacheCommand>();
-  CLI::App* app = root.add_subcommand("cache", "List, check and clean the cache of downloaded models");
+  CLI::App* app =
+      root.add_subcommand("cache", "List, check and clean the cache of downloaded models and packed weights");
   app->footer(kFooter);
   app->require_subcommand(1);
-  command->list = add_part(*app, *command, "ls", "List models, revisions and sizes", kListFooter);
+  command->list = add_part(*app, *command, "ls", "List models, revisions, packed weights and sizes", kListFooter);
   command->list->add_flag("--json", command->json, "Print JSON, with every file");
-  command->remove = add_part(*app, *command, "rm", "Remove a model, or one revision of it", kRemoveFooter);
-  add_string(*command->remove, "MODEL", command->model, "Repository id")->type_name("ID")->required();
+  command->remove =
+      add_part(*app, *command, "rm", "Remove a model, one revision of it, or packed weights", kRemoveFooter);
+  add_string(*command->remove, "MODEL", command->model, "Repository id")->type_name("ID");
   add_string(*command->remove, "--revision", command->revision, "Only this branch, tag or commit")->type_name("REV");
+  command->remove->add_flag("--packed", command->packed_only, "Only packed weights: MODEL's, or all without MODEL");
   command->verify = add_part(*app, *command, "verify", "Hash every file again", kVerifyFooter);
   add_string(*command->verify, "MODEL", command->model, "Repository id (default: all)")->type_name("ID");
-  command->verify->add_flag("--repair", command->repair, "Fetch again what is damaged");
+  command->verify->add_flag("--repair", command->repair, "Fetch or pack again what is damaged");
   return {app, nullptr, [command](Session& session) { return command->run(session); }};
 }
 

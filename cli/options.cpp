@@ -5,6 +5,7 @@
 
 #include <array>
 #include <charconv>
+#include <cstdint>
 #include <string_view>
 #include <unistd.h>
 #include <utility>
@@ -141,6 +142,10 @@ void add_common(CLI::App& app, CommonOptions& options, bool positional) {
       ->group(kGroup);
   add_count(app, "--threads", options.threads, "Threads that compute (default: the processors it may use)")
       ->group(kGroup);
+  app.add_flag(
+         "--no-packed-weights", [&options](std::int64_t) { options.keep_packed_weights = false; },
+         "Pack the weights at each start, and keep nothing of that on the disk")
+      ->group(kGroup);
   add_program(app, options);
 }
 
@@ -225,6 +230,7 @@ Workspace::Workspace(Session& session, const CommonOptions& options, ProgressSty
   ModelOptions model;
   model.revision = options.revision;
   model.precision = parse_precision(options.precision);
+  model.packed_weights.keep = options.keep_packed_weights;
   model.hub = hub_options(options);
   model.on_progress = [this](const Progress& progress) { screen_.display().on_file(progress); };
   model.on_load = [this](double fraction) { screen_.display().on_load(fraction); };

@@ -42,6 +42,7 @@ struct CommonOptions {
   std::string revision = "main";
   std::string precision = "auto";
   std::optional<std::size_t> threads{};
+  bool keep_packed_weights = true;
   bool offline = false;
   bool quiet = false;
   std::string log_level = "warning";
