@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 namespace stella::hub {
@@ -9,9 +10,14 @@ namespace {
 
 constexpr std::uint64_t kReadBack = 4U << 20U;      // bytes hashed from disk in one item
 constexpr std::size_t kItemsAhead = 2;              // of those, while nothing is hashed from memory
-constexpr std::size_t kReadBuffer = 256U * 1024U;   // stays in the processor's cache between read and hash
-constexpr std::size_t kBlocksPerWrite = 4;          // written in one call, and one line of the record
+constexpr std::size_t kStep = 256U * 1024U;         // read back and hashed at a time, within the processor's cache
 constexpr std::uint64_t kBytesPerJob = 16U << 20U;  // then other files' jobs have their turn
+
+// After at most half a millisecond's work: threads that became ready meanwhile run before this one goes on. Else the
+// kernel may let them wait for its next tick, 4 ms, on each processor that is busy with a download.
+void give_way() {
+  std::this_thread::yield();
+}
 
 }  // namespace
 
@@ -62,6 +68,7 @@ void BodySink::flush(Lane& lane) {
     work_.to_write.push_back(block);
   }
   write_more();
+  give_way();
 }
 
 void BodySink::write_more() {
@@ -82,40 +89,32 @@ void BodySink::write_more() {
 // On the file pool. Blocks go back to the loop's thread, where they are freed.
 void BodySink::write_blocks() {
   for (std::uint64_t done = 0; done < kBytesPerJob;) {
-    std::vector<std::shared_ptr<Block>> blocks;
+    std::shared_ptr<Block> block;
     {
       const std::lock_guard lock(work_.mutex);
-      auto& queue = work_.to_write;
-      while (!queue.empty() && blocks.size() < kBlocksPerWrite &&
-             (blocks.empty() || queue.front()->offset == blocks.back()->offset + blocks.back()->size)) {
-        blocks.push_back(std::move(queue.front()));
-        queue.pop_front();
-      }
+      if (work_.to_write.empty()) return;
+      block = std::move(work_.to_write.front());
+      work_.to_write.pop_front();
     }
-    if (blocks.empty()) return;
-    std::vector<std::span<const std::byte>> parts;
-    for (const auto& block : blocks) parts.push_back(block->bytes());
     std::exception_ptr error;
     try {
-      file_->write(blocks.front()->offset, parts);
+      file_->write(block->offset, block->bytes());
     } catch (...) {
       error = std::current_exception();
     }
-    for (const auto& part : parts) done += part.size();
-    services_.loop.post([self = shared_from_this(), blocks = std::move(blocks), failed = error != nullptr]() mutable {
-      if (failed) {
-        self->unwritten_ -= blocks.size();
-      } else {
-        self->wrote(blocks);
-      }
+    done += block->size;
+    services_.loop.post([self = shared_from_this(), block = std::move(block), failed = error != nullptr]() mutable {
+      self->wrote(*block, failed);
     });
     if (error) std::rethrow_exception(std::exchange(error, nullptr));
+    give_way();
   }
 }
 
-void BodySink::wrote(const std::vector<std::shared_ptr<Block>>& blocks) {
-  unwritten_ -= blocks.size();
-  for (const auto& block : blocks) written_.add(block->offset, block->offset + block->size);
+void BodySink::wrote(const Block& block, bool failed) {
+  --unwritten_;
+  if (failed) return;
+  written_.add(block.offset, block.offset + block.size);
   plan_from_disk();
 }
 
@@ -177,23 +176,31 @@ void BodySink::hash_items() {
     }
     std::exception_ptr error;
     try {
-      if (item.block) {
-        hasher_->update(item.block->bytes());
-      } else {
-        buffer.resize(kReadBuffer);
-        for (std::uint64_t at = 0; at < item.length;) {
-          const auto part = std::span(buffer).first(std::min<std::uint64_t>(buffer.size(), item.length - at));
-          file_->read(item.offset + at, part);
-          hasher_->update(part);
-          at += part.size();
-        }
-      }
+      hash(item, buffer);
     } catch (...) {
       error = std::current_exception();
     }
     done += item.length;
     services_.loop.post([self = shared_from_this(), item = std::move(item)]() mutable { self->hashed(item); });
     if (error) std::rethrow_exception(std::exchange(error, nullptr));
+  }
+}
+
+void BodySink::hash(const HashItem& item, std::vector<std::byte>& buffer) {
+  if (!item.block) buffer.resize(kStep);
+  for (std::uint64_t at = 0; at < item.length;) {
+    const std::size_t size = std::min<std::uint64_t>(kStep, item.length - at);
+    std::span<const std::byte> part;
+    if (item.block) {
+      part = item.block->bytes().subspan(at, size);
+    } else {
+      const auto room = std::span(buffer).first(size);
+      file_->read(item.offset + at, room);
+      part = room;
+    }
+    hasher_->update(part);
+    at += size;
+    give_way();
   }
 }
 

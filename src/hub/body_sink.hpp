@@ -72,7 +72,8 @@ class BodySink : public std::enable_shared_from_this<BodySink> {
   void hash_more();
   void write_blocks();
   void hash_items();
-  void wrote(const std::vector<std::shared_ptr<Block>>& blocks);
+  void hash(const HashItem& item, std::vector<std::byte>& buffer);
+  void wrote(const Block& block, bool failed);
   void hashed(const HashItem& item);
   void add_to_hash(HashItem item);
   void plan_from_disk();

@@ -7,7 +7,6 @@
 #include <fstream>
 #include <iterator>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <vector>
 
 namespace stella::hub {
@@ -146,27 +145,14 @@ void PartialFile::write_record() {
   }
 }
 
-void PartialFile::write(std::uint64_t offset, std::span<const std::span<const std::byte>> parts) {
-  std::vector<iovec> left;
-  std::uint64_t total = 0;
-  for (const auto& part : parts) {
-    left.push_back({const_cast<std::byte*>(part.data()), part.size()});  // pwritev only reads
-    total += part.size();
-  }
-  const std::string line = checksummed_line(std::to_string(offset) + " " + std::to_string(offset + total));
-  for (std::span<iovec> rest = left; !rest.empty();) {
-    const ssize_t count = ::pwritev(fd_.get(), rest.data(), static_cast<int>(rest.size()), static_cast<off_t>(offset));
+void PartialFile::write(std::uint64_t offset, std::span<const std::byte> bytes) {
+  const std::string line = checksummed_line(std::to_string(offset) + " " + std::to_string(offset + bytes.size()));
+  while (!bytes.empty()) {
+    const ssize_t count = ::pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) throw io_error("write", path_, errno);
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
     offset += static_cast<std::uint64_t>(count);
-    auto written = static_cast<std::size_t>(count);
-    while (!rest.empty() && written >= rest.front().iov_len) {
-      written -= rest.front().iov_len;
-      rest = rest.subspan(1);
-    }
-    if (rest.empty()) break;
-    rest.front().iov_base = static_cast<std::byte*>(rest.front().iov_base) + written;
-    rest.front().iov_len -= written;
   }
   write_all(record_.get(), line, record_path_);
 }

@@ -30,9 +30,7 @@ class PartialFile {
   /// What was there at opening.
   const RangeSet& resumed() const noexcept { return resumed_; }
 
-  void write(std::uint64_t offset, std::span<const std::byte> bytes) { write(offset, std::span(&bytes, 1)); }
-  /// The parts one after the other, with one line in the record. At most IOV_MAX of them.
-  void write(std::uint64_t offset, std::span<const std::span<const std::byte>> parts);
+  void write(std::uint64_t offset, std::span<const std::byte> bytes);
   void read(std::uint64_t offset, std::span<std::byte> bytes) const;
 
   /// Forgets everything received, for a body of `size` bytes.

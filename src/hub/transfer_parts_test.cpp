@@ -221,19 +221,6 @@ class PartialFiles : public ::testing::Test {
   std::optional<RepoPaths> paths_;
 };
 
-TEST_F(PartialFiles, PartsAreWrittenOneAfterTheOther) {
-  const std::string first = "hello ", second, third = "world";
-  {
-    PartialFile file(*paths_, etag_, 100);
-    const std::vector<std::span<const std::byte>> parts = {bytes(first), bytes(second), bytes(third)};
-    file.write(20, parts);
-  }
-  PartialFile again(*paths_, etag_, 100);
-  EXPECT_EQ(again.resumed().total(), 11U);
-  EXPECT_TRUE(again.resumed().contains(20, 31));
-  EXPECT_EQ(read(paths_->partial(etag_)).substr(20, 11), "hello world");
-}
-
 TEST_F(PartialFiles, RemembersWhatWasWritten) {
   {
     PartialFile file(*paths_, etag_, 100);
