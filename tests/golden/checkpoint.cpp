@@ -1,8 +1,11 @@
 #include "checkpoint.hpp"
 
 #include "base/mapped_file.hpp"
+#include "engine/precision.hpp"
 #include "stella/error.hpp"
+#include "tokenizer/tokenizer.hpp"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -56,12 +59,22 @@ weights::Tensors open_tensors(const fs::path& checkpoint) {
   return weights::Tensors::open(shards);
 }
 
-Checkpoint load(const fs::path& folder, const kernels::Kernels& kernels, ParallelTeam& team) {
+Checkpoint load(const fs::path& folder, const kernels::Kernels& kernels, ParallelTeam& team, Precision precision) {
   models::LoadContext context;
   context.kernels = &kernels;
+  context.precision = precision;
   context.team = &team;
+  engine::CalibrationTexts texts;
+  models::Calibration calibration;
+  if (precision != Precision::f32) {
+    texts = engine::calibration_texts(tokenizer::Tokenizer::from_file(folder / "tokenizer.json"));
+    calibration.ids = texts.ids;
+    calibration.offsets = texts.offsets;
+    context.calibration = &calibration;
+  }
   Checkpoint checkpoint;
   checkpoint.encoder = models::make_encoder(read_spec(folder).encoder, open_tensors(folder), context);
+  checkpoint.agreement = calibration.agreement;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename();
     if (!name.starts_with("2_Dense_")) continue;
@@ -112,6 +125,24 @@ std::vector<std::string> kernel_set_names() {
     }
   }
   return names;
+}
+
+std::vector<Arithmetic> arithmetics() {
+  std::vector<Arithmetic> all;
+  for (const std::string& set : kernel_set_names()) {
+    const kernels::Kernels& kernels = kernels::select(parse_kernel_set(set));
+    for (const Precision precision : {Precision::f32, Precision::bf16, Precision::int16, Precision::int8}) {
+      if (kernels::supports(kernels, precision)) all.push_back({set, precision});
+    }
+  }
+  return all;
+}
+
+std::string name_of(const fs::path& checkpoint, const Arithmetic& arithmetic) {
+  std::string name =
+      checkpoint.filename().string() + "_" + arithmetic.kernel_set + "_" + to_string(arithmetic.precision);
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
 }
 
 }  // namespace stella::golden

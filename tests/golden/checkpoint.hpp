@@ -31,10 +31,12 @@ weights::Tensors open_tensors(const std::filesystem::path& checkpoint);
 
 struct Checkpoint {
   std::unique_ptr<const models::Encoder> encoder;
+  models::Agreement agreement;                     // with f32 over the calibration's texts; not of an f32 encoder
   std::map<std::size_t, models::DenseHead> heads;  // by dimension
 };
-/// Loads the encoder and every head in 2_Dense_* of the folder.
-Checkpoint load(const std::filesystem::path& folder, const kernels::Kernels& kernels, ParallelTeam& team);
+/// Loads the encoder at `precision`, calibrated as the engine does it, and every head in 2_Dense_* of the folder.
+Checkpoint load(const std::filesystem::path& folder, const kernels::Kernels& kernels, ParallelTeam& team,
+                Precision precision = Precision::f32);
 
 /// Pooled vectors of `sequences` as one packed batch.
 std::vector<std::vector<float>> pooled(const models::Encoder& encoder,
@@ -46,5 +48,15 @@ std::vector<std::filesystem::path> checkpoint_folders();
 
 /// The kernel sets that this machine runs, by name.
 std::vector<std::string> kernel_set_names();
+
+/// Kernels at a precision.
+struct Arithmetic {
+  std::string kernel_set;
+  Precision precision = Precision::f32;
+};
+/// Every one that this machine runs.
+std::vector<Arithmetic> arithmetics();
+/// For test names: "demo_avx512_int16".
+std::string name_of(const std::filesystem::path& checkpoint, const Arithmetic& arithmetic);
 
 }  // namespace stella::golden

@@ -1,4 +1,5 @@
-// A text's vector has the same bits alone, among others, in another order, and with any number of threads.
+// A text's vector has the same bits alone, among others, in another order, and with any number of threads, at every
+// precision.
 #include "checkpoint.hpp"
 
 #include <algorithm>
@@ -16,9 +17,13 @@ namespace {
 namespace fs = std::filesystem;
 using Ids = std::vector<std::int32_t>;
 
-class Identity : public ::testing::TestWithParam<std::tuple<fs::path, std::string>> {
+class Identity : public ::testing::TestWithParam<std::tuple<fs::path, Arithmetic>> {
  protected:
-  Identity() : kernels_(kernels::select(parse_kernel_set(std::get<1>(GetParam())))) {}
+  const fs::path& folder() const { return std::get<0>(GetParam()); }
+  Checkpoint load_on(ParallelTeam& team) const {
+    const Arithmetic& arithmetic = std::get<1>(GetParam());
+    return load(folder(), kernels::select(parse_kernel_set(arithmetic.kernel_set)), team, arithmetic.precision);
+  }
 
   /// Pooled vector and the smallest and largest heads' vectors of each sequence, end to end.
   static std::vector<std::vector<float>> vectors(const Checkpoint& checkpoint, const std::vector<const Ids*>& sequences,
@@ -43,8 +48,6 @@ class Identity : public ::testing::TestWithParam<std::tuple<fs::path, std::strin
   static bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
     return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
   }
-
-  const kernels::Kernels& kernels_;
 };
 
 /// 64 sequences of 1 to 67 tokens and two long ones, so that the long ones' rows go through the feed-forward step in
@@ -60,11 +63,10 @@ std::vector<Ids> make_sequences(std::size_t vocab, std::size_t longest) {
 }
 
 TEST_P(Identity, AloneInABatchInAnotherOrderAndOnAnyNumberOfThreads) {
-  const fs::path& folder = std::get<0>(GetParam());
-  const weights::EncoderSpec spec = read_spec(folder).encoder;
+  const weights::EncoderSpec spec = read_spec(folder()).encoder;
   const std::vector<Ids> sequences = make_sequences(spec.vocab_size, std::min<std::size_t>(spec.max_positions, 700));
   ParallelTeam one(1);
-  const Checkpoint checkpoint = load(folder, kernels_, one);
+  const Checkpoint checkpoint = load_on(one);
   models::Activations scratch;
   std::vector<std::vector<float>> alone;
   for (const Ids& ids : sequences) alone.push_back(vectors(checkpoint, {&ids}, one, scratch).front());
@@ -86,26 +88,19 @@ TEST_P(Identity, AloneInABatchInAnotherOrderAndOnAnyNumberOfThreads) {
 }
 
 TEST_P(Identity, PackedByAnyNumberOfThreads) {
-  const fs::path& folder = std::get<0>(GetParam());
-  const std::vector<Ids> sequences = make_sequences(read_spec(folder).encoder.vocab_size, 90);
+  const std::vector<Ids> sequences = make_sequences(read_spec(folder()).encoder.vocab_size, 90);
   ParallelTeam one(1);
   ParallelTeam three(3);
   models::Activations scratch;
-  const auto a = vectors(load(folder, kernels_, one), {&sequences[40]}, one, scratch);
-  const auto b = vectors(load(folder, kernels_, three), {&sequences[40]}, one, scratch);
+  const auto a = vectors(load_on(one), {&sequences[40]}, one, scratch);
+  const auto b = vectors(load_on(three), {&sequences[40]}, one, scratch);
   EXPECT_TRUE(same_bits(a.front(), b.front()));
-}
-
-std::string name_of(const ::testing::TestParamInfo<Identity::ParamType>& info) {
-  std::string name = std::get<0>(info.param).filename().string() + "_" + std::get<1>(info.param);
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
 }
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, Identity,
                          ::testing::Combine(::testing::ValuesIn(checkpoint_folders()),
-                                            ::testing::ValuesIn(kernel_set_names())),
-                         name_of);
+                                            ::testing::ValuesIn(arithmetics())),
+                         [](const auto& one) { return name_of(std::get<0>(one.param), std::get<1>(one.param)); });
 
 }  // namespace
 }  // namespace stella::golden
