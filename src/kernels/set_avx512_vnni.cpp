@@ -28,5 +28,6 @@ namespace stella::kernels {
 
 constinit const GemmOps kAvx512VnniInt16 = int16_vnni_ops();
 constinit const GemmOps kAvx512VnniInt8 = int8_vnni_ops();
+constinit const AttentionOps kAvx512VnniAttention = int16_attention_ops();
 
 }  // namespace stella::kernels

@@ -28,5 +28,6 @@ namespace stella::kernels {
 
 constinit const GemmOps kAvxVnniInt16 = int16_vnni_ops();
 constinit const GemmOps kAvxVnniInt8 = int8_vnni_ops();
+constinit const AttentionOps kAvxVnniAttention = int16_attention_ops();
 
 }  // namespace stella::kernels

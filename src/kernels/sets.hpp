@@ -16,6 +16,8 @@ extern const GemmOps kAvxVnniInt16;
 extern const GemmOps kAvxVnniInt8;
 extern const GemmOps kAvx512VnniInt16;
 extern const GemmOps kAvx512VnniInt8;
+extern const AttentionOps kAvxVnniAttention;
+extern const AttentionOps kAvx512VnniAttention;
 extern const GemmOps kAvx512Bf16;
 extern const GemmOps kAmxBf16;
 extern const GemmOps kAmxInt8;

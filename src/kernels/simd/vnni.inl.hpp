@@ -8,6 +8,8 @@
 #include "kernels/simd/math.inl.hpp"
 #include "kernels/simd/gemm.inl.hpp"
 #include "kernels/simd/gemm_low.inl.hpp"
+#include "kernels/simd/attention.inl.hpp"
+#include "kernels/simd/attention_int16.inl.hpp"
 // clang-format on
 
 namespace stella::kernels {
