@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::uint64_t kReadBack = 4U << 20U;      // bytes hashed from disk in one item
 constexpr std::size_t kItemsAhead = 2;              // of those, while nothing is hashed from memory
-constexpr std::size_t kStep = 256U * 1024U;         // read back and hashed at a time, within the processor's cache
+constexpr std::size_t kStep = 128U * 1024U;         // read back and hashed at a time, within the processor's cache
 constexpr std::uint64_t kBytesPerJob = 16U << 20U;  // then other files' jobs have their turn
 
 // After at most half a millisecond's work: threads that became ready meanwhile run before this one goes on. Else the
