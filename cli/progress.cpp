@@ -152,7 +152,7 @@ void ProgressDisplay::draw() {
 
 std::string ProgressDisplay::erase_sequence() {
   if (drawn_lines_ == 0) return {};
-  const std::string sequence = "\x1b[" + std::to_string(drawn_lines_) + "A\r\x1b[J";
+  std::string sequence = "\x1b[" + std::to_string(drawn_lines_) + "A\r\x1b[J";
   drawn_lines_ = 0;
   return sequence;
 }

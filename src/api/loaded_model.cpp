@@ -51,7 +51,7 @@ void LoadedStellaModel::start_load(StellaEmbeddingModel base, Handler<LoadedStel
         }
         LoadedStellaModel loaded;
         loaded.impl_ = std::move(impl);
-        done(nullptr, std::move(loaded));
+        done(nullptr, loaded);
       });
 }
 
