@@ -84,8 +84,7 @@ class Chunk {
     const std::size_t row_tasks = divide_up(row_panels, plan_.task_row_panels);
     const std::size_t column_tasks = divide_up(w_.panel_count, plan_.task_panels);
     team.run(row_tasks * column_tasks, [&](std::size_t task, std::size_t worker) {
-      // Columns first: a worker's rows stay in its cache from one task to the next.
-      multiply(first_row, rows, task / column_tasks, task % column_tasks, worker);
+      multiply(first_row, rows, task % row_tasks, task / row_tasks, worker);
     });
   }
 
