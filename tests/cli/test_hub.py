@@ -1,11 +1,17 @@
 """Models of the hub through the command line: downloads, failures, interruptions."""
 
+import fcntl
 import json
 import os
 import pathlib
 import pty
+import re
+import select
 import signal
+import struct
 import sys
+import termios
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(os.environ["STELLA_SOURCE"]) / "tests/python"))
@@ -107,6 +113,61 @@ class Download(HubTest):
             self.assertEqual(process.wait(60), 0, shown)
             self.assertEqual(b"model.safetensors" in shown and b"MB/s" in shown, wanted, shown)
             self.assertEqual(b"\x1b[" in shown, wanted, shown)
+
+
+    def test_the_overall_bar_of_a_terminal(self):
+        self.hub.command("fault path=model.safetensors,method=GET,times=always,drip_bytes=60000,drip_every=100")
+        shown = self.on_terminal("download", REPO, "--dim", "all", columns=100)
+        screens = list(screens_of(shown))
+        overall = [re.fullmatch(r"all \((\d+) of (\d+) files\) +(\d+)% \[[#.]+\] .*", screen[-1]) for screen in screens if "all (" in screen[-1]]
+        self.assertGreater(len(overall), 1, shown)
+        self.assertTrue(all(overall), screens)
+        done = [int(line[1]) for line in overall]
+        self.assertEqual(done, sorted(done))
+        for screen in screens:
+            self.assertTrue(all(len(line) < 100 for line in screen), screen)
+            self.assertLessEqual(sum(line.startswith("all (") for line in screen), 1)
+        together = max(screens, key=lambda screen: sum("[" in line for line in screen))
+        self.assertGreater(sum("2_Dense_" in line and "[" in line for line in together), 1, "heads under way at the same time")
+        # Nothing of the bars stays: one line for each file, and no other.
+        last = screens[-1]
+        self.assertEqual([line for line in last if "[" in line], [])
+        for dimension in DIMENSIONS:
+            self.assertEqual(sum(f"2_Dense_{dimension}/model.safetensors: " in line for line in last), 1, last)
+
+    def on_terminal(self, *arguments, columns):
+        """What the program writes to a terminal as its standard error; within a minute."""
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+        process = self.start_stella(*arguments, stdin=None, stderr=theirs, env=self.env)
+        os.close(theirs)
+        shown = b""
+        end = time.monotonic() + 60
+        while select.select([ours], [], [], max(0, end - time.monotonic()))[0]:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:  # the terminal's other end is closed
+                part = b""
+            if not part:
+                break
+            shown += part
+        self.assertEqual(process.wait(max(1, end - time.monotonic())), 0, shown)
+        return shown.decode()
+
+
+def screens_of(shown):
+    """The lines on an endless terminal, before each time that some are erased and at the end."""
+    lines = []
+    for part in re.split(r"(\x1b\[\d+A\r\x1b\[J)", shown):
+        if up := re.match(r"\x1b\[(\d+)A", part):
+            yield list(lines)
+            assert int(up[1]) <= len(lines), "erases more than it has drawn"
+            del lines[-int(up[1]):]
+        else:
+            assert "\x1b" not in part and part.count("\n") == part.count("\r\n"), repr(part)
+            lines += part.split("\r\n")[:-1]
+    yield lines
 
 
 class Failures(HubTest):
