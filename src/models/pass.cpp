@@ -10,7 +10,7 @@ namespace stella::models {
 namespace {
 
 constexpr std::size_t kLineFloats = 16;  // 64 bytes
-constexpr std::size_t kFeedForwardRows = 512;
+constexpr std::size_t kFeedForwardRows = 1024;
 
 std::size_t round_to_line(std::size_t floats) noexcept {
   return (floats + kLineFloats - 1) / kLineFloats * kLineFloats;
