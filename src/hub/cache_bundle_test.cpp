@@ -4,6 +4,8 @@
 #include "stella/cache.hpp"
 #include "stella/error.hpp"
 
+#include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -174,6 +176,49 @@ TEST_F(CacheBundle, WrongBytesAreRefusedBeforeAnythingIsWritten) {
   pieces[0].content[2] = 'L';
   write(archive_of(pieces));
   expect_refused("a flipped byte", Errc::integrity);
+}
+
+TEST_F(CacheBundle, AnArchiveThatChangesWhileItIsReadIsRefused) {
+  const std::string whole = archive_of(good());
+  write(whole);
+  const auto change = [&](const Progress& progress) {
+    if (!progress.finished) return;
+    std::string changed = whole;
+    changed[kTarBlock] = static_cast<char>(changed[kTarBlock] ^ 1);
+    write(changed);
+  };
+  EXPECT_THROW(cache::unpack(other_, archive_, change), Error);
+  const RepoPaths there(other_.cache_dir, "org/name");
+  for (const auto& entry : fs::directory_iterator(there.blobs())) ADD_FAILURE() << "left " << entry.path();
+  EXPECT_FALSE(cached_file(there, "main", "a"));
+}
+
+// The checksum of a header is over all its bytes, its own field taken as blanks.
+std::string with_type(std::string header, char type) {
+  header[156] = type;
+  std::fill_n(header.begin() + 148, 8, ' ');
+  unsigned sum = 0;
+  for (const char c : header) sum += static_cast<unsigned char>(c);
+  std::snprintf(&header[148], 8, "%06o", sum);
+  return header;
+}
+
+TEST_F(CacheBundle, HardLinksDevicesAndSparseFilesAreRefused) {
+  const std::string name = kRoot + "snapshots/" + kCommit + "/b";
+  const std::string header = tar_header({TarEntry::Kind::link, name, "../../blobs/" + kGit});
+  std::string start = archive_of(good());
+  start.resize(start.size() - tar_end().size());
+  write(start + with_type(header, '2') + tar_end());
+  EXPECT_NO_THROW(cache::unpack(other_, archive_));  // the type alone makes the difference
+  fs::remove_all(other_.cache_dir);
+  for (const char type : {'1', '3', '4', '6', '7', 'S'}) {
+    write(start + with_type(header, type) + tar_end());
+    expect_refused(std::string("type ") + type);
+  }
+  const std::string record = "22 GNU.sparse.major=1\n";
+  std::string pax = tar_header({TarEntry::Kind::file, "pax", "", record.size()});
+  write(start + with_type(pax, 'x') + record + tar_padding(record.size()) + header + tar_end());
+  expect_refused("a sparse file");
 }
 
 TEST_F(CacheBundle, BrokenArchivesAreRefusedWhereverTheyEnd) {

@@ -83,6 +83,17 @@ TEST_F(CacheCare, ADamagedBlobThatADownloadHoldsStays) {
   EXPECT_TRUE(fs::exists(paths_.blob(kSha256)));
 }
 
+// Looked at once more under the lock: by then another process may have fetched it anew.
+TEST_F(CacheCare, WhatWasPutRightMeanwhileStays) {
+  std::ofstream(paths_.blob(kSha256)) << "abd";
+  const auto mend = [&](const Progress& progress) {
+    if (progress.finished) std::ofstream(paths_.blob(kSha256)) << "abc";
+  };
+  check_cache(root_, "", true, mend, {});
+  EXPECT_TRUE(cached_file(paths_, "main", "a/model.bin"));
+  EXPECT_TRUE(check().problems.empty());
+}
+
 TEST_F(CacheCare, LinksThatLeadNowhereOrOutOfTheCacheAreProblems) {
   fs::remove(paths_.blob(kGit));
   const fs::path outside = root_ / "outside";
