@@ -63,15 +63,17 @@ struct Verdict {
   }
 };
 
-/// What rounding of the encoder's products may cost, as a least cosine.
+/// What rounding of the encoder's products may cost, as a least cosine. 0.9995 is what is promised of the near-lossless
+/// precisions. Of int8 a mean of 0.995 is promised, which says nothing of single vectors: the least that was measured
+/// on any checkpoint with goldens, by any kernels, is 0.98981 (random weights of 64 columns; 0.99972 on the demo
+/// model).
 double tolerance(Precision precision) {
   switch (precision) {
     case Precision::bf16:
-      return 0.9995;
     case Precision::int16:
-      return 0.9999;
+      return 0.9995;
     case Precision::int8:
-      return 0.98;
+      return 0.985;
     default:
       return 1;
   }

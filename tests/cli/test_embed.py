@@ -70,6 +70,17 @@ class Verify(CliTest):
             self.assertTrue(all(head["min_cosine"] >= LEAST_COSINE for head in report["heads"]))
         self.assertEqual([head["dimension"] for head in report["heads"]], [256, 1024])
 
+    def test_the_demo_model_passes_at_every_precision_of_this_machine(self):
+        precisions = json.loads(self.succeed("info", "--json"))["precisions"]
+        self.assertIn("f32", precisions)
+        for precision in precisions:
+            with self.subTest(precision):
+                report = json.loads(self.succeed("verify", "demo", "--precision", precision, "--json"))
+                self.assertEqual((report["precision"], report["passed"]), (precision, True))
+                self.assertEqual(report["least_cosine"], {"f32": 0.999999, "int8": 0.985}.get(precision, 0.9995))
+                if precision.startswith("int"):  # bf16 may be exact: the demo's weights are
+                    self.assertTrue(all(head["max_difference"] > 2e-5 for head in report["heads"]))
+
     def test_demo_prints_a_cosine_per_head(self):
         text = self.succeed("verify", "demo", "--precision", "f32").decode()
         for dimension in (256, 768, 1024, 2048, 4096, 6144, 8192):
