@@ -24,8 +24,9 @@ struct Kernels;
 /// The best set this processor runs for KernelSet::automatic, else the one named. Throws Error(unsupported_processor).
 const Kernels& select(KernelSet wanted);
 KernelSet kernel_set_of(const Kernels& kernels) noexcept;
-/// The set and what the processor adds to it, "avx512-vnni-bf16" for example: for reports and cache keys. bf16 results
-/// differ between names, those of the integer precisions do not.
+/// The set and what the processor adds to it, "avx512-vnni-bf16" for example: for reports and cache keys. Products of
+/// the integer precisions have the same bits under every name; bf16 products, and attention in the narrow precisions,
+/// differ between names.
 const char* name_of(const Kernels& kernels) noexcept;
 /// Whether `kernels` can pack and multiply at this precision; false for Precision::automatic.
 bool supports(const Kernels& kernels, Precision precision) noexcept;
