@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -20,6 +21,7 @@ namespace {
 using boost::asio::use_future;
 using testing::ElementsAreArray;
 using testing::HasSubstr;
+using Files = std::map<std::string, std::string>;  // path, content
 
 /// A caller whose operation can be cancelled. Keep it until wait() has returned.
 template <class T>
@@ -124,6 +126,37 @@ TEST(HubModel, CancellingTheOnlyCallerEndsTheDownloadAndTheNextCallWorks) {
   hub.server.release("weights");
   hub.server.clear_faults();
   EXPECT_EQ(run(model.embed("text", "none", 256)).size(), 256U);
+}
+
+TEST(HubModel, ABranchThatMovesAfterTheFirstFilesChangesNothing) {
+  TestHub hub(kDemo);
+  StellaEmbeddingModel model(hub.repo, hub.options());
+  run(model.describe());
+  hub.server.add_revision(hub.repo, "main", Files{{"config.json", "{}"}});
+  EXPECT_EQ(run(model.embed("text", "none", 256)).size(), 256U);
+  // Who comes later finds what the branch names now.
+  StellaEmbeddingModel later(hub.repo, hub.options());
+  EXPECT_TRUE(caught([&] { run(later.embed("text", "none", 256)); }));
+}
+
+TEST(HubModel, AFileOfAnotherCommitIsAskedForAgain) {
+  TestHub hub(kDemo);
+  const std::string commit = hub.server.add_revision(hub.repo, "main", kDemo);
+  StellaEmbeddingModel model(hub.repo, hub.options());
+  // The hub answers for modules.json only once the branch has moved, when other files are there.
+  hub.server.inject({.port = Port::hub, .method = "HEAD", .path = "modules.json", .times = kAlways, .status = 503});
+  std::future<std::vector<float>> call = model.embed("text", "none", 256, use_future);
+  while (hub.server.count(Port::hub, "HEAD", "modules.json") == 0 || hub.server.body_bytes("config.json") == 0) {
+    std::this_thread::yield();
+  }
+  hub.server.add_revision(hub.repo, "main", Files{{"modules.json", "no JSON"}});
+  hub.server.clear_faults();
+  EXPECT_EQ(call.get().size(), 256U);
+  bool again = false;
+  for (const Request& request : hub.server.log()) {
+    again = again || request.target.ends_with("/resolve/" + commit + "/modules.json");
+  }
+  EXPECT_TRUE(again);
 }
 
 TEST(HubModel, DownloadFetchesEveryHeadOnRequest) {
