@@ -148,6 +148,10 @@ TEST_F(CacheBundle, HostileNamesAreRefused) {
         kRoot + "refs/../../x", snapshot + "/plain", kRoot + "blobs//" + kSha256, kRoot + "blobs\\" + kSha256}) {
     expect_refused_with(name, file(name, "abc"));
   }
+  // Harmless but for the name.
+  expect_refused_with("a ref outside", file(kRoot + "refs/../../x", kCommit));
+  expect_refused_with("a link outside", link(snapshot + "/../../../x", RepoPaths::link_target("../../../x", kGit)));
+  expect_refused_with("another folder", {{TarEntry::Kind::folder, kRoot + "other/"}, {}});
   expect_refused_with("a ref that is a commit", file(kRoot + "refs/" + kCommit, kCommit));
   expect_refused_with("a ref with a newline", file(kRoot + "refs/v1", kCommit + "\n"));
   expect_refused_with("a ref to a commit that is not there", file(kRoot + "refs/v1", std::string(40, 'd')));
