@@ -65,7 +65,7 @@ struct Verdict {
 
 /// What rounding of the encoder's products may cost, as a least cosine. 0.9995 is what is promised of the near-lossless
 /// precisions. Of int8 a mean of 0.995 is promised, which says nothing of single vectors: the least that was measured
-/// on any checkpoint with goldens, by any kernels, is 0.98981 (random weights of 64 columns; 0.99972 on the demo
+/// on any checkpoint with goldens, by any kernels, is 0.98981 (random weights of 64 columns; 0.99970 on the demo
 /// model).
 double tolerance(Precision precision) {
   switch (precision) {
