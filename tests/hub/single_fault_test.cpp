@@ -127,7 +127,9 @@ TEST_F(HubSingleFault, MemoryDoesNotGrowWithTheFile) {
   ASSERT_EQ(process->wait(), 0) << process->output();
   // 64 MiB for what is received and not yet on disk, the rest for the program itself.
   EXPECT_GT(peak, 0u);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   EXPECT_LT(peak, std::uint64_t{96} << 20);
+#endif
 }
 
 class HubKilled : public HubSingleFault {
@@ -153,7 +155,7 @@ class HubKilled : public HubSingleFault {
     }
     // What waits in sockets is lost with the process and proves nothing: let it take that first.
     hub_.set_rate(1);
-    constexpr std::uint64_t kInMemory = 16U << 20U;
+    constexpr std::uint64_t kInMemory = 12U << 20U;  // sixteen blocks that are not full, and what is being written
     while (on_disk() + kInMemory < hub_.body_bytes() && process->running()) {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
