@@ -24,7 +24,7 @@ void check(const AttentionArgs& args) {
 }
 
 const AttentionOps& choose_ops(const Kernels& kernels, const AttentionArgs& args) {
-  const AttentionOps& low = kernels.low_attention;
+  const AttentionOps& low = args.precision == Precision::int16 ? kernels.int16_attention : kernels.low_attention;
   const bool narrow = args.precision != Precision::f32 && args.precision != Precision::automatic;
   return narrow && args.head_dim <= low.most_head_dim ? low : kernels.attention;
 }

@@ -35,6 +35,7 @@ std::vector<Kernels> find_runnable() {
     set.name = cpu.avx512_bf16 ? "avx512-vnni-bf16" : "avx512-vnni";
     set.int16 = kAvx512VnniInt16;
     set.int8 = kAvx512VnniInt8;
+    set.int16_attention = kAvx512VnniAttention;
     set.low_attention = kAvx512VnniAttention;
     if (cpu.avx512_bf16) set.bf16 = kAvx512Bf16;
     found.push_back(set);
@@ -52,6 +53,7 @@ std::vector<Kernels> find_runnable() {
     set.name = "avx2-vnni";
     set.int16 = kAvxVnniInt16;
     set.int8 = kAvxVnniInt8;
+    set.int16_attention = kAvxVnniAttention;
     set.low_attention = kAvxVnniAttention;
     found.push_back(set);
   }

@@ -133,8 +133,11 @@ struct Kernels {
   GemmOps bf16;
   GemmOps int16;
   GemmOps int8;
-  AttentionOps attention;      // in f32
-  AttentionOps low_attention;  // products in 16 bits, softmax in f32; empty where that would be no faster
+  AttentionOps attention;  // in f32
+  // Products in 16 bits, softmax in f32; empty where that would be no faster. int16's are integers, which keep more
+  // than the bf16 of tiles.
+  AttentionOps int16_attention;
+  AttentionOps low_attention;  // of bf16 and int8
   void (*layer_norm)(const float* x, std::size_t m, std::size_t n, const float* gain, const float* shift, float eps,
                      float* y) = nullptr;
   void (*rms_norm)(const float* x, std::size_t m, std::size_t n, const float* gain, float eps, float* y) = nullptr;

@@ -7,6 +7,20 @@
 namespace stella::kernels {
 namespace {
 
+/// What is left of the next block of weights to be called for, in quarters of each of its rows.
+struct Ahead {
+  const unsigned char* at;
+  std::size_t quarters;
+
+  /// The share of one of `panels` row panels: 4, 2, 1 or 0 quarters.
+  std::size_t take(std::size_t panels) {
+    const std::size_t even = quarters < panels ? 1 : quarters / panels;
+    const std::size_t share = even < quarters ? even : quarters;
+    quarters -= share;
+    return share;
+  }
+};
+
 /// Runs Tile over the blocks of one task. Tile::run multiplies a few rows by one panel over at most kKc columns.
 template <class Tile>
 void multiply_blocks(const MultiplyBlock& t) {
@@ -18,13 +32,17 @@ void multiply_blocks(const MultiplyBlock& t) {
     const unsigned char* b_block = b + panel * t.b_stride + k0 * kNr * Tile::kBElement;
     const std::int32_t* sums = t.b_sums == nullptr ? nullptr : t.b_sums + panel * kNr;
     const unsigned char* a_block = a + k0 * Tile::kMr * Tile::kAElement;
-    // The first two row panels call for half of the next block each: with few rows, weights come from memory.
-    const unsigned char* ahead = b_block + k * kNr * Tile::kBElement;
-    for (std::size_t row = 0; row < t.rows; row += t.panel_rows, a_block += t.a_stride) {
+    // Row panels share in calling for the next block: with few rows, weights come from memory, and memory must never
+    // wait for arithmetic.
+    const std::size_t bytes = k * kNr * Tile::kBElement;
+    Ahead ahead{b_block + bytes, 4};
+    const std::size_t row_panels = (t.rows + t.panel_rows - 1) / t.panel_rows;
+    for (std::size_t panels_left = row_panels, row = 0; row < t.rows; row += t.panel_rows, --panels_left) {
       const std::size_t rows = t.rows - row < t.panel_rows ? t.rows - row : t.panel_rows;
-      const unsigned char* next = row < 2 * t.panel_rows ? ahead : nullptr;
-      Tile::run(rows, k, a_block, b_block, t.c + row * ldc + panel * kNr, ldc, k0 == 0, sums, next);
-      ahead += k * kNr * Tile::kBElement / 2;
+      const std::size_t share = ahead.take(panels_left);
+      Tile::run(rows, k, a_block, b_block, t.c + row * ldc + panel * kNr, ldc, k0 == 0, sums, share, ahead.at);
+      ahead.at += bytes / 4 * share;
+      a_block += t.a_stride;
     }
   };
   if (t.panel_first) {
@@ -38,17 +56,17 @@ void multiply_blocks(const MultiplyBlock& t) {
   }
 }
 
-/// Calls for half of `bytes` of a later block of weights, to the second-level cache.
-template <std::size_t Bytes>
+/// Calls for `Quarters` of the `Bytes` that one step reads, of a later block, to the second-level cache.
+template <std::size_t Bytes, std::size_t Quarters>
 inline void call_ahead(const unsigned char*& ahead) {
   constexpr std::size_t kLine = 64;
 #pragma GCC unroll 8
-  for (std::size_t at = 0; at < Bytes / 2; at += kLine) __builtin_prefetch(ahead + at, 0, 2);
-  ahead += Bytes / 2;
+  for (std::size_t at = 0; at < Bytes / 4 * Quarters; at += kLine) __builtin_prefetch(ahead + at, 0, 2);
+  ahead += Bytes / 4 * Quarters;
 }
 
 /// c (R, kNr) = or += a (R, k; rows AStride apart) · b (k, kNr; rows b_stride apart). c stays in registers.
-template <std::size_t R, std::size_t AStride, bool Ahead>
+template <std::size_t R, std::size_t AStride, std::size_t Quarters>
 inline void tile_f32(std::size_t k, const float* a, const float* b, std::size_t b_stride, float* c, std::size_t ldc,
                      bool first, const unsigned char* ahead) {
   constexpr std::size_t kVecs = kNr / Vec::kWidth;
@@ -59,7 +77,7 @@ inline void tile_f32(std::size_t k, const float* a, const float* b, std::size_t 
     for (std::size_t j = 0; j < kVecs; ++j) sum[r][j] = first ? zero() : load(c + r * ldc + j * Vec::kWidth);
   }
   for (std::size_t i = 0; i < k; ++i, b += b_stride) {
-    if constexpr (Ahead) call_ahead<4 * kNr>(ahead);
+    call_ahead<4 * kNr, Quarters>(ahead);
     Vec column[kVecs];
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < kVecs; ++j) column[j] = load(b + j * Vec::kWidth);
@@ -78,26 +96,34 @@ inline void tile_f32(std::size_t k, const float* a, const float* b, std::size_t 
 }
 
 /// tile_f32 for `rows` in [1, R].
-template <std::size_t AStride, bool Ahead = false, std::size_t R = kMr>
+template <std::size_t AStride, std::size_t Quarters = 0, std::size_t R = kMr>
 void run_tile_f32(std::size_t rows, std::size_t k, const float* a, const float* b, std::size_t b_stride, float* c,
                   std::size_t ldc, bool first, const unsigned char* ahead = nullptr) {
   if constexpr (R > 1) {
-    if (rows < R) return run_tile_f32<AStride, Ahead, R - 1>(rows, k, a, b, b_stride, c, ldc, first, ahead);
+    if (rows < R) return run_tile_f32<AStride, Quarters, R - 1>(rows, k, a, b, b_stride, c, ldc, first, ahead);
   }
-  tile_f32<R, AStride, Ahead>(k, a, b, b_stride, c, ldc, first, ahead);
+  tile_f32<R, AStride, Quarters>(k, a, b, b_stride, c, ldc, first, ahead);
 }
 
 struct TileF32 {
   static constexpr std::size_t kMr = kernels::kMr;
-  static constexpr std::size_t kKc = 256;
+  static constexpr std::size_t kKc = 64;  // a block of weights stays in the first-level cache
   static constexpr std::size_t kAElement = 4;
   static constexpr std::size_t kBElement = 4;
   static void run(std::size_t rows, std::size_t k, const void* a, const void* b, float* c, std::size_t ldc, bool first,
-                  const std::int32_t*, const unsigned char* ahead) {
+                  const std::int32_t*, std::size_t quarters, const unsigned char* ahead) {
     const auto* x = static_cast<const float*>(a);
     const auto* w = static_cast<const float*>(b);
-    if (ahead == nullptr) return run_tile_f32<kKc>(rows, k, x, w, kNr, c, ldc, first);
-    run_tile_f32<kKc, true>(rows, k, x, w, kNr, c, ldc, first, ahead);
+    switch (quarters) {
+      case 4:
+        return run_tile_f32<kKc, 4>(rows, k, x, w, kNr, c, ldc, first, ahead);
+      case 2:
+        return run_tile_f32<kKc, 2>(rows, k, x, w, kNr, c, ldc, first, ahead);
+      case 1:
+        return run_tile_f32<kKc, 1>(rows, k, x, w, kNr, c, ldc, first, ahead);
+      default:
+        return run_tile_f32<kKc>(rows, k, x, w, kNr, c, ldc, first);
+    }
   }
 };
 

@@ -10,7 +10,7 @@ namespace stella::kernels {
 namespace {
 
 /// c (R, kNr) from a (R, steps; rows Dot::kAStride apart) and b (steps, kNr): one step is one instruction's worth of k.
-template <class Dot, bool Ahead, std::size_t R>
+template <class Dot, std::size_t Quarters, std::size_t R>
 inline void tile_low(std::size_t steps, const typename Dot::Activation* a, const unsigned char* b, float* c,
                      std::size_t ldc, bool first, const std::int32_t* sums, const unsigned char* ahead) {
   constexpr std::size_t kVecs = kNr / Vec::kWidth;
@@ -23,7 +23,7 @@ inline void tile_low(std::size_t steps, const typename Dot::Activation* a, const
     }
   }
   for (std::size_t i = 0; i < steps; ++i, b += kVecs * Dot::kColumnBytes) {
-    if constexpr (Ahead) call_ahead<kVecs * Dot::kColumnBytes>(ahead);
+    call_ahead<kVecs * Dot::kColumnBytes, Quarters>(ahead);
     typename Dot::Column column[kVecs];
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < kVecs; ++j) column[j] = Dot::column(b + j * Dot::kColumnBytes);
@@ -41,13 +41,13 @@ inline void tile_low(std::size_t steps, const typename Dot::Activation* a, const
   }
 }
 
-template <class Dot, bool Ahead, std::size_t R = kMr>
+template <class Dot, std::size_t Quarters, std::size_t R = kMr>
 void run_tile_low(std::size_t rows, std::size_t steps, const typename Dot::Activation* a, const unsigned char* b,
                   float* c, std::size_t ldc, bool first, const std::int32_t* sums, const unsigned char* ahead) {
   if constexpr (R > 1) {
-    if (rows < R) return run_tile_low<Dot, Ahead, R - 1>(rows, steps, a, b, c, ldc, first, sums, ahead);
+    if (rows < R) return run_tile_low<Dot, Quarters, R - 1>(rows, steps, a, b, c, ldc, first, sums, ahead);
   }
-  tile_low<Dot, Ahead, R>(steps, a, b, c, ldc, first, sums, ahead);
+  tile_low<Dot, Quarters, R>(steps, a, b, c, ldc, first, sums, ahead);
 }
 
 template <class Dot>
@@ -57,11 +57,20 @@ struct TileLow {
   static constexpr std::size_t kAElement = Dot::kAElement;
   static constexpr std::size_t kBElement = Dot::kColumnBytes / Vec::kWidth / Dot::kGroup;
   static void run(std::size_t rows, std::size_t k, const unsigned char* a, const unsigned char* b, float* c,
-                  std::size_t ldc, bool first, const std::int32_t* sums, const unsigned char* ahead) {
+                  std::size_t ldc, bool first, const std::int32_t* sums, std::size_t quarters,
+                  const unsigned char* ahead) {
     const auto* x = reinterpret_cast<const typename Dot::Activation*>(a);
     const std::size_t steps = k / Dot::kGroup;
-    if (ahead == nullptr) return run_tile_low<Dot, false>(rows, steps, x, b, c, ldc, first, sums, ahead);
-    run_tile_low<Dot, true>(rows, steps, x, b, c, ldc, first, sums, ahead);
+    switch (quarters) {
+      case 4:
+        return run_tile_low<Dot, 4>(rows, steps, x, b, c, ldc, first, sums, ahead);
+      case 2:
+        return run_tile_low<Dot, 2>(rows, steps, x, b, c, ldc, first, sums, ahead);
+      case 1:
+        return run_tile_low<Dot, 1>(rows, steps, x, b, c, ldc, first, sums, ahead);
+      default:
+        return run_tile_low<Dot, 0>(rows, steps, x, b, c, ldc, first, sums, ahead);
+    }
   }
 };
 
