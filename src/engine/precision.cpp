@@ -13,7 +13,7 @@ constexpr std::array kPreference{Precision::int16, Precision::bf16, Precision::f
 constexpr double kAsFast = 0.95;  // of the fastest
 
 // Of what people embed: short and long, with and without an instruction, prose, code, tables, other scripts.
-constexpr std::array<const char*, 16> kTexts{
+constexpr std::array<const char*, 18> kTexts{
     "Instruct: Given a web search query, retrieve relevant passages that answer the query.\nQuery: What are some ways "
     "to "
     "reduce stress?",
@@ -43,6 +43,8 @@ constexpr std::array<const char*, 16> kTexts{
     "arbitration; the seat of arbitration shall be Geneva, and the language of the proceedings shall be English.",
     "terrible battery, great screen!!! would NOT buy again :( 2/5",
     "weather",
+    "a",  // the shortest are the hardest: nothing averages out
+    "?",
 };
 
 }  // namespace
