@@ -44,7 +44,8 @@ class EncoderLoading {
     if (wanted != Precision::automatic) {
       Attempt attempt = load_at(wanted);
       keep(attempt, wanted);
-      return finish(std::move(attempt), {wanted, asked_for(attempt.agreement)});
+      PrecisionChoice choice{wanted, asked_for(attempt.agreement)};
+      return finish(std::move(attempt), std::move(choice));
     }
     if (const auto known = known_choice(wanted)) {
       Attempt attempt = load_at(known->precision);

@@ -13,7 +13,6 @@ namespace stella::engine {
 namespace {
 
 using testing::ElementsAre;
-using testing::HasSubstr;
 
 std::vector<Precision> ranked(std::vector<RankedPrecision> measured) {
   std::vector<Precision> order;

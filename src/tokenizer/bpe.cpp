@@ -33,6 +33,13 @@ int single_byte(std::string_view token) {
   return found == kByteCharacters.end() ? -1 : static_cast<int>(found - kByteCharacters.begin());
 }
 
+[[noreturn]] void refuse_merge(const std::string& source, std::size_t rank, const std::string& token) {
+  throw Error(Errc::malformed_file,
+              source + ": merge " + std::to_string(rank) + " (" + token +
+                  ") names a token that is not in model.vocab; download the file again",
+              {.file = source});
+}
+
 }  // namespace
 
 char32_t byte_character(unsigned char byte) noexcept {
@@ -66,12 +73,7 @@ Bpe::Bpe(const Vocabulary& vocabulary, std::span<const Merge> merges, const BpeO
     const std::int32_t right_id = vocabulary.find(right, coming.second);
     token.assign(left).append(right);
     const std::int32_t whole = find_whole(token);
-    if (left_id < 0 || right_id < 0 || whole < 0) {
-      throw Error(Errc::malformed_file,
-                  source + ": merge " + std::to_string(merged_.size()) + " (" + token +
-                      ") names a token that is not in model.vocab; download the file again",
-                  {.file = source});
-    }
+    if (left_id < 0 || right_id < 0 || whole < 0) refuse_merge(source, merged_.size(), token);
     const auto rank = static_cast<std::uint32_t>(merged_.size());
     add_merge(left_id, right_id, rank);
     merged_.push_back(whole);

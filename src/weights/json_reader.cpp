@@ -16,10 +16,12 @@ namespace json = boost::json;
 
 /// Finds a key that an object holds twice. Only keys and nesting matter; values pass by.
 struct DuplicateKeys {
+  // NOLINTBEGIN(readability-identifier-naming): the parser asks for these names
   static constexpr std::size_t max_object_size = SIZE_MAX;
   static constexpr std::size_t max_array_size = SIZE_MAX;
   static constexpr std::size_t max_key_size = SIZE_MAX;
   static constexpr std::size_t max_string_size = SIZE_MAX;
+  // NOLINTEND(readability-identifier-naming)
   using Code = boost::system::error_code;
 
   std::vector<std::set<std::string, std::less<>>> open;  // keys seen in each object that is being read
