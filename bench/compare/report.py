@@ -17,6 +17,8 @@ TITLES = {
 STARTS = {"small-starts": "Small, from the program's start to the first vector",
           "large-starts": "Large, from the program's start to the first vector"}
 ACCURACY = {"small-accuracy": "Small with random weights: cosine to f32", "demo-accuracy": "The demo model: cosine to f32"}
+# What follows this line in the page was measured by other commands, which it names, and stays.
+KEPT = "<!-- Measured by the commands named below, not by bench/run. -->"
 NAMES = {"torch": "PyTorch", "ort": "ONNX Runtime", "ov": "OpenVINO"}
 
 HEAD = """# Performance
@@ -53,7 +55,7 @@ def table(rows):
         if share:
             cells.append(f"{100 * row['share_of_limit']:.0f} % of {row['issue_limit']:,.0f} GFLOP/s" if "share_of_limit" in row else "")
         cells += [f"{row['weight_bytes'] / 2**20:,.0f} MB", f"{row['peak_mb']:,} MB"] if "weight_bytes" in row else ["", ""]
-        cells.append(f"{1 / row['first_side_is_faster_by']:.2f}×" if i else "")
+        cells.append(f"{row['first_side_is_faster_by']:.2f}×" if i else "")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -100,4 +102,6 @@ def write(results, docs):
             parts.append(f"## {title}\n\n{table(rows)}\n\n![{title.replace('`', '')}](performance/{name}.svg)\n")
     for titles, write_table in ((STARTS, starts_table), (ACCURACY, accuracy_table)):
         parts += [f"## {title}\n\n{write_table(results[name])}\n" for name, title in titles.items() if name in results]
-    Path(docs, "performance.md").write_text("\n".join(parts))
+    page = Path(docs, "performance.md")
+    kept = page.read_text().partition(KEPT)[2] if page.exists() else ""
+    page.write_text("\n".join(parts) + (f"\n{KEPT}\n{kept.lstrip()}" if kept else ""))
