@@ -80,13 +80,8 @@ std::size_t Transfer::connection_limit() const {
   return job_.options->connections != 0 ? job_.options->connections : services_.tuning.connections;
 }
 
-// One, until the server has shown that it serves ranges: each connection that gets everything instead costs a body.
-std::size_t Transfer::wanted_connections() const {
-  return ranges_served_ ? throughput_.wanted() : 1;
-}
-
 void Transfer::fill() {
-  while (wants_connection() && streams_.size() < wanted_connections() &&
+  while (wants_connection() && streams_.size() < throughput_.wanted() &&
          services_.budget.may_open(*this, connection_limit())) {
     if (!size_ || no_ranges_) {
       if (!streams_.empty()) return;
@@ -168,7 +163,6 @@ bool Transfer::stream_head(Stream& stream, const HttpHead& head) {
       return false;
     }
     stream.longer = stream.longer || range->last + 1 > stream.end;
-    if (!std::exchange(ranges_served_, true)) services_.loop.post([self = shared_from_this()] { self->fill(); });
     return true;
   }
   if (head.status != 200) {

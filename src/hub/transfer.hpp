@@ -51,7 +51,6 @@ class Transfer : public std::enable_shared_from_this<Transfer>, public StreamOwn
   std::optional<RangeSet::Range> next_piece();
   void split_slowest();
   std::uint64_t smallest_piece() const;
-  std::size_t wanted_connections() const;
   void open_stream(bool whole, RangeSet::Range piece);
   void take_whole(Stream& stream);
   void drop_others();
@@ -87,11 +86,10 @@ class Transfer : public std::enable_shared_from_this<Transfer>, public StreamOwn
   double latency_ = 0;      // seconds to a piece's first byte, the least so far; 0: unknown
   double stream_rate_ = 0;  // bytes per second of the connection that ended last
   Stream* whole_stream_ = nullptr;
-  bool no_ranges_ = false;      // the server ignores Range
-  bool ranges_served_ = false;  // an answer of 206 has come
-  int lies_ = 0;                // answers with another range than asked for
-  int contradictions_ = 0;      // hash mismatches and impossible sizes, without resumed bytes
-  bool opening_ = false;        // a job has the file
+  bool no_ranges_ = false;  // the server ignores Range
+  int lies_ = 0;            // answers with another range than asked for
+  int contradictions_ = 0;  // hash mismatches and impossible sizes, without resumed bytes
+  bool opening_ = false;    // a job has the file
   bool finishing_ = false;
   bool restarting_ = false;
   bool resolve_first_ = false;  // before restarting
