@@ -37,6 +37,9 @@ class HubFaults : public HubTest {
     }
     return sum;
   }
+  /// For tests that count bytes: where several connections share the rest, what was on its way when one of them gave a
+  /// part away is lost, and how much that is, is the machine's affair.
+  void use_one_connection() { changed_.connections = 1; }
   void start_over() {
     restart_client();
     hub_.clear_faults();
@@ -85,6 +88,7 @@ TEST_F(HubFaults, P31_CutByReset) {
 }
 
 TEST_F(HubFaults, P31_ACutGoesOnWhereItEnded) {
+  use_one_connection();
   hub_.inject({.port = Port::cdn, .cut_at = 1'500'000});
   expect_survives();
   // Nothing that was received is fetched again.
@@ -142,6 +146,7 @@ TEST_F(HubFaults, P33_FlippedForEverIsAnIntegrityErrorAndNothingIsKept) {
 }
 
 TEST_F(HubFaults, P34_RangeIgnored) {
+  use_one_connection();
   hub_.inject({.port = Port::cdn, .cut_at = 2'000'000});
   hub_.inject({.port = Port::cdn, .times = kAlways, .ignore_range = true});
   expect_survives();
@@ -150,6 +155,7 @@ TEST_F(HubFaults, P34_RangeIgnored) {
 }
 
 TEST_F(HubFaults, P34_RangeLying) {
+  use_one_connection();
   for (const std::int64_t by : {std::int64_t{1}, std::int64_t{100'000}}) {
     start_over();
     hub_.inject({.port = Port::cdn, .cut_at = 2'000'000});
