@@ -18,6 +18,24 @@ std::size_t round_to_line(std::size_t floats) noexcept {
 
 }  // namespace
 
+Pass make_pass(const kernels::Kernels& kernels, const PassResources& resources) {
+  return {kernels, resources.team, resources.scratch.workspace, resources.precision, resources.maxima};
+}
+
+kernels::AttentionArgs attention_args(const weights::EncoderSpec& spec, const PackedBatch& batch, Precision precision,
+                                      kernels::RopeTable rope, const float* qkv, float* out) {
+  kernels::AttentionArgs args;
+  args.qkv = qkv;
+  args.offsets = batch.offsets;
+  args.heads = spec.heads;
+  args.kv_heads = spec.kv_heads;
+  args.head_dim = spec.head_dim;
+  args.precision = precision;
+  args.rope = rope;
+  args.out = out;
+  return args;
+}
+
 std::size_t check_batch(const PackedBatch& batch, std::size_t vocab_size) {
   const auto offsets = batch.offsets;
   if (offsets.size() < 2 || offsets.front() != 0 || static_cast<std::size_t>(offsets.back()) != batch.ids.size()) {

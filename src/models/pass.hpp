@@ -26,6 +26,13 @@ struct PassResources {
   ColumnMaxima* maxima = nullptr;
 };
 
+/// A pass as the resources say.
+Pass make_pass(const kernels::Kernels& kernels, const PassResources& resources);
+
+/// What attention is told in every layer of a pass: `qkv` in, `out` out; rotated where `rope` is given.
+kernels::AttentionArgs attention_args(const weights::EncoderSpec& spec, const PackedBatch& batch, Precision precision,
+                                      kernels::RopeTable rope, const float* qkv, float* out);
+
 /// Checks offsets and ids. Throws Error(invalid_argument). Returns the tokens of the longest sequence.
 std::size_t check_batch(const PackedBatch& batch, std::size_t vocab_size);
 

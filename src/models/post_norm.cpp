@@ -42,18 +42,14 @@ PostNorm::State PostNorm::start(const PackedBatch& batch, const PassResources& r
   // The feed-forward rows lie where q, k and v were: they are never needed at the same time.
   const auto parts = carve(
       resources.scratch, {tokens * hidden, tokens * hidden, std::max(tokens * 3 * hidden, step * spec_.intermediate)});
-  State state{batch,    {kernels_, resources.team, resources.scratch.workspace, resources.precision, resources.maxima},
-              {},       step,
-              parts[0], parts[1],
+  const kernels::RopeTable rope = rope_ ? rope_->table(longest, resources.scratch) : kernels::RopeTable{};
+  State state{batch,
+              make_pass(kernels_, resources),
+              attention_args(spec_, batch, resources.precision, rope, parts[2], parts[1]),
+              step,
+              parts[0],
+              parts[1],
               parts[2]};
-  state.attention.qkv = state.qkv;
-  state.attention.offsets = batch.offsets;
-  state.attention.heads = spec_.heads;
-  state.attention.kv_heads = spec_.kv_heads;
-  state.attention.head_dim = spec_.head_dim;
-  state.attention.precision = resources.precision;
-  if (rope_) state.attention.rope = rope_->table(longest, resources.scratch);
-  state.attention.out = state.attended;
   embed(state);
   return state;
 }

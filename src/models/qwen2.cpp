@@ -57,18 +57,14 @@ Qwen2::State Qwen2::start(const PackedBatch& batch, const PassResources& resourc
   // The normalised rows and the attended ones share a place, as do q, k, v and the feed-forward rows.
   const auto parts = carve(resources.scratch, {tokens * hidden, tokens * std::max(hidden, q),
                                                std::max(tokens * qkv_width, step * spec_.intermediate)});
-  State state{batch,    {kernels_, resources.team, resources.scratch.workspace, resources.precision, resources.maxima},
-              {},       step,
-              parts[0], parts[1],
+  const kernels::RopeTable rope = rope_.table(longest, resources.scratch);
+  State state{batch,
+              make_pass(kernels_, resources),
+              attention_args(spec_, batch, resources.precision, rope, parts[2], parts[1]),
+              step,
+              parts[0],
+              parts[1],
               parts[2]};
-  state.attention.qkv = state.qkv;
-  state.attention.offsets = batch.offsets;
-  state.attention.heads = spec_.heads;
-  state.attention.kv_heads = spec_.kv_heads;
-  state.attention.head_dim = spec_.head_dim;
-  state.attention.precision = resources.precision;
-  state.attention.rope = rope_.table(longest, resources.scratch);
-  state.attention.out = state.y;
   kernels::embed_rows(kernels_, ends_.words.rows, batch.ids, nullptr, state.x, resources.team);
   return state;
 }
