@@ -20,16 +20,20 @@ Sha256::Digest Sha256::digest() {
   return digest;
 }
 
-std::string sha256_hex(const std::string& text) {
-  Sha256 hash;
-  hash.update(std::as_bytes(std::span(text)));
+std::string to_hex(std::span<const std::byte> bytes) {
+  constexpr const char* kDigits = "0123456789abcdef";
   std::string hex;
-  for (const std::byte byte : hash.digest()) {
-    constexpr const char* kDigits = "0123456789abcdef";
+  for (const std::byte byte : bytes) {
     hex += kDigits[std::to_integer<unsigned>(byte) >> 4U];
     hex += kDigits[std::to_integer<unsigned>(byte) & 15U];
   }
   return hex;
+}
+
+std::string sha256_hex(const std::string& text) {
+  Sha256 hash;
+  hash.update(std::as_bytes(std::span(text)));
+  return to_hex(hash.digest());
 }
 
 }  // namespace stella

@@ -25,6 +25,9 @@ class Sha256 {
   std::unique_ptr<evp_md_ctx_st, void (*)(evp_md_ctx_st*)> context_;
 };
 
+/// Lowercase hexadecimal.
+std::string to_hex(std::span<const std::byte> bytes);
+
 /// Of a text, in lowercase hexadecimal.
 std::string sha256_hex(const std::string& text);
 

@@ -1,5 +1,6 @@
 #include "hub/hasher.hpp"
 
+#include "base/sha256.hpp"
 #include "stella/error.hpp"
 
 #include <array>
@@ -32,10 +33,7 @@ std::string Hasher::digest() {
   std::array<unsigned char, EVP_MAX_MD_SIZE> bytes{};
   unsigned length = 0;
   check(EVP_DigestFinal_ex(context_.get(), bytes.data(), &length));
-  constexpr char kHex[] = "0123456789abcdef";
-  std::string text;
-  for (unsigned i = 0; i < length; ++i) text += {kHex[bytes[i] >> 4], kHex[bytes[i] & 15]};
-  return text;
+  return to_hex(std::as_bytes(std::span(bytes).first(length)));
 }
 
 }  // namespace stella::hub
