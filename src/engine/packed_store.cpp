@@ -1,7 +1,7 @@
 #include "engine/packed_store.hpp"
 
 #include "base/log.hpp"
-#include "base/sha256.hpp"
+#include "base/sha.hpp"
 #include "stella/error.hpp"
 
 #include <algorithm>

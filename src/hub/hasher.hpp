@@ -1,18 +1,18 @@
 // The two hashes that the hub announces in its etags, computed over bytes given in order.
 #pragma once
 
+#include "base/sha.hpp"
+
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
-
-struct evp_md_ctx_st;
+#include <variant>
 
 namespace stella::hub {
 
 /// An etag of 64 digits is sha256(content), one of 40 is sha1("blob {size}\0" + content), git's name of the content.
-/// OpenSSL uses the processor's SHA instructions. Not thread-safe.
+/// Not thread-safe.
 class Hasher {
  public:
   /// `etag` decides the kind.
@@ -23,7 +23,7 @@ class Hasher {
   std::string digest();
 
  private:
-  std::unique_ptr<evp_md_ctx_st, void (*)(evp_md_ctx_st*)> context_;
+  std::variant<Sha256, Sha1> hash_;
 };
 
 }  // namespace stella::hub

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "base/mapped_file.hpp"
-#include "base/sha256.hpp"
+#include "base/sha.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,4 +1,4 @@
-// SHA-256 of bytes given in order (FIPS 180-4), by OpenSSL, which uses the processor's instructions for it.
+// SHA-1 and SHA-256 of bytes given in order (FIPS 180-4), by OpenSSL, which uses the processor's instructions for them.
 #pragma once
 
 #include <array>
@@ -11,12 +11,14 @@ struct evp_md_ctx_st;
 
 namespace stella {
 
-/// Not thread-safe.
-class Sha256 {
+/// SHA-1 has 20 bytes, SHA-256 has 32. Not thread-safe. Throws Error(io_error) where OpenSSL is set up to refuse the
+/// hash.
+template <std::size_t kBytes>
+class Sha {
  public:
-  using Digest = std::array<std::byte, 32>;
+  using Digest = std::array<std::byte, kBytes>;
 
-  Sha256();
+  Sha();
   void update(std::span<const std::byte> bytes);
   /// Once, at the end.
   Digest digest();
@@ -24,6 +26,9 @@ class Sha256 {
  private:
   std::unique_ptr<evp_md_ctx_st, void (*)(evp_md_ctx_st*)> context_;
 };
+
+using Sha1 = Sha<20>;
+using Sha256 = Sha<32>;
 
 /// Lowercase hexadecimal.
 std::string to_hex(std::span<const std::byte> bytes);
