@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Times stella.cpp and its peers in turn, in one run, on one checkpoint and one workload.
 
-    compare.py CHECKPOINT WORKLOAD.jsonl SIDE [SIDE ...] [--repeats N] [--texts N] [--max-length N] [--threads N] [--json FILE]
+    compare.py CHECKPOINT WORKLOAD.jsonl SIDE [SIDE ...] [--repeats N] [--texts N] [--max-length N] [--threads N] [--limits] [--json FILE]
 
-SIDE is `ours:PRECISION[:BATCH]` or `PEER:BATCH` (peers.py lists the peers), for example: ours:f32 torch-f32:8 ort-f32:1.
+SIDE is `ours:PRECISION[@KERNELS][:BATCH]` or `PEER:BATCH` (peers.py lists the peers), for example: ours:f32 ours:int8@no-amx torch-f32:8.
 All sides stay loaded and take turns (A B C, A B C, …), so that a machine whose speed drifts slows them alike; printed are the
-median of each side and the median of the ratios, turn by turn, to the first side. --python names an interpreter that has the peers' packages.
+median of each side and the median of the ratios, turn by turn, to the first side. --limits measures the issue limit of our sides'
+precisions and kernels right before and right after each of their turns. --python names an interpreter that has the peers' packages.
 """
 import argparse
 import json
@@ -17,19 +18,12 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 
 
-class Side:
-    def __init__(self, name, options):
-        self.name, kind, *rest = name, *name.split(":")
-        common = ["--texts", str(options.texts), "--max-length", str(options.max_length), "--threads", str(options.threads)]
-        if kind == "ours":
-            batch = rest[1] if len(rest) > 1 else "0"
-            command = [str(options.ours), str(options.checkpoint), str(options.workload), "--precision", rest[0], "--batch", batch]
-        else:
-            command = [options.python, str(HERE / "peers.py"), str(options.checkpoint), str(options.workload), kind,
-                       "--batch", rest[0], "--cache", str(options.cache)]
-        self.process = subprocess.Popen(command + common, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.ready = self.answer()
-        self.runs = []
+class Process:
+    """Answers each line with a line of JSON."""
+
+    def __init__(self, name, command):
+        self.name = name
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def answer(self):
         line = self.process.stdout.readline()
@@ -37,14 +31,45 @@ class Side:
             sys.exit(f"compare: {self.name} ended with status {self.process.wait()}")
         return json.loads(line)
 
-    def run(self):
+    def ask(self):
         self.process.stdin.write("run\n")
         self.process.stdin.flush()
-        self.runs.append(self.answer())
+        return self.answer()
 
     def close(self):
         self.process.stdin.close()
         self.process.wait()
+
+
+class Side(Process):
+    def __init__(self, name, options):
+        kind, *rest = name.split(":")
+        common = ["--texts", str(options.texts), "--max-length", str(options.max_length), "--threads", str(options.threads)]
+        if kind == "ours":
+            precision, _, kernels = rest[0].partition("@")
+            chosen, batch = ["--kernels", kernels or "auto"], rest[1] if len(rest) > 1 else "0"
+            command = [str(options.ours), str(options.checkpoint), str(options.workload), "--precision", precision, *chosen, "--batch", batch]
+        else:
+            command = [options.python, str(HERE / "peers.py"), str(options.checkpoint), str(options.workload), kind,
+                       "--batch", rest[0], "--cache", str(options.cache)]
+        super().__init__(name, command + common)
+        self.ready, self.runs, self.limit = self.answer(), [], None
+        if kind == "ours" and options.limits:
+            used = self.ready["ready"].split()[-1]  # what auto stands for
+            self.limit = Process(f"limit of {name}", [str(options.limit), used, *chosen, "--threads", str(options.threads)])
+
+    def run(self):
+        limits = [self.limit.ask()] if self.limit else []
+        run = self.ask()
+        limits += [self.limit.ask()] if self.limit else []
+        if limits:
+            run |= dict(limit=statistics.mean(limit["gflops"] for limit in limits), kernels=limits[0]["kernels"])
+        self.runs.append(run)
+
+    def close(self):
+        super().close()
+        if self.limit:
+            self.limit.close()
 
     def summary(self, first):
         seconds = statistics.median(r["seconds"] for r in self.runs)
@@ -53,7 +78,9 @@ class Side:
                     tokens_per_s=round(last["tokens"] / seconds, 1), ms_per_text=round(1e3 * seconds / last["texts"], 2),
                     first_side_is_faster_by=round(statistics.median(
                         mine["seconds"] / other["seconds"] for mine, other in zip(self.runs, first.runs)), 3),
-                    peak_mb=last.get("peak_mb"), token_pairs=last.get("token_pairs"), **{k: v for k, v in self.ready.items() if k != "ready"})
+                    peak_mb=last.get("peak_mb"), token_pairs=last.get("token_pairs"), kernels=last.get("kernels"),
+                    turns=[{k: round(run[k], 4) for k in ("seconds", "limit") if k in run} for run in self.runs],
+                    **{k: v for k, v in self.ready.items() if k != "ready"})
 
 
 def main():
@@ -67,6 +94,8 @@ def main():
     a.add_argument("--threads", type=int, default=2)
     a.add_argument("--python", default=sys.executable)
     a.add_argument("--ours", type=Path, default=HERE.parent.parent / "build/release/bench/compare/bench_ours")
+    a.add_argument("--limits", action="store_true")
+    a.add_argument("--limit", type=Path, default=HERE.parent.parent / "build/release/bench/kernels/bench_limit")
     a.add_argument("--cache", type=Path, default=Path("onnx-cache"))
     a.add_argument("--json", type=Path)
     options = a.parse_args()
@@ -79,7 +108,7 @@ def main():
         side.close()
     rows = [side.summary(sides[0]) for side in sides]
     for row in rows:
-        print(json.dumps(row))
+        print(json.dumps({k: v for k, v in row.items() if k != "turns"}))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
 

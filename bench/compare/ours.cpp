@@ -3,8 +3,10 @@
 //     bench_ours CHECKPOINT WORKLOAD.jsonl [--precision P] [--kernels K] [--threads N] [--texts N] [--batch N]
 //     [--max-length N]
 //
+// K is a kernel set's name, or no-amx: what `auto` is on this processor without tiles.
 // --batch 0 (the default) hands over the whole workload and lets the engine form its batches; N > 0 waits for each N
 // texts before the next, so 1 is one query at a time. Each line on standard input is answered by one timed pass.
+#include "kernel_choice.hpp"
 #include "stella/stella.hpp"
 
 #include <chrono>
@@ -52,11 +54,12 @@ int run(int argc, char** argv) {
   const std::vector<std::string> texts = read_workload(argv[2], std::stoul(options["--texts"]));
   const std::size_t batch = std::stoul(options["--batch"]) == 0 ? texts.size() : std::stoul(options["--batch"]);
 
+  const stella::KernelSet kernels = stella::bench::choose_kernels(options["--kernels"]);
   const auto started = Clock::now();
   stella::ModelOptions model_options;
   model_options.precision = stella::parse_precision(options["--precision"]);
-  model_options.runtime = std::make_shared<stella::Runtime>(stella::RuntimeOptions{
-      .compute_threads = std::stoul(options["--threads"]), .kernels = stella::parse_kernel_set(options["--kernels"])});
+  model_options.runtime = std::make_shared<stella::Runtime>(
+      stella::RuntimeOptions{.compute_threads = std::stoul(options["--threads"]), .kernels = kernels});
   auto model =
       stella::LoadedStellaModel::load(stella::StellaEmbeddingModel(argv[1], model_options), boost::asio::use_future)
           .get();

@@ -28,7 +28,8 @@ Full-size checkpoints with random weights (`tools/make_full_checkpoint.py`; spee
 ratios turn by turn: how many times faster the first row is. Tokens are real ones; padding, which the peers compute too, is not counted.
 Absolute figures move from machine to machine; the ratios are what counts. Weights are mapped from the disk's cache, so rows of the embedding table that
 no text needed take no memory, and the peak can lie below the weights' size. Operations counted are those of the products with the weights and of
-attention's two; the issue limit is a loop in registers, timed after the section.
+attention's two; the issue limit is a loop in registers with the instruction of those kernels, timed before and after each turn of its row, and a
+share is the median over the turns.
 
 Measured on {processor}, {cores} cores, kernels {kernels}, with
 
@@ -41,7 +42,8 @@ make bench        # or, one table: bench/run small-passages-f32 --report
 def label(side):
     kind, *rest = side.split(":")
     if kind == "ours":
-        return f"**stella.cpp {rest[0]}**"
+        precision, _, kernels = rest[0].partition("@")
+        return f"**stella.cpp {precision}**" + (", without AMX" if kernels == "no-amx" else f", {kernels}" if kernels else "")
     library, precision = kind.split("-")
     return f"{NAMES[library]} {precision}" + (f", batch {rest[0]}" if rest[0] != "1" else ", one at a time")
 
