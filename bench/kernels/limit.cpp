@@ -21,13 +21,12 @@ namespace {
 
 using namespace stella;
 
-/// The median over a tenth of a second, in pieces long enough for the start of the threads not to count.
+/// The median over a tenth of a second.
 double limit(const kernels::Kernels& set, Precision precision, ParallelTeam& team) {
-  constexpr std::size_t kSteps = 1'000'000;
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
   std::vector<double> rates;
   do {
-    rates.push_back(bench::peak_rate(set, precision, team, kSteps));
+    rates.push_back(bench::peak_rate(set, precision, team));
   } while (std::chrono::steady_clock::now() < end);
   return bench::median(rates);
 }

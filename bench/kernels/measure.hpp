@@ -28,6 +28,6 @@ double median(std::vector<double> values);
 std::vector<float> random_floats(std::size_t n, float scale = 1.0F);
 
 /// GFLOP/s of all threads together from registers only; 0 where there is no such loop for this set and precision.
-double peak_rate(const kernels::Kernels& set, Precision precision, ParallelTeam& team, std::size_t steps = 100'000);
+double peak_rate(const kernels::Kernels& set, Precision precision, ParallelTeam& team);
 
 }  // namespace stella::bench
