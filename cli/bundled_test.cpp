@@ -2,11 +2,11 @@
 
 #include "cli/failure.hpp"
 #include "cli/known_vectors.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <cmath>
 #include <filesystem>
 #include <string>
-#include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -18,12 +18,10 @@ namespace fs = std::filesystem;
 
 class Bundled : public testing::Test {
  protected:
-  void SetUp() override {
-    root_ = fs::path(testing::TempDir()) / ("stella-bundled-" + std::to_string(getpid()));
-    fs::create_directories(root_ / "bin");
-  }
-  void TearDown() override { fs::remove_all(root_); }
-  fs::path root_;
+  void SetUp() override { fs::create_directories(root_ / "bin"); }
+
+  const test::TemporaryFolder folder_;
+  const fs::path root_ = folder_.path();
 };
 
 TEST_F(Bundled, IsFoundBesideAnInstalledProgram) {

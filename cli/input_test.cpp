@@ -1,5 +1,7 @@
 #include "cli/input.hpp"
 
+#include "support/temporary_folder.hpp"
+
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
@@ -18,11 +20,6 @@ using testing::HasSubstr;
 
 class InputFile : public testing::Test {
  protected:
-  void SetUp() override {
-    path_ = std::filesystem::path(testing::TempDir()) / ("stella-input-" + std::to_string(getpid()));
-  }
-  void TearDown() override { std::filesystem::remove(path_); }
-
   std::unique_ptr<TextSource> open(const std::string& content, InputFormat format = InputFormat::lines,
                                    const std::string& field = "text") {
     std::ofstream(path_, std::ios::binary) << content;
@@ -55,7 +52,8 @@ class InputFile : public testing::Test {
     return "no failure";
   }
 
-  std::filesystem::path path_;
+  const test::TemporaryFolder folder_;
+  const std::filesystem::path path_ = folder_.path() / "texts";
 };
 
 TEST_F(InputFile, LinesEndWithLfOrCrLf) {

@@ -1,5 +1,7 @@
 #include "cli/output.hpp"
 
+#include "support/temporary_folder.hpp"
+
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -7,7 +9,6 @@
 #include <iterator>
 #include <string>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -17,13 +18,6 @@ namespace {
 
 class OutputFolder : public testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = std::filesystem::path(testing::TempDir()) / ("stella-output-" + std::to_string(getpid()));
-    std::filesystem::create_directories(folder_);
-    path_ = (folder_ / "out.txt").string();
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   static std::string content(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
@@ -32,8 +26,9 @@ class OutputFolder : public testing::Test {
     return std::distance(std::filesystem::directory_iterator(folder_), std::filesystem::directory_iterator());
   }
 
-  std::filesystem::path folder_;
-  std::string path_;
+  const test::TemporaryFolder temporary_;
+  const std::filesystem::path folder_ = temporary_.path();
+  const std::string path_ = (folder_ / "out.txt").string();
 };
 
 TEST_F(OutputFolder, AppearsOnCommitOnly) {

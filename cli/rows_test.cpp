@@ -1,12 +1,13 @@
 #include "cli/rows.hpp"
 
+#include "support/temporary_folder.hpp"
+
 #include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
-#include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -20,12 +21,6 @@ Embedding row(std::vector<std::pair<std::size_t, std::vector<float>>> vectors) {
 
 class Rows : public testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = std::filesystem::path(testing::TempDir()) / ("stella-rows-" + std::to_string(getpid()));
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   std::string content(const std::string& name) const {
     std::ifstream file(folder_ / name, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
@@ -34,7 +29,8 @@ class Rows : public testing::Test {
     return make_row_writer(format, {"m\"odel", "s2p", "f32", std::move(dimensions)}, (folder_ / name).string(), {});
   }
 
-  std::filesystem::path folder_;
+  const test::TemporaryFolder temporary_;
+  const std::filesystem::path folder_ = temporary_.path();
 };
 
 TEST_F(Rows, JsonLines) {

@@ -17,7 +17,8 @@ endfunction()
 
 # stella_test(<target> LABEL <label> SOURCES <file>... LINK <target>... [TIMEOUT <seconds>])
 #
-# A GoogleTest program; every TEST becomes one ctest entry with a time limit. STELLA_TEST_DATA is tests/data.
+# A GoogleTest program; every TEST becomes one ctest entry with a time limit. STELLA_TEST_DATA is tests/data;
+# tests/support has what the tests of all layers share.
 function(stella_test target)
   cmake_parse_arguments(arg "" "LABEL;TIMEOUT" "SOURCES;LINK" ${ARGN})
   if(NOT arg_TIMEOUT)
@@ -25,6 +26,7 @@ function(stella_test target)
   endif()
   add_executable(${target} ${arg_SOURCES})
   target_link_libraries(${target} PRIVATE stella_compiler ${arg_LINK} GTest::gmock GTest::gtest_main)
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_compile_definitions(${target} PRIVATE
     STELLA_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data" STELLA_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   set_property(GLOBAL APPEND PROPERTY stella_${arg_LABEL}_tests ${target})

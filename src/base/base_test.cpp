@@ -2,12 +2,12 @@
 #include "base/mapped_file.hpp"
 #include "stella/error.hpp"
 #include "stella/options.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
-#include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -50,11 +50,10 @@ TEST(Options, NamesRoundTripAndUnknownOnesListTheChoices) {
 
 class MappedFileTest : public testing::Test {
  protected:
-  MappedFileTest()
-      : path_(std::filesystem::path(testing::TempDir()) / ("stella_mapped_file_test." + std::to_string(::getpid()))) {}
-  ~MappedFileTest() override { std::filesystem::remove(path_); }
   void write(const std::string& text) { std::ofstream(path_, std::ios::binary) << text; }
-  std::filesystem::path path_;
+
+  const test::TemporaryFolder folder_;
+  const std::filesystem::path path_ = folder_.path() / "file";
 };
 
 TEST_F(MappedFileTest, ShowsTheBytesAndSurvivesAMove) {
@@ -86,7 +85,7 @@ TEST_F(MappedFileTest, AMissingFileAndADirectoryAreNamed) {
     EXPECT_EQ(error.errc(), Errc::io_error);
     EXPECT_THAT(error.what(), HasSubstr("/nonexistent/file"));
   }
-  EXPECT_THROW(MappedFile(std::filesystem::path(testing::TempDir())), Error);
+  EXPECT_THROW(MappedFile(test::TemporaryFolder().path()), Error);
   EXPECT_THROW(read_text_file("/nonexistent/file"), Error);
 }
 

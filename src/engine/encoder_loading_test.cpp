@@ -4,6 +4,7 @@
 #include "engine/test_support.hpp"
 #include "stella/error.hpp"
 #include "stella/packed_weights.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <algorithm>
 #include <array>
@@ -28,13 +29,6 @@ const fs::path kCheckpoints = STELLA_TEST_DATA "/checkpoints";
 
 class EncoderLoadingTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string folder = (fs::temp_directory_path() / "stella-loading-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(folder.data()), nullptr);
-    folder_ = folder;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   EncoderJob job(const std::string& name = "stella-small-tiny") {
     const fs::path checkpoint = kCheckpoints / name;
     weights::SpecFiles files;
@@ -68,7 +62,8 @@ class EncoderLoadingTest : public ::testing::Test {
   fs::path only_packed_file() const { return packed_weights::list(folder_ / "packed").files.at(0).path; }
 
   ParallelTeam team_{2};
-  fs::path folder_;
+  const stella::test::TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
 };
 
 TEST_F(EncoderLoadingTest, EveryPrecisionIsMappedTheSecondTimeWithTheSameBits) {

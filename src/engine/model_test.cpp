@@ -2,6 +2,7 @@
 
 #include "base/thread_pool.hpp"
 #include "engine/test_support.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <atomic>
 #include <filesystem>
@@ -10,7 +11,6 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -219,19 +219,14 @@ TEST_F(ModelTest, DownloadGivesEveryFileThatADimensionNeeds) {
                                  "modules.json", "sentence_bert_config.json", "tokenizer.json"));
 }
 
-/// A scratch directory with links to the small checkpoint's files, to be changed.
+/// A copy of the small checkpoint, to be changed.
 class ChangedModelTest : public ModelTest {
  protected:
-  void SetUp() override {
-    directory_ = fs::path(testing::TempDir()) / ("stella-model-" + std::to_string(::getpid()) + "-" +
-                                                 testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::remove_all(directory_);
-    fs::copy(kSmall, directory_, fs::copy_options::recursive);
-  }
-  void TearDown() override { fs::remove_all(directory_); }
+  ChangedModelTest() { fs::copy(kSmall, directory_, fs::copy_options::recursive); }
   void write(const std::string& file, const std::string& text) const { std::ofstream(directory_ / file) << text; }
 
-  fs::path directory_;
+  const stella::test::TemporaryFolder temporary_;
+  const fs::path directory_ = temporary_.path();
 };
 
 TEST_F(ChangedModelTest, WithoutDenseHeadsGivesThePooledVector) {

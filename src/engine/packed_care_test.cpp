@@ -2,6 +2,7 @@
 #include "engine/test_support.hpp"
 #include "stella/error.hpp"
 #include "stella/packed_weights.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <chrono>
 #include <cstdlib>
@@ -26,14 +27,6 @@ using testing::HasSubstr;
 
 class PackedCareTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "stella-care-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    root_ = fs::canonical(pattern);
-    folder_ = root_ / "stella";
-  }
-  void TearDown() override { fs::remove_all(root_); }
-
   static PackedKey key(const std::string& source, Precision precision) {
     return {{engine::source_name(source), "content of " + source}, precision, "layout"};
   }
@@ -67,7 +60,9 @@ class PackedCareTest : public ::testing::Test {
     fs::last_write_time(path, fs::file_time_type::clock::now() - std::chrono::hours(2));
   }
 
-  fs::path root_, folder_;
+  const test::TemporaryFolder temporary_;
+  const fs::path root_ = temporary_.path();
+  const fs::path folder_ = root_ / "stella";
 };
 
 TEST_F(PackedCareTest, TheFolderLiesBesideTheHubsCache) {

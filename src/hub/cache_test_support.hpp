@@ -4,6 +4,7 @@
 #include "hub/cache_paths.hpp"
 #include "hub/cache_store.hpp"
 #include "stella/hub.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <filesystem>
 #include <fstream>
@@ -21,13 +22,7 @@ inline const std::string kCommit(40, 'c');
 
 class CacheTest : public ::testing::Test {
  protected:
-  CacheTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "stella-cache-XXXXXX").string();
-    root_ = ::mkdtemp(name.data());
-    hub_.cache_dir = root_;
-    paths_ = RepoPaths(root_, "org/name");
-  }
-  ~CacheTest() override { std::filesystem::remove_all(root_); }
+  CacheTest() { hub_.cache_dir = root_; }
 
   void add(const std::string& commit, const std::string& file, const std::string& etag, const std::string& text) const {
     make_folders(paths_, commit, file);
@@ -39,9 +34,10 @@ class CacheTest : public ::testing::Test {
     link_blob(paths_, commit, file, etag, true);
   }
 
-  std::filesystem::path root_;
+  const test::TemporaryFolder folder_;
+  const std::filesystem::path root_ = folder_.path();
   HubOptions hub_;
-  RepoPaths paths_{{}, ""};
+  RepoPaths paths_{root_, "org/name"};
 };
 
 }  // namespace stella::hub

@@ -1,5 +1,6 @@
 #include "stella/error.hpp"
 #include "stella/hub.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <cstdlib>
 #include <filesystem>
@@ -44,12 +45,7 @@ const char* const kVariables[] = {"HF_HOME",
 
 class Environment : public ::testing::Test {
  protected:
-  Environment() {
-    std::string name = (fs::temp_directory_path() / "stella-environment-XXXXXX").string();
-    home_ = ::mkdtemp(name.data());
-  }
   ~Environment() override {
-    fs::remove_all(home_);
     for (const char* name : kVariables) ::unsetenv(name);
   }
 
@@ -60,7 +56,8 @@ class Environment : public ::testing::Test {
     return HubOptions::from_environment();
   }
 
-  fs::path home_;
+  const test::TemporaryFolder folder_;
+  const fs::path home_ = folder_.path();
 };
 
 TEST_F(Environment, CacheFolder) {

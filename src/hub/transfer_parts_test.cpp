@@ -6,6 +6,7 @@
 #include "hub/rate_meter.hpp"
 #include "hub/retry.hpp"
 #include "hub/throughput.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <filesystem>
 #include <fstream>
@@ -201,34 +202,29 @@ TEST(RateMeter, CountsOnlyWhatCameInTheWindow) {
 
 class PartialFiles : public ::testing::Test {
  protected:
-  PartialFiles() {
-    std::string name = (fs::temp_directory_path() / "stella-partial-XXXXXX").string();
-    root_ = ::mkdtemp(name.data());
-    paths_.emplace(root_, "org/name");
-    fs::create_directories(paths_->blobs());
-  }
-  ~PartialFiles() override { fs::remove_all(root_); }
+  PartialFiles() { fs::create_directories(paths_.blobs()); }
 
   static std::span<const std::byte> bytes(const std::string& text) { return std::as_bytes(std::span(text)); }
-  std::string record() const { return read(paths_->partial_record(etag_)); }
+  std::string record() const { return read(paths_.partial_record(etag_)); }
   static std::string read(const fs::path& path) {
     std::ifstream file(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
   }
 
   const std::string etag_ = std::string(64, 'a');
-  fs::path root_;
-  std::optional<RepoPaths> paths_;
+  const test::TemporaryFolder folder_;
+  const fs::path root_ = folder_.path();
+  const RepoPaths paths_{root_, "org/name"};
 };
 
 TEST_F(PartialFiles, RemembersWhatWasWritten) {
   {
-    PartialFile file(*paths_, etag_, 100);
+    PartialFile file(paths_, etag_, 100);
     EXPECT_EQ(file.resumed().total(), 0U);
     file.write(50, bytes("hello"));
     file.write(0, bytes("abc"));
   }
-  PartialFile again(*paths_, etag_, 100);
+  PartialFile again(paths_, etag_, 100);
   EXPECT_EQ(again.resumed().total(), 8U);
   EXPECT_TRUE(again.resumed().contains(50, 55));
   EXPECT_TRUE(again.resumed().contains(0, 3));
@@ -240,16 +236,16 @@ TEST_F(PartialFiles, RemembersWhatWasWritten) {
 // Killed at any byte of the record: what is still believed was written.
 TEST_F(PartialFiles, ARecordCutAnywhereClaimsNothingThatWasNotWritten) {
   {
-    PartialFile file(*paths_, etag_, 100);
+    PartialFile file(paths_, etag_, 100);
     file.write(10, bytes("0123456789"));
     file.write(30, bytes("0123456789"));
   }
   const std::string whole = record();
   for (std::size_t cut = 0; cut <= whole.size(); ++cut) {
-    std::ofstream(paths_->partial_record(etag_), std::ios::binary) << whole.substr(0, cut);
+    std::ofstream(paths_.partial_record(etag_), std::ios::binary) << whole.substr(0, cut);
     const fs::path copy = root_ / "copy";
-    fs::copy_file(paths_->partial(etag_), copy, fs::copy_options::overwrite_existing);
-    const PartialFile file(*paths_, etag_, 100);
+    fs::copy_file(paths_.partial(etag_), copy, fs::copy_options::overwrite_existing);
+    const PartialFile file(paths_, etag_, 100);
     const std::uint64_t total = file.resumed().total();
     EXPECT_TRUE(total == 0 || total == 10 || total == 20) << cut;
     EXPECT_TRUE(total < 10 || file.resumed().contains(10, 20));
@@ -260,31 +256,31 @@ TEST_F(PartialFiles, ARecordCutAnywhereClaimsNothingThatWasNotWritten) {
 
 TEST_F(PartialFiles, DamageOtherSizesAndOtherFilesAreNotBelieved) {
   const auto write_one = [&] {
-    PartialFile file(*paths_, etag_, 100);
+    PartialFile file(paths_, etag_, 100);
     file.write(10, bytes("0123456789"));
   };
   write_one();
-  EXPECT_EQ(PartialFile(*paths_, etag_, 101).resumed().total(), 0U);
+  EXPECT_EQ(PartialFile(paths_, etag_, 101).resumed().total(), 0U);
   write_one();
   std::string text = record();
   text.replace(text.find("10 20"), 5, "10 90");
-  std::ofstream(paths_->partial_record(etag_), std::ios::binary) << text;
-  EXPECT_EQ(PartialFile(*paths_, etag_, 100).resumed().total(), 0U);
+  std::ofstream(paths_.partial_record(etag_), std::ios::binary) << text;
+  EXPECT_EQ(PartialFile(paths_, etag_, 100).resumed().total(), 0U);
   write_one();
-  fs::copy_file(paths_->partial(etag_), root_ / "other");
-  fs::rename(root_ / "other", paths_->partial(etag_));
-  EXPECT_EQ(PartialFile(*paths_, etag_, 100).resumed().total(), 0U);
+  fs::copy_file(paths_.partial(etag_), root_ / "other");
+  fs::rename(root_ / "other", paths_.partial(etag_));
+  EXPECT_EQ(PartialFile(paths_, etag_, 100).resumed().total(), 0U);
 }
 
 TEST_F(PartialFiles, LinksAndSharedFilesAreReplacedNotWritten) {
   const fs::path victim = root_ / "victim";
   std::ofstream(victim) << std::string(100, 'v');
   for (const bool hard : {false, true}) {
-    fs::remove(paths_->partial(etag_));
-    hard ? fs::create_hard_link(victim, paths_->partial(etag_)) : fs::create_symlink(victim, paths_->partial(etag_));
-    fs::remove(paths_->partial_record(etag_));
-    fs::create_symlink(victim, paths_->partial_record(etag_));
-    PartialFile file(*paths_, etag_, 100);
+    fs::remove(paths_.partial(etag_));
+    hard ? fs::create_hard_link(victim, paths_.partial(etag_)) : fs::create_symlink(victim, paths_.partial(etag_));
+    fs::remove(paths_.partial_record(etag_));
+    fs::create_symlink(victim, paths_.partial_record(etag_));
+    PartialFile file(paths_, etag_, 100);
     file.write(0, bytes("evil"));
     EXPECT_EQ(read(victim), std::string(100, 'v'));
   }
@@ -292,26 +288,26 @@ TEST_F(PartialFiles, LinksAndSharedFilesAreReplacedNotWritten) {
 
 TEST_F(PartialFiles, PublishesAlsoWhatWasPrunedMeanwhile) {
   for (const bool prune : {false, true}) {
-    PartialFile file(*paths_, etag_, 5);
+    PartialFile file(paths_, etag_, 5);
     file.write(0, bytes("hello"));
     if (prune) {
-      fs::remove(paths_->partial(etag_));
-      fs::remove(paths_->partial_record(etag_));
+      fs::remove(paths_.partial(etag_));
+      fs::remove(paths_.partial_record(etag_));
     }
-    file.publish(paths_->blob(etag_));
-    EXPECT_EQ(read(paths_->blob(etag_)), "hello");
-    EXPECT_FALSE(fs::exists(paths_->partial(etag_)));
-    EXPECT_FALSE(fs::exists(paths_->partial_record(etag_)));
-    fs::remove(paths_->blob(etag_));
+    file.publish(paths_.blob(etag_));
+    EXPECT_EQ(read(paths_.blob(etag_)), "hello");
+    EXPECT_FALSE(fs::exists(paths_.partial(etag_)));
+    EXPECT_FALSE(fs::exists(paths_.partial_record(etag_)));
+    fs::remove(paths_.blob(etag_));
   }
 }
 
 TEST_F(PartialFiles, AnImpossibleSizeIsAnError) {
-  EXPECT_THROW(PartialFile(*paths_, etag_, UINT64_MAX), Error);
+  EXPECT_THROW(PartialFile(paths_, etag_, UINT64_MAX), Error);
 }
 
 TEST_F(PartialFiles, LocksExcludeEachOtherAndNeverFollowLinks) {
-  const fs::path path = paths_->lock(etag_);
+  const fs::path path = paths_.lock(etag_);
   {
     const auto held = FileLock::try_acquire(path);
     ASSERT_TRUE(held);

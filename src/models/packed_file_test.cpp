@@ -1,6 +1,7 @@
 #include "models/packed_file.hpp"
 
 #include "stella/error.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <csignal>
 #include <cstdint>
@@ -23,13 +24,6 @@ namespace fs = std::filesystem;
 
 class PackedFileTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string folder = (fs::temp_directory_path() / "stella-packed-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(folder.data()), nullptr);
-    folder_ = folder;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   fs::path path() const { return folder_ / "deep" / "model.packed"; }
   std::size_t files() const {
     return static_cast<std::size_t>(std::distance(fs::directory_iterator(path().parent_path()), {}));
@@ -49,7 +43,8 @@ class PackedFileTest : public ::testing::Test {
 
   const std::vector<float> first_ = {1.5F, -2.0F, 3.25F};
   const std::string second_ = "the second part";
-  fs::path folder_;
+  const test::TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
 };
 
 TEST_F(PackedFileTest, HoldsWhatWasWritten) {

@@ -1,6 +1,7 @@
 #include "weights/tensors.hpp"
 
 #include "stella/error.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <array>
 #include <bit>
@@ -10,7 +11,6 @@
 #include <fstream>
 #include <random>
 #include <string>
-#include <unistd.h>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -22,16 +22,8 @@ namespace {
 namespace fs = std::filesystem;
 using Shape = std::vector<std::size_t>;
 
-/// A folder that goes away with the test.
 class TensorsTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "stella_tensors_XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   fs::path write(const std::string& name, const std::string& bytes) const {
     fs::path path = folder_ / name;
     std::ofstream(path, std::ios::binary) << bytes;
@@ -68,7 +60,8 @@ class TensorsTest : public ::testing::Test {
     return {};
   }
 
-  fs::path folder_;
+  const test::TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
 };
 
 constexpr const char* kRemedy = "; the file is damaged or incomplete, fetch it again";

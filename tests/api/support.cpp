@@ -4,8 +4,6 @@
 #include "weights/tensors.hpp"
 
 #include <array>
-#include <cstdlib>
-#include <system_error>
 
 #include <boost/json.hpp>
 
@@ -38,17 +36,6 @@ Goldens read_goldens(const fs::path& checkpoint) {
   const weights::Tensors tensors = weights::Tensors::open(std::array{checkpoint / "goldens/goldens.safetensors"});
   for (const std::string& name : tensors.names()) goldens.vectors[name] = weights::to_f32(*tensors.find(name));
   return goldens;
-}
-
-ScratchDirectory::ScratchDirectory() {
-  std::string pattern = (fs::temp_directory_path() / "stella-api-XXXXXX").string();
-  if (::mkdtemp(pattern.data()) == nullptr) throw std::system_error(errno, std::generic_category(), pattern);
-  path_ = pattern;
-}
-
-ScratchDirectory::~ScratchDirectory() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
 }
 
 TestHub::TestHub(const fs::path& directory, std::string repo_arg) : repo(std::move(repo_arg)) {

@@ -3,6 +3,7 @@
 
 #include "hub_server/hub_server.hpp"
 #include "stella/stella.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -55,19 +56,6 @@ T run(boost::asio::awaitable<T> coroutine) {
   return result.get();
 }
 
-/// A directory that is removed with everything in it.
-class ScratchDirectory {
- public:
-  ScratchDirectory();
-  ScratchDirectory(const ScratchDirectory&) = delete;
-  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
-  ~ScratchDirectory();
-  const std::filesystem::path& path() const noexcept { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
 /// A local hub that has `repo` at main, and an empty cache.
 struct TestHub {
   explicit TestHub(const std::filesystem::path& directory, std::string repo = "NovaSearch/stella_en_400M_v5");
@@ -76,7 +64,7 @@ struct TestHub {
 
   std::string repo;
   HubServer server;
-  ScratchDirectory cache;
+  TemporaryFolder cache;
 };
 
 /// "errc: message" of a failure; "no error" where there was none.

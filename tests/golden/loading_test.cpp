@@ -2,13 +2,13 @@
 #include "base/mapped_file.hpp"
 #include "checkpoint.hpp"
 #include "stella/error.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <array>
 #include <cstring>
 #include <fstream>
 #include <functional>
 #include <string>
-#include <unistd.h>
 
 #include <boost/json.hpp>
 #include <gmock/gmock.h>
@@ -61,13 +61,7 @@ void write_all(const fs::path& path, const std::vector<Stored>& tensors) {
 
 class Loading : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "stella_loading_XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-    fs::copy_file(source_ / "config.json", folder_ / "config.json");
-  }
-  void TearDown() override { fs::remove_all(folder_); }
+  Loading() { fs::copy_file(source_ / "config.json", folder_ / "config.json"); }
 
   std::vector<float> embed(const fs::path& folder) {
     const std::vector<std::int32_t> ids = {1, 900, 17, 5, 2};
@@ -76,7 +70,8 @@ class Loading : public ::testing::Test {
   }
 
   const fs::path source_ = fs::path(STELLA_TEST_DATA) / "checkpoints/stella-small-tiny";
-  fs::path folder_;
+  const test::TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
   ParallelTeam team_{1};
 };
 

@@ -263,7 +263,7 @@ TEST(HubEnvironment, P12_Flags) {
 }
 
 TEST(HubEnvironment, P12_Token) {
-  const TempDir home;
+  const TemporaryFolder home;
   write_file(home.path() / "token", " from-file \n");
   const std::string folder = home.path().string();
   EXPECT_EQ(options_from({{"HF_HOME", folder}}).token, "from-file");

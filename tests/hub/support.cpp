@@ -22,19 +22,6 @@ void expect_no_token(const std::string& text) {
 
 }  // namespace
 
-TempDir::TempDir() {
-  std::string name = (fs::temp_directory_path() / "stella-hub-XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) {
-    throw std::system_error(errno, std::generic_category(), "cannot make a temporary folder");
-  }
-  path_ = name;
-}
-
-TempDir::~TempDir() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
-}
-
 std::string read_file(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
   if (!in) {

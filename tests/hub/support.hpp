@@ -1,4 +1,4 @@
-// What the hub tests share: temporary folders, a client whose calls wait, other processes.
+// What the hub tests share: a client whose calls wait, other processes.
 #pragma once
 
 #include "base/thread_pool.hpp"
@@ -6,6 +6,7 @@
 #include "hub/services.hpp"
 #include "hub_server/hub_server.hpp"
 #include "stella/error.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -26,19 +27,6 @@ namespace fs = std::filesystem;
 
 /// The token of every request; no error and no log line may hold it (checked in every test).
 inline constexpr const char* kToken = "hf_tokenThatMustNotLeak";
-
-/// A fresh folder, removed with everything below it.
-class TempDir {
- public:
-  TempDir();
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  ~TempDir();
-  const fs::path& path() const noexcept { return path_; }
-
- private:
-  fs::path path_;
-};
 
 std::string read_file(const fs::path& path);
 void write_file(const fs::path& path, const std::string& bytes);
@@ -118,7 +106,7 @@ class HubTest : public ::testing::Test {
   std::vector<std::string> partials() const;
 
   static constexpr const char* kRepo = "org/name";
-  TempDir dir_;
+  TemporaryFolder dir_;
   HubServer hub_;
   HubOptions changed_;  ///< Copied into every request(); tests change it.
   /// For the next client(): the defaults, but for pauses between retries so short that tests need not wait.

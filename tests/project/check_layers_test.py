@@ -12,6 +12,8 @@ CASES = [
     ("src/tokenizer/a.cpp", '#include "stella/model.hpp"', 1),
     ("include/stella/a.hpp", '#include "base/log.hpp"', 1),
     ("cli/a.cpp", '#include "engine/engine.hpp"', 1),
+    ("src/base/a_test.cpp", '#include "support/a.hpp"', 0),
+    ("src/base/a.cpp", '#include "support/a.hpp"', 1),
 ]
 
 failed = 0
