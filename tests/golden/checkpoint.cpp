@@ -105,6 +105,28 @@ std::vector<std::vector<float>> pooled(const models::Encoder& encoder,
   return result;
 }
 
+void for_each_vector(const Checkpoint& checkpoint, const std::vector<Case>& cases, ParallelTeam& team,
+                     const Visit& visit) {
+  models::Activations scratch;
+  constexpr std::size_t kBatch = 16;
+  for (std::size_t first = 0; first < cases.size(); first += kBatch) {
+    const std::size_t count = std::min(kBatch, cases.size() - first);
+    std::vector<const std::vector<std::int32_t>*> sequences;
+    for (std::size_t i = 0; i < count; ++i) sequences.push_back(&cases[first + i].ids);
+    const auto vectors = pooled(*checkpoint.encoder, sequences, team, scratch);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::string& key = cases[first + i].key;
+      visit(key, "pooled", vectors[i]);
+      if (checkpoint.heads.empty()) visit(key, std::to_string(vectors[i].size()), vectors[i]);
+      for (const auto& [dimension, head] : checkpoint.heads) {
+        std::vector<float> row(dimension);
+        head.forward(vectors[i].data(), 1, row.data(), team, scratch.workspace);
+        visit(key, std::to_string(dimension), std::move(row));
+      }
+    }
+  }
+}
+
 std::vector<fs::path> checkpoint_folders() {
   std::vector<fs::path> folders = {fs::path(STELLA_SOURCE_DIR) / "models/stella-demo"};
   for (const char* name : {"stella-small-tiny", "stella-small-tiny-bf16", "stella-small-tiny-f16", "stella-large-tiny",

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -42,6 +43,13 @@ Checkpoint load(const std::filesystem::path& folder, const kernels::Kernels& ker
 std::vector<std::vector<float>> pooled(const models::Encoder& encoder,
                                        const std::vector<const std::vector<std::int32_t>*>& sequences,
                                        ParallelTeam& team, models::Activations& scratch);
+
+using Visit = std::function<void(const std::string& key, const std::string& head, std::vector<float> vector)>;
+/// Calls visit(key of the case, head, vector) for the pooled vector of each case, whose head is "pooled", and for each
+/// head's, by dimension; of a checkpoint without heads the pooled vector counts as the head of its size too. None is
+/// normalised.
+void for_each_vector(const Checkpoint& checkpoint, const std::vector<Case>& cases, ParallelTeam& team,
+                     const Visit& visit);
 
 /// The folders under test: the tiny ones of tests/data and the demo model.
 std::vector<std::filesystem::path> checkpoint_folders();

@@ -77,29 +77,11 @@ TEST_P(Golden, EveryVector) {
   ParallelTeam team(threads);
   const Checkpoint checkpoint = load(folder, kernels, team);
   goldens_ = read_goldens(folder);
-  models::Activations scratch;
-  constexpr std::size_t kBatch = 16;
-  for (std::size_t first = 0; first < goldens_.cases.size(); first += kBatch) {
-    const std::size_t count = std::min(kBatch, goldens_.cases.size() - first);
-    std::vector<const std::vector<std::int32_t>*> sequences;
-    for (std::size_t i = 0; i < count; ++i) sequences.push_back(&goldens_.cases[first + i].ids);
-    const auto vectors = pooled(*checkpoint.encoder, sequences, team, scratch);
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::string& key = goldens_.cases[first + i].key;
-      compare(key + ".pooled", vectors[i]);
-      if (checkpoint.heads.empty()) {
-        std::vector<float> unit = vectors[i];
-        kernels::l2_normalize(unit.data(), 1, unit.size());
-        compare(key + "." + std::to_string(unit.size()), unit);
-      }
-      for (const auto& [dimension, head] : checkpoint.heads) {
-        std::vector<float> unit(dimension);
-        head.forward(vectors[i].data(), 1, unit.data(), team, scratch.workspace);
-        kernels::l2_normalize(unit.data(), 1, dimension);
-        compare(key + "." + std::to_string(dimension), unit);
-      }
-    }
-  }
+  for_each_vector(checkpoint, goldens_.cases, team,
+                  [&](const std::string& key, const std::string& head, std::vector<float> vector) {
+                    if (head != "pooled") kernels::l2_normalize(vector.data(), 1, vector.size());
+                    compare(key + "." + head, vector);
+                  });
   EXPECT_EQ(compared_.size(), goldens_.vectors.size());
   EXPECT_GE(compared_.size(), goldens_.cases.size());
   RecordProperty("vectors", static_cast<int>(compared_.size()));

@@ -2,7 +2,6 @@
 // the precision. What each costs is printed per head.
 #include "checkpoint.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <map>
@@ -86,24 +85,10 @@ TEST_P(LowPrecision, EveryVector) {
   const Checkpoint checkpoint =
       load(folder, kernels::select(parse_kernel_set(arithmetic.kernel_set)), team, arithmetic.precision);
   goldens_ = read_goldens(folder);
-  models::Activations scratch;
-  constexpr std::size_t kBatch = 16;
-  for (std::size_t first = 0; first < goldens_.cases.size(); first += kBatch) {
-    const std::size_t count = std::min(kBatch, goldens_.cases.size() - first);
-    std::vector<const std::vector<std::int32_t>*> sequences;
-    for (std::size_t i = 0; i < count; ++i) sequences.push_back(&goldens_.cases[first + i].ids);
-    const auto vectors = pooled(*checkpoint.encoder, sequences, team, scratch);
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::string& key = goldens_.cases[first + i].key;
-      add(key, "pooled", vectors[i]);
-      if (checkpoint.heads.empty()) add(key, std::to_string(vectors[i].size()), vectors[i]);
-      for (const auto& [dimension, head] : checkpoint.heads) {
-        std::vector<float> row(dimension);
-        head.forward(vectors[i].data(), 1, row.data(), team, scratch.workspace);
-        add(key, std::to_string(dimension), row);
-      }
-    }
-  }
+  for_each_vector(checkpoint, goldens_.cases, team,
+                  [&](const std::string& key, const std::string& head, const std::vector<float>& vector) {
+                    add(key, head, vector);
+                  });
   EXPECT_EQ(compared_, goldens_.vectors.size());
   const Bounds wanted = bounds(folder, arithmetic.precision);
   for (const auto& [head, cosines] : heads_) {
