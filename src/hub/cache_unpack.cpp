@@ -10,8 +10,6 @@
 namespace stella::hub {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr std::size_t kMaxEntries = 100'000;
 constexpr std::size_t kCommitDigits = 40;
 

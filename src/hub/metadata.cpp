@@ -177,7 +177,7 @@ std::string next_link(const HttpHead& head) {
   for (std::size_t open = header.find('<'); open != std::string::npos; open = header.find('<', open + 1)) {
     const std::size_t close = header.find('>', open);
     if (close == std::string::npos) break;
-    const std::size_t end = std::min(header.find(",", close), header.size());
+    const std::size_t end = std::min(header.find(',', close), header.size());
     const std::string parameters = to_lower(header.substr(close + 1, end - close - 1));
     if (parameters.find("rel=\"next\"") != std::string::npos || parameters.find("rel=next") != std::string::npos) {
       return header.substr(open + 1, close - open - 1);

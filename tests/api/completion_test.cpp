@@ -24,7 +24,6 @@ namespace stella::test {
 namespace {
 
 namespace asio = boost::asio;
-using testing::HasSubstr;
 
 class Completion : public testing::Test {
  protected:

@@ -11,8 +11,6 @@
 namespace stella::test {
 namespace {
 
-using testing::HasSubstr;
-
 /// The demo model is small: only with small_model_bytes 0 is anything kept of it.
 ModelOptions keeping(ModelOptions options) {
   options.packed_weights.small_model_bytes = 0;
