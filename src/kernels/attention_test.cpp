@@ -45,8 +45,9 @@ double rotated(const Problem& p, std::size_t token, std::size_t position, std::s
   const float* x = p.qkv.data() + token * p.stride() + head * p.head_dim;
   if (p.cos.empty()) return x[d];
   const std::size_t half = p.head_dim / 2;
-  const double cos = p.cos[position * half + d % half];
-  const double sin = p.sin[position * half + d % half];
+  const std::size_t pair = position * half + (d < half ? d : d - half);
+  const double cos = p.cos[pair];
+  const double sin = p.sin[pair];
   return d < half ? x[d] * cos - x[d + half] * sin : x[d] * cos + x[d - half] * sin;
 }
 

@@ -142,18 +142,14 @@ RangeKind parse_range(std::string_view header, std::uint64_t size, ByteRange& ra
   const std::string_view from = header.substr(0, dash);
   const std::string_view to = header.substr(dash + 1);
   std::uint64_t first = 0;
-  std::uint64_t last = 0;
+  std::uint64_t last = size == 0 ? 0 : size - 1;
   if (from.empty()) {
-    if (!parse_number(to, last)) {
+    std::uint64_t count = 0;
+    if (!parse_number(to, count)) {
       return RangeKind::none;
     }
-    first = size - std::min(last, size);
-    last = size == 0 ? 0 : size - 1;
-  } else if (!parse_number(from, first)) {
-    return RangeKind::none;
-  } else if (to.empty()) {
-    last = size == 0 ? 0 : size - 1;
-  } else if (!parse_number(to, last) || last < first) {
+    first = size - std::min(count, size);
+  } else if (!parse_number(from, first) || (!to.empty() && (!parse_number(to, last) || last < first))) {
     return RangeKind::none;
   }
   if (first >= size) {
