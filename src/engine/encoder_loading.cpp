@@ -6,8 +6,10 @@
 
 #include <array>
 #include <cstdio>
+#include <map>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace stella::engine {
 namespace {
@@ -42,17 +44,16 @@ class EncoderLoading {
   std::shared_ptr<const Weights> load(Precision wanted) {
     check_precision(*job_.kernels, wanted);
     if (wanted != Precision::automatic) {
-      Attempt attempt = load_at(wanted);
-      keep(attempt, wanted);
-      PrecisionChoice choice{wanted, asked_for(attempt.agreement)};
-      return finish(std::move(attempt), std::move(choice));
+      Loaded loaded = load_at(wanted, std::nullopt);
+      PrecisionChoice choice{wanted, asked_for(loaded.agreement)};
+      return finish(std::move(loaded), std::move(choice));
     }
-    if (const auto known = known_choice(wanted)) {
-      Attempt attempt = load_at(known->precision);
-      keep(attempt, known->precision);
-      return finish(std::move(attempt), *known);
-    }
-    return choose();
+    if (auto known = known_choice(wanted)) return finish(load_at(known->precision, std::nullopt), *std::move(known));
+    const auto [chosen, agreement] = choose();
+    Loaded loaded = load_at(chosen.precision, agreement);
+    PrecisionChoice choice{chosen.precision, describe_choice(chosen, agreement)};
+    store_.keep_choice(identity_, kernels::name_of(*job_.kernels), choice);
+    return finish(std::move(loaded), std::move(choice));
   }
 
   std::optional<PrecisionChoice> known_choice(Precision wanted) const {
@@ -67,10 +68,9 @@ class EncoderLoading {
   }
 
  private:
-  struct Attempt {
+  struct Loaded {
     std::shared_ptr<const models::Encoder> encoder;
     std::optional<models::Agreement> agreement;
-    std::unique_ptr<models::PackedFileWriter> writer;  // null where the weights were mapped, or nothing is kept
     bool mapped = false;
   };
 
@@ -87,14 +87,27 @@ class EncoderLoading {
     return context;
   }
 
-  std::optional<Attempt> map(Precision precision) {
+  /// `known` is what an earlier step has found out for this precision.
+  Loaded load_at(Precision precision, const std::optional<models::Agreement>& known) {
+    if (auto mapped = map(precision)) return *std::move(mapped);
+    if (precision == Precision::f32 || known) {
+      write(precision, known);
+    } else if (store_.enabled()) {
+      try_at({precision}, {-1, -1});
+    }
+    // What was just packed went to the disk layer by layer and was never in memory as a whole.
+    if (auto mapped = map(precision)) return *std::move(mapped);
+    return pack_in_memory(precision, known);
+  }
+
+  std::optional<Loaded> map(Precision precision) const {
     auto stored = store_.find(key(precision));
     if (!stored) return std::nullopt;
     models::LoadContext mapped = context(precision);
     mapped.packed = stored->file;
     try {
-      return Attempt{models::make_encoder(job_.spec, weights::Tensors::open(job_.files), mapped), stored->agreement,
-                     nullptr, true};
+      return Loaded{models::make_encoder(job_.spec, weights::Tensors::open(job_.files), mapped), stored->agreement,
+                    true};
     } catch (const Error& error) {
       // Only the packed weights' own faults: the checkpoint's would come again when it is packed.
       if (error.errc() != Errc::malformed_file) throw;
@@ -104,52 +117,82 @@ class EncoderLoading {
     }
   }
 
-  Attempt load_at(Precision precision) {
-    if (auto mapped = map(precision)) return *std::move(mapped);
-    Attempt attempt;
-    attempt.writer = store_.writer(key(precision));
-    models::LoadContext packing = context(precision);
-    packing.writer = attempt.writer.get();
-    CalibrationTexts texts;
-    models::Calibration calibration;
-    if (precision != Precision::f32) {
-      texts = calibration_texts(*job_.tokenizer);
-      calibration.ids = texts.ids;
-      calibration.offsets = texts.offsets;
-      packing.calibration = &calibration;
+  void write(Precision precision, const std::optional<models::Agreement>& agreement) {
+    packed_ = true;
+    const auto writer = store_.writer(key(precision));
+    if (!writer) return;
+    models::Trial trial{precision, writer.get()};
+    models::pack_encoder(job_.spec, weights::Tensors::open(job_.files), context(precision), {&trial, 1});
+    PackedStore::commit(*writer, key(precision), agreement);
+  }
+
+  /// What each costs against f32. The first is also written, and kept where it reaches `needed`.
+  std::vector<models::Agreement> try_at(const std::vector<Precision>& precisions, models::Agreement needed) {
+    packed_ = true;
+    const CalibrationTexts texts = calibration_texts(*job_.tokenizer);
+    models::Calibration calibration{texts.ids, texts.offsets, {}};
+    models::LoadContext trying = context(precisions.front());
+    trying.calibration = &calibration;
+    const auto writer = store_.writer(key(precisions.front()));
+    std::vector<models::Trial> trials;
+    for (const Precision precision : precisions) trials.push_back({precision, nullptr, needed});
+    trials.front().writer = writer.get();
+    models::pack_encoder(job_.spec, weights::Tensors::open(job_.files), trying, trials);
+    if (writer && trials.front().agreement.reaches(needed)) {
+      PackedStore::commit(*writer, key(precisions.front()), trials.front().agreement);
     }
-    attempt.encoder = models::make_encoder(job_.spec, weights::Tensors::open(job_.files), packing);
-    if (precision != Precision::f32) attempt.agreement = calibration.agreement;
-    return attempt;
+    std::vector<models::Agreement> agreements;
+    for (const models::Trial& trial : trials) agreements.push_back(trial.agreement);
+    return agreements;
   }
 
-  void keep(Attempt& attempt, Precision precision) const {
-    if (attempt.writer) PackedStore::commit(*attempt.writer, key(precision), attempt.agreement);
-    attempt.writer.reset();
+  Loaded pack_in_memory(Precision precision, const std::optional<models::Agreement>& known) {
+    packed_ = true;
+    models::LoadContext packing = context(precision);
+    const CalibrationTexts texts = calibration_texts(*job_.tokenizer);
+    models::Calibration calibration{texts.ids, texts.offsets, {}};
+    const bool calibrates = precision != Precision::f32 && (!known || precision == Precision::int8);
+    if (calibrates) packing.calibration = &calibration;
+    Loaded loaded{models::make_encoder(job_.spec, weights::Tensors::open(job_.files), packing), known};
+    if (calibrates) loaded.agreement = calibration.agreement;
+    return loaded;
   }
 
-  std::shared_ptr<const Weights> choose() {
-    for (const RankedPrecision& candidate : rank_precisions(measure_precisions(*job_.kernels, job_.spec, *job_.team))) {
-      Attempt attempt = load_at(candidate.precision);
-      const bool exact = candidate.precision == Precision::f32;
-      if (!exact && !(attempt.agreement && is_near_lossless(*attempt.agreement))) continue;
-      const PrecisionChoice choice{candidate.precision,
-                                   describe_choice(candidate, attempt.agreement.value_or(models::Agreement{1, 1}))};
-      keep(attempt, candidate.precision);
-      store_.keep_choice(identity_, kernels::name_of(*job_.kernels), choice);
-      return finish(std::move(attempt), choice);
+  /// The fastest that agrees with f32, and how well.
+  std::pair<RankedPrecision, models::Agreement> choose() {
+    const std::vector<RankedPrecision> ranked =
+        rank_precisions(measure_precisions(*job_.kernels, job_.spec, *job_.team));
+    std::map<Precision, models::Agreement> known{{Precision::f32, {1, 1}}};
+    std::vector<Precision> unknown;
+    for (const RankedPrecision& candidate : ranked) {
+      if (known.contains(candidate.precision)) continue;
+      const auto stored = store_.find(key(candidate.precision));
+      if (stored && stored->agreement) {
+        known[candidate.precision] = *stored->agreement;
+      } else {
+        unknown.push_back(candidate.precision);
+      }
+    }
+    for (const RankedPrecision& candidate : ranked) {
+      if (!known.contains(candidate.precision)) {
+        const std::vector<models::Agreement> found = try_at(unknown, kNearLossless);
+        for (std::size_t i = 0; i < found.size(); ++i) known[unknown[i]] = found[i];
+      }
+      if (is_near_lossless(known[candidate.precision])) return {candidate, known[candidate.precision]};
     }
     throw Error(Errc::unsupported_processor, "no kernels for any precision");
   }
 
-  static std::shared_ptr<const Weights> finish(Attempt attempt, PrecisionChoice choice) {
-    return std::make_shared<const Weights>(Weights{std::move(attempt.encoder), std::move(choice), attempt.mapped});
+  std::shared_ptr<const Weights> finish(Loaded loaded, PrecisionChoice choice) const {
+    return std::make_shared<const Weights>(
+        Weights{std::move(loaded.encoder), std::move(choice), packed_, loaded.mapped});
   }
 
   const EncoderJob& job_;
   const bool small_;
   const PackedStore store_;
   SourceIdentity identity_;
+  bool packed_ = false;
 };
 
 }  // namespace

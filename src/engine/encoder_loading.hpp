@@ -19,7 +19,8 @@ namespace stella::engine {
 struct Weights {
   std::shared_ptr<const models::Encoder> encoder;
   PrecisionChoice choice;  // never automatic
-  bool mapped = false;     // from packed weights on disk
+  bool packed = false;     // by this load
+  bool mapped = false;     // from packed weights on disk, which this load may have written
 };
 
 struct EncoderJob {

@@ -8,12 +8,14 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
 #include <string>
+#include <sys/resource.h>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -73,7 +75,9 @@ TEST_F(EncoderLoadingTest, EveryPrecisionIsMappedTheSecondTimeWithTheSameBits) {
       if (!kernels::supports(*job.kernels, precision)) continue;
       const auto packed = load_encoder(job, precision);
       const auto mapped = load_encoder(job, precision);
-      EXPECT_FALSE(packed->mapped) << name << to_string(precision);
+      EXPECT_TRUE(packed->packed) << name << to_string(precision);
+      EXPECT_TRUE(packed->mapped) << "packed weights are in memory twice: " << name << to_string(precision);
+      EXPECT_FALSE(mapped->packed) << name << to_string(precision);
       EXPECT_TRUE(mapped->mapped) << name << to_string(precision);
       EXPECT_EQ(vector(*packed), vector(*mapped)) << name << to_string(precision);
       EXPECT_EQ(packed->encoder->weight_bytes(), mapped->encoder->weight_bytes()) << name << to_string(precision);
@@ -102,7 +106,10 @@ TEST_F(EncoderLoadingTest, AutomaticIsKeptAndNeverChosenAgain) {
   EXPECT_FALSE(known_choice(job, Precision::automatic).has_value());
   const auto first = load_encoder(job, Precision::automatic);
   EXPECT_NE(first->choice.precision, Precision::int8);
+  EXPECT_TRUE(first->mapped);
   EXPECT_EQ(files(".choice"), 1U);
+  EXPECT_EQ(files(".packed"), 1U) << "what was tried and not taken is still there";
+  EXPECT_EQ(files(""), 2U);
   const auto known = known_choice(job, Precision::automatic);
   ASSERT_TRUE(known.has_value());
   EXPECT_EQ(known->precision, first->choice.precision);
@@ -123,7 +130,7 @@ TEST_F(EncoderLoadingTest, AnotherKernelSetChoosesAndPacksForItself) {
       kernels::layout_id(kernels::select(KernelSet::automatic), Precision::f32)) {
     GTEST_SKIP() << "this processor runs nothing but the portable kernels";
   }
-  EXPECT_FALSE(load_encoder(job, Precision::f32)->mapped);
+  EXPECT_TRUE(load_encoder(job, Precision::f32)->packed);
   EXPECT_EQ(files(".packed"), 2U);
   EXPECT_FALSE(known_choice(job, Precision::automatic).has_value());
 }
@@ -133,9 +140,9 @@ TEST_F(EncoderLoadingTest, ChangedWeightsArePackedAnew) {
   fs::copy_file(job.files.front(), folder_ / "model.safetensors");
   job.files = {folder_ / "model.safetensors"};
   load_encoder(job, Precision::f32);
-  EXPECT_TRUE(load_encoder(job, Precision::f32)->mapped);
+  EXPECT_FALSE(load_encoder(job, Precision::f32)->packed);
   fs::last_write_time(job.files.front(), fs::last_write_time(job.files.front()) + std::chrono::seconds(2));
-  EXPECT_FALSE(load_encoder(job, Precision::f32)->mapped);
+  EXPECT_TRUE(load_encoder(job, Precision::f32)->packed);
 }
 
 TEST_F(EncoderLoadingTest, ABlobOfTheHubIsKnownByItsHash) {
@@ -158,9 +165,9 @@ TEST_F(EncoderLoadingTest, DamagedPackedWeightsAreReplaced) {
   for (const std::uintmax_t kept : {std::uintmax_t{0}, size / 2, size - 1}) {
     fs::resize_file(path, kept);
     const auto weights = load_encoder(job, Precision::f32);
-    EXPECT_FALSE(weights->mapped);
+    EXPECT_TRUE(weights->packed);
     EXPECT_EQ(vector(*weights), exact);
-    EXPECT_TRUE(load_encoder(job, Precision::f32)->mapped);
+    EXPECT_FALSE(load_encoder(job, Precision::f32)->packed);
   }
   // The header of the first matrix: its sizes no longer fit.
   {
@@ -173,8 +180,8 @@ TEST_F(EncoderLoadingTest, DamagedPackedWeightsAreReplaced) {
     file.seekp(at + 32);
     file.write("\x7f", 1);
   }
-  EXPECT_FALSE(load_encoder(job, Precision::f32)->mapped);
-  EXPECT_TRUE(load_encoder(job, Precision::f32)->mapped);
+  EXPECT_TRUE(load_encoder(job, Precision::f32)->packed);
+  EXPECT_FALSE(load_encoder(job, Precision::f32)->packed);
 }
 
 TEST_F(EncoderLoadingTest, AFolderThatCannotBeWrittenIsNoError) {
@@ -184,6 +191,28 @@ TEST_F(EncoderLoadingTest, AFolderThatCannotBeWrittenIsNoError) {
   const auto weights = load_encoder(job, Precision::automatic);
   EXPECT_FALSE(weights->mapped);
   EXPECT_EQ(vector(*weights).size(), weights->encoder->hidden());
+}
+
+TEST_F(EncoderLoadingTest, AFullDiskIsNoError) {
+  for (const Precision precision : {Precision::automatic, Precision::f32, Precision::int8}) {
+    EncoderJob job = this->job();
+    if (!kernels::supports(*job.kernels, precision) && precision != Precision::automatic) continue;
+    job.store = PackedStore(folder_ / to_string(precision));
+    const auto kept = load_encoder(job, precision);
+    job.store = PackedStore(folder_ / "full");
+    // Files of this process end here: writing fails as on a full disk.
+    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+    const rlimit limit{10'000, before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
+    const auto weights = load_encoder(job, precision);
+    ::setrlimit(RLIMIT_FSIZE, &before);
+    std::signal(SIGXFSZ, handler);
+    EXPECT_FALSE(weights->mapped);
+    EXPECT_EQ(weights->choice.precision, kept->choice.precision);
+    EXPECT_EQ(vector(*weights), vector(*kept)) << to_string(precision);
+  }
 }
 
 TEST_F(EncoderLoadingTest, WithoutAFolderNothingIsWritten) {

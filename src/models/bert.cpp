@@ -50,4 +50,9 @@ std::unique_ptr<const Encoder> make_bert(const weights::EncoderSpec& spec, const
   return load_stack<BertParts>(spec, tensors, context);
 }
 
+void pack_bert(const weights::EncoderSpec& spec, const weights::Tensors& tensors, const LoadContext& context,
+               std::span<Trial> trials) {
+  pack_stack<BertParts>(spec, tensors, context, trials);
+}
+
 }  // namespace stella::models

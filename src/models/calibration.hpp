@@ -20,9 +20,10 @@ struct PackedBatch;
 struct Agreement {
   double mean = 0;
   double least = 0;
+  bool reaches(const Agreement& bound) const noexcept { return mean >= bound.mean && least >= bound.least; }
 };
 
-/// In: the texts. Out: what came of them. Sequences as in PackedBatch.
+/// In: the texts. Sequences as in PackedBatch.
 struct Calibration {
   std::span<const std::int32_t> ids;      // (tokens)
   std::span<const std::int32_t> offsets;  // (sequences + 1)

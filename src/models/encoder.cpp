@@ -9,6 +9,14 @@
 
 namespace stella::models {
 
+namespace {
+
+[[noreturn]] void not_implemented(const weights::EncoderSpec& spec) {
+  throw Error(Errc::unsupported_model, "model_type '" + spec.model_type + "' is not implemented");
+}
+
+}  // namespace
+
 std::unique_ptr<const Encoder> make_encoder(const weights::EncoderSpec& spec, const weights::Tensors& tensors,
                                             const LoadContext& context) {
   switch (spec.architecture) {
@@ -19,7 +27,20 @@ std::unique_ptr<const Encoder> make_encoder(const weights::EncoderSpec& spec, co
     case weights::Architecture::bert:
       return make_bert(spec, tensors, context);
   }
-  throw Error(Errc::unsupported_model, "model_type '" + spec.model_type + "' is not implemented");
+  not_implemented(spec);
+}
+
+void pack_encoder(const weights::EncoderSpec& spec, const weights::Tensors& tensors, const LoadContext& context,
+                  std::span<Trial> trials) {
+  switch (spec.architecture) {
+    case weights::Architecture::new_model:
+      return pack_new_model(spec, tensors, context, trials);
+    case weights::Architecture::qwen2:
+      return pack_qwen2(spec, tensors, context, trials);
+    case weights::Architecture::bert:
+      return pack_bert(spec, tensors, context, trials);
+  }
+  not_implemented(spec);
 }
 
 struct DenseHead::Impl {

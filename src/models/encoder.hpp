@@ -45,8 +45,14 @@ struct LoadContext {
   Calibration* calibration = nullptr;
   /// Where the packed weights are already: they are mapped, and the encoder keeps the mapping. Null: they are packed.
   std::shared_ptr<const PackedFile> packed{};
-  /// Gets every part that is packed; null: nobody keeps them.
-  PackedFileWriter* writer = nullptr;
+};
+
+/// A precision that a model is packed for, or only tried at.
+struct Trial {
+  Precision precision = Precision::f32;  // never automatic
+  PackedFileWriter* writer = nullptr;    // gets every part that is packed; null: nobody keeps them
+  Agreement needed{-1, -1};              // with less, what was written is of no use and may be incomplete
+  Agreement agreement{};                 // filled in by pack_encoder() where there are texts
 };
 
 /// A loaded encoder; const and shared by all threads. Activations tell passes apart.
@@ -66,6 +72,13 @@ class Encoder {
 /// | unsupported_model); where `context.packed` does not fit the model, Error(malformed_file).
 std::unique_ptr<const Encoder> make_encoder(const weights::EncoderSpec& spec, const weights::Tensors& tensors,
                                             const LoadContext& context);
+
+/// Packs for every trial at once, layer by layer, and drops each layer when it is written and has run on
+/// `context.calibration`'s texts beside f32, so that memory never holds more than one of each; without texts nothing
+/// runs, and every trial needs a writer. `context.precision` and `context.packed` do not count. Throws as
+/// make_encoder() does.
+void pack_encoder(const weights::EncoderSpec& spec, const weights::Tensors& tensors, const LoadContext& context,
+                  std::span<Trial> trials);
 
 /// A dense head in f32: out (m, spec.out) = x (m, spec.in) Wᵀ + b.
 class DenseHead {

@@ -29,6 +29,10 @@ void parallel_copy(std::byte* to, std::span<const std::byte> from, ParallelTeam&
 Loader::Loader(const weights::Tensors& tensors, const LoadContext& context, std::string prefix)
     : tensors_(tensors), context_(context), prefix_(std::move(prefix)) {}
 
+Loader::Loader(const weights::Tensors& tensors, const LoadContext& context, std::string prefix,
+               PackedFileWriter* writer)
+    : tensors_(tensors), context_(context), prefix_(std::move(prefix)), passing_(true), writer_(writer) {}
+
 const weights::TensorView& Loader::get(const std::string& name, std::initializer_list<std::size_t> shape) {
   const weights::TensorView& tensor =
       tensors_.get(prefix_ + name, std::span<const std::size_t>(shape.begin(), shape.size()));
@@ -47,10 +51,13 @@ void Loader::does_not_fit(const std::string& name) const {
   throw Error(Errc::malformed_file, path + ": '" + name + "' is another model's; remove the file", {.file = path});
 }
 
-/// Gives a part that was just made to whoever keeps them.
-void Loader::keep(const std::string& name, std::span<const std::byte> bytes) {
+/// Gives a part that was just made to whoever keeps them; `source` is where it still lies in the checkpoint.
+void Loader::keep(const std::string& name, std::span<const std::byte> bytes, const weights::TensorView* source) {
   packed_bytes_ += bytes.size();
-  if (context_.writer != nullptr) context_.writer->add(prefix_ + name, bytes);
+  if (writer_ == nullptr) return;
+  writer_->add(prefix_ + name, bytes, [&](std::span<const std::byte> piece) {
+    if (source != nullptr) source->drop(piece);
+  });
 }
 
 kernels::PackedMatrix Loader::pack(const std::string& name, const std::vector<kernels::MatrixSource>& sources,
@@ -166,6 +173,8 @@ Table Loader::table(const std::string& name, std::size_t rows, std::size_t n) {
   if (context_.packed) {
     table.keep = context_.packed;
     table.rows.data = packed_part(name, tensor.bytes.size()).data();
+  } else if (passing_) {
+    keep(name, tensor.bytes, &tensor);
   } else {
     const std::shared_ptr<std::byte[]> copy(new std::byte[tensor.bytes.size()]);
     parallel_copy(copy.get(), tensor.bytes, *context_.team);

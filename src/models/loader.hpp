@@ -25,10 +25,10 @@ struct Norm {
 };
 
 /// An embedding table in its stored type: a copy, or a part of mapped packed weights, so that after loading nothing
-/// depends on the checkpoint's files any more.
+/// depends on the checkpoint's files any more. Where parts only pass through it stays in those files.
 struct Table {
-  std::shared_ptr<const void> keep;
-  kernels::MatrixSource rows;  // (vocab, hidden), in what `keep` keeps
+  std::shared_ptr<const void> keep;  // null where it stays
+  kernels::MatrixSource rows;        // (vocab, hidden), in what `keep` keeps
 };
 
 /// Reads a model's tensors in two walks over the same calls: the first only checks that each is there with its shape
@@ -37,6 +37,8 @@ struct Table {
 class Loader {
  public:
   Loader(const weights::Tensors& tensors, const LoadContext& context, std::string prefix);
+  /// Its parts pass through: they are used or written, and dropped.
+  Loader(const weights::Tensors& tensors, const LoadContext& context, std::string prefix, PackedFileWriter* writer);
 
   void start_packing() noexcept { packing_ = true; }
 
@@ -74,7 +76,7 @@ class Loader {
   void finish(const weights::TensorView& tensor);
   kernels::PackedMatrix pack(const std::string& name, const std::vector<kernels::MatrixSource>& sources,
                              kernels::RowOrder order);
-  void keep(const std::string& name, std::span<const std::byte> bytes);
+  void keep(const std::string& name, std::span<const std::byte> bytes, const weights::TensorView* source = nullptr);
   std::span<const std::byte> packed_part(const std::string& name, std::size_t bytes);
   std::vector<float> f32_part(const std::string& name, const weights::TensorView& tensor);
   [[noreturn]] void does_not_fit(const std::string& name) const;
@@ -82,6 +84,8 @@ class Loader {
   const weights::Tensors& tensors_;
   const LoadContext& context_;
   std::string prefix_;
+  bool passing_ = false;
+  PackedFileWriter* writer_ = nullptr;
   const ColumnMaxima* maxima_ = nullptr;
   bool packing_ = false;
   std::size_t total_bytes_ = 0;  // of source tensors

@@ -57,4 +57,9 @@ std::unique_ptr<const Encoder> make_new_model(const weights::EncoderSpec& spec, 
   return load_stack<NewModelParts>(spec, tensors, context);
 }
 
+void pack_new_model(const weights::EncoderSpec& spec, const weights::Tensors& tensors, const LoadContext& context,
+                    std::span<Trial> trials) {
+  pack_stack<NewModelParts>(spec, tensors, context, trials);
+}
+
 }  // namespace stella::models

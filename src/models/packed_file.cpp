@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 constexpr std::array<char, 8> kMagic = {'s', 't', 'e', 'l', 'l', 'a', 'P', 'W'};
 constexpr std::uint64_t kVersion = 1;
 constexpr std::size_t kAlignment = 64;
+constexpr std::size_t kStep = std::size_t{4} << 20U;  // bytes hashed, written or dropped at a time
 
 struct Trailer {
   std::array<char, 8> magic = kMagic;
@@ -97,7 +98,6 @@ std::span<const std::byte> PackedFile::part(const std::string& name) const {
 }
 
 bool PackedFile::hash_matches(const std::function<void(std::size_t)>& on_progress) const {
-  constexpr std::size_t kStep = std::size_t{4} << 20U;
   Sha256 hash;
   for (std::size_t at = 0; at < hashed_bytes_; at += kStep) {
     const std::size_t size = std::min(kStep, hashed_bytes_ - at);
@@ -143,10 +143,16 @@ void PackedFileWriter::write(std::span<const std::byte> bytes) {
   }
 }
 
-void PackedFileWriter::add(const std::string& name, std::span<const std::byte> bytes) {
+void PackedFileWriter::add(const std::string& name, std::span<const std::byte> bytes,
+                           const std::function<void(std::span<const std::byte>)>& on_written) {
   if (failed_) return;
   index_ += std::to_string(at_) + " " + std::to_string(bytes.size()) + " " + name + "\n";
-  write(bytes);
+  while (!bytes.empty()) {
+    const auto piece = bytes.first(std::min(kStep, bytes.size()));
+    write(piece);
+    if (on_written) on_written(piece);
+    bytes = bytes.subspan(piece.size());
+  }
   constexpr std::array<std::byte, kAlignment> kZeros{};
   write(std::span(kZeros).first((kAlignment - at_ % kAlignment) % kAlignment));
 }

@@ -60,7 +60,10 @@ class PackedFileWriter {
   ~PackedFileWriter();
 
   /// Not thread-safe. A disk that fails or is full is remembered for commit(): the caller's model loads all the same.
-  void add(const std::string& name, std::span<const std::byte> bytes);
+  /// `on_written` gets each piece that was written, a few MB of `bytes`.
+  void add(const std::string& name, std::span<const std::byte> bytes,
+           const std::function<void(std::span<const std::byte>)>& on_written = {});
+  bool failed() const noexcept { return failed_; }
 
   /// `about` is one line. False, and no file, where anything could not be written.
   bool commit(const std::string& about);

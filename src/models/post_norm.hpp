@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 namespace stella::models {
@@ -64,8 +65,12 @@ class PostNorm {
 /// Tensors as in Alibaba-NLP's NewModel: packed or separate query, key and value; GLU without bias; rotary positions.
 std::unique_ptr<const Encoder> make_new_model(const weights::EncoderSpec& spec, const weights::Tensors& tensors,
                                               const LoadContext& context);
+void pack_new_model(const weights::EncoderSpec& spec, const weights::Tensors& tensors, const LoadContext& context,
+                    std::span<Trial> trials);
 /// Tensors as in Hugging Face's BertModel.
 std::unique_ptr<const Encoder> make_bert(const weights::EncoderSpec& spec, const weights::Tensors& tensors,
                                          const LoadContext& context);
+void pack_bert(const weights::EncoderSpec& spec, const weights::Tensors& tensors, const LoadContext& context,
+               std::span<Trial> trials);
 
 }  // namespace stella::models

@@ -97,4 +97,9 @@ std::unique_ptr<const Encoder> make_qwen2(const weights::EncoderSpec& spec, cons
   return load_stack<Qwen2Parts>(spec, tensors, context);
 }
 
+void pack_qwen2(const weights::EncoderSpec& spec, const weights::Tensors& tensors, const LoadContext& context,
+                std::span<Trial> trials) {
+  pack_stack<Qwen2Parts>(spec, tensors, context, trials);
+}
+
 }  // namespace stella::models

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <vector>
 
 namespace stella::models {
@@ -60,5 +61,7 @@ class Qwen2 {
 /// Tensors as in Hugging Face's Qwen2Model.
 std::unique_ptr<const Encoder> make_qwen2(const weights::EncoderSpec& spec, const weights::Tensors& tensors,
                                           const LoadContext& context);
+void pack_qwen2(const weights::EncoderSpec& spec, const weights::Tensors& tensors, const LoadContext& context,
+                std::span<Trial> trials);
 
 }  // namespace stella::models

@@ -36,13 +36,13 @@ bool is_plain_shard_name(std::string_view name) {
 
 }  // namespace
 
-void TensorView::drop() const noexcept {
+void TensorView::drop(std::span<const std::byte> part) const noexcept {
   if (file == nullptr) return;
   const std::span<const std::byte> mapped = file->bytes();
   const std::less<const std::byte*> before;
-  const bool inside = !before(bytes.data(), mapped.data()) && before(bytes.data(), mapped.data() + mapped.size());
+  const bool inside = !before(part.data(), mapped.data()) && before(part.data(), mapped.data() + mapped.size());
   if (!inside) return;  // an aligned copy
-  file->drop(static_cast<std::size_t>(bytes.data() - mapped.data()), bytes.size());
+  file->drop(static_cast<std::size_t>(part.data() - mapped.data()), part.size());
 }
 
 Tensors Tensors::open(std::span<const std::filesystem::path> files) {

@@ -24,7 +24,8 @@ struct TensorView {
   std::span<const std::byte> bytes;  // shape's product · size_of(type), row-major
   const MappedFile* file = nullptr;  // where it came from
   /// Lets the pages of this tensor go once it has been packed.
-  void drop() const noexcept;
+  void drop() const noexcept { drop(bytes); }
+  void drop(std::span<const std::byte> part) const noexcept;
 };
 
 /// Every tensor of a checkpoint by name. All headers are validated when opened: header length and JSON, dtypes, shapes
