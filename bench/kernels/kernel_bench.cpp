@@ -66,7 +66,7 @@ void print(const std::string& what, const Rates& rates, double bytes_per_operati
 
 struct Settings {
   std::size_t threads = usable_processors();
-  std::string set = "";
+  std::string set{};
   Precision precision = Precision::f32;
   std::vector<std::size_t> rows = {12, 64, 512, 4096};
   int turns = 0;

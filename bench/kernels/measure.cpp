@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <time.h>
+#include <ctime>
 
 namespace stella::bench {
 
