@@ -4,6 +4,7 @@
 //
 //   bench_ticker [MODEL_DIRECTORY] [TEXTS]      default: the bundled model, 2000 texts
 #include "hub_server/hub_server.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -110,29 +111,25 @@ int main(int argc, char** argv) {
   const std::filesystem::path directory = argc > 1 ? argv[1] : STELLA_SOURCE_DIR "/models/stella-demo";
   const std::size_t texts = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 2000;
   const std::string repo = "NovaSearch/stella_en_400M_v5";
-  std::string cache = (std::filesystem::temp_directory_path() / "stella-ticker-XXXXXX").string();
-  if (::mkdtemp(cache.data()) == nullptr) return 1;
+  stella::test::TemporaryFolder cache;
+  stella::test::HubServer server;
+  server.add_revision(repo, "main", directory);
+  stella::HubOptions hub;
+  hub.endpoint = server.endpoint();
+  hub.cache_dir = cache.path() / "hub";  // with room beside it for packed weights
+  stella::StellaEmbeddingModel model(repo, {.hub = hub, .runtime = std::make_shared<stella::Runtime>()});
+  asio::io_context io(1);
+  Ticker ticker(io);
   int status = 0;
-  {
-    stella::test::HubServer server;
-    server.add_revision(repo, "main", directory);
-    stella::HubOptions hub;
-    hub.endpoint = server.endpoint();
-    hub.cache_dir = cache;
-    stella::StellaEmbeddingModel model(repo, {.hub = hub, .runtime = std::make_shared<stella::Runtime>()});
-    asio::io_context io(1);
-    Ticker ticker(io);
-    asio::co_spawn(io, measure(model, ticker, texts), [&](const std::exception_ptr& error) {
-      ticker.stop();
-      try {
-        if (error) std::rethrow_exception(error);
-      } catch (const std::exception& e) {
-        std::fprintf(stderr, "%s\n", e.what());
-        status = 1;
-      }
-    });
-    io.run();
-  }
-  std::filesystem::remove_all(cache);
+  asio::co_spawn(io, measure(model, ticker, texts), [&](const std::exception_ptr& error) {
+    ticker.stop();
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const std::exception& e) {
+      std::fprintf(stderr, "%s\n", e.what());
+      status = 1;
+    }
+  });
+  io.run();
   return status;
 }
