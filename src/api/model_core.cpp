@@ -244,7 +244,7 @@ std::map<std::string, std::string> ModelCore::config() const {
   if (const auto weights = model->weights()) {
     pairs["precision"] = to_string(weights->choice.precision);
     pairs["precision_reason"] = weights->choice.reason;
-    pairs["packed_weights"] = weights->mapped ? "mapped" : "in memory";
+    pairs["packed_weights"] = !weights->mapped ? "in memory" : weights->packed ? "packed, then mapped" : "mapped";
   }
   if (const auto checkpoint = model->checkpoint()) {
     pairs["model_type"] = checkpoint->spec.encoder.model_type;

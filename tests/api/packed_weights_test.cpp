@@ -22,7 +22,7 @@ TEST(PackedWeights, TheSecondLoadMapsWhatTheFirstHasKept) {
   const auto folder = packed_weights::default_directory(hub.options().hub);
   EXPECT_EQ(folder, hub.cache.path() / "stella");
   std::vector<float> vector;
-  for (const char* expected : {"in memory", "mapped"}) {
+  for (const char* expected : {"packed, then mapped", "mapped"}) {
     StellaEmbeddingModel model(hub.repo, keeping(hub.options()));
     const auto found = run(model.embed("text"));
     EXPECT_EQ(model.config_info().at("packed_weights"), expected);
