@@ -5,7 +5,7 @@
 
 SIDE is `ours:PRECISION[@KERNELS][:BATCH]` or `PEER:BATCH` (peers.py lists the peers), for example: ours:f32 ours:int8@no-amx torch-f32:8.
 All sides stay loaded and take turns (A B C, A B C, …), so that a machine whose speed drifts slows them alike; printed are the
-median of each side and the median of the ratios, turn by turn, to the first side. --limits measures the issue limit of our sides'
+median of each side and the median of the ratios, turn by turn, to the first side, with which the vectors of all must agree. --limits measures the issue limit of our sides'
 precisions and kernels right before and right after each of their turns. --python names an interpreter that has the peers' packages.
 """
 import argparse
@@ -54,6 +54,7 @@ class Side(Process):
                        "--batch", rest[0], "--cache", str(options.cache)]
         super().__init__(name, command + common)
         self.ready, self.runs, self.limit = self.answer(), [], None
+        self.vector = self.ready.pop("vector")
         if kind == "ours" and options.limits:
             used = self.ready["ready"].split()[-1]  # what auto stands for
             self.limit = Process(f"limit of {name}", [str(options.limit), used, *chosen, "--threads", str(options.threads)])
@@ -71,6 +72,10 @@ class Side(Process):
         if self.limit:
             self.limit.close()
 
+    def cosine(self, other):
+        dot, mine, its = (sum(x * y for x, y in zip(a, b)) for a, b in ((self.vector, other.vector), (self.vector,) * 2, (other.vector,) * 2))
+        return dot / (mine * its) ** 0.5
+
     def summary(self, first):
         seconds = statistics.median(r["seconds"] for r in self.runs)
         last = self.runs[-1]
@@ -78,7 +83,7 @@ class Side(Process):
                     tokens_per_s=round(last["tokens"] / seconds, 1), ms_per_text=round(1e3 * seconds / last["texts"], 2),
                     first_side_is_faster_by=round(statistics.median(
                         mine["seconds"] / other["seconds"] for mine, other in zip(self.runs, first.runs)), 3),
-                    peak_mb=last.get("peak_mb"), token_pairs=last.get("token_pairs"), kernels=last.get("kernels"),
+                    cosine=round(self.cosine(first), 6), peak_mb=last.get("peak_mb"), token_pairs=last.get("token_pairs"), kernels=last.get("kernels"),
                     turns=[{k: round(run[k], 4) for k in ("seconds", "limit") if k in run} for run in self.runs],
                     **{k: v for k, v in self.ready.items() if k != "ready"})
 
@@ -100,6 +105,9 @@ def main():
     a.add_argument("--json", type=Path)
     options = a.parse_args()
     sides = [Side(name, options) for name in options.sides]
+    for side in sides:  # int8 differs by a few per cent; less is another model
+        if side.cosine(sides[0]) < 0.9:
+            sys.exit(f"compare: {side.name} makes other vectors than {sides[0].name}: cosine {side.cosine(sides[0]):.4f}")
     for _ in range(options.repeats + 1):
         for side in sides:
             side.run()

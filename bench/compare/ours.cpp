@@ -65,10 +65,11 @@ int run(int argc, char** argv) {
           .get();
   const stella::EmbedOptions embed{
       .task = "none", .dimensions = {1024}, .max_length = std::stoul(options["--max-length"])};
-  model.batch_embed({texts.front()}, embed, boost::asio::use_future).get();
+  const auto warm = model.batch_embed({texts.front()}, embed, boost::asio::use_future).get();
   std::cout << boost::json::object{{"ready", std::string("stella.cpp ") + stella::to_string(model.precision())},
                                    {"first_vector_s", seconds_since(started)},
-                                   {"weight_bytes", model.weight_bytes()}}
+                                   {"weight_bytes", model.weight_bytes()},
+                                   {"vector", boost::json::value_from(warm.front().vectors.front().second)}}
             << std::endl;
 
   for (std::string line; std::getline(std::cin, line);) {

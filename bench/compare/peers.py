@@ -5,7 +5,7 @@
 PEER: torch-f32, torch-bf16, ort-f32, ort-int8 (dynamic), ov-f32, ov-bf16 (its own default where the processor has AMX), ov-int8 (NNCF). Batches are sorted by length and padded, as
 sentence-transformers does; --batch 1 is one text at a time, in the order given. After loading, each line read from standard input is
 answered by one timed pass over the workload, as one JSON line {"seconds", "tokens", "texts"}; tokens are real ones, padding not
-counted. The ONNX export (Small only) is kept in --cache.
+counted. Before, {"ready", "vector"} gives the first text's vector. The ONNX export is kept in --cache.
 """
 import argparse
 import json
@@ -83,37 +83,51 @@ class Small(nn.Module):
 class Large(nn.Module):
     def __init__(self, directory, dim=1024, length=512):
         super().__init__()
-        cfg, self.w = json.loads((directory / "config.json").read_text()), load_file(directory / "model.safetensors")
+        cfg, w = json.loads((directory / "config.json").read_text()), load_file(directory / "model.safetensors")
         self.n, self.h = cfg["num_hidden_layers"], cfg["hidden_size"]
-        self.dim = self.h // cfg["num_attention_heads"]
+        self.dim, self.group = self.h // cfg["num_attention_heads"], cfg["num_attention_heads"] // cfg["num_key_value_heads"]
+        self.exporting = False  # in operations that ONNX has, as Hugging Face's own model writes them
         self.head = linear(load_file(directory / f"2_Dense_{dim}" / "model.safetensors"), "linear")
-        self.cos, self.sin = rope_tables(cfg, self.dim, length)
+        for name, weight in w.items():
+            self.register_parameter(name.replace(".", "_"), nn.Parameter(weight, requires_grad=False))
+        for name, table in zip(("cos", "sin"), rope_tables(cfg, self.dim, length)):
+            self.register_buffer(name, table)
 
-    def to(self, dtype):
-        self.w = {k: v.to(dtype) for k, v in self.w.items()}
-        self.cos, self.sin = self.cos.to(dtype), self.sin.to(dtype)
-        return super().to(dtype)
+    def norm(self, x, weight):
+        if self.exporting:
+            return weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6))
+        return F.rms_norm(x, (self.h,), weight, 1e-6)
+
+    def attend(self, q, k, v, keep):
+        if not self.exporting:
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=keep, enable_gqa=True)
+        k, v = (s[:, :, None].expand(-1, -1, self.group, -1, -1).flatten(1, 2) for s in (k, v))
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=keep)
 
     def forward(self, ids, mask):
-        b, t = ids.shape
-        keep, w = mask[:, None, None, :].bool(), self.w
-        x = F.embedding(ids, w["model.embed_tokens.weight"])
+        b, t = ids.shape[0], ids.shape[1]
+        keep, w = mask[:, None, None, :].bool(), lambda name: getattr(self, name.replace(".", "_"))
+        x = F.embedding(ids, w("model.embed_tokens.weight"))
         for i in range(self.n):
             p = f"model.layers.{i}."
-            y = F.rms_norm(x, (self.h,), w[p + "input_layernorm.weight"], 1e-6)
-            q, k, v = (F.linear(y, w[p + f"self_attn.{m}_proj.weight"], w[p + f"self_attn.{m}_proj.bias"]).view(b, t, -1, self.dim).transpose(1, 2) for m in "qkv")
-            a = F.scaled_dot_product_attention(rope(q, self.cos, self.sin), rope(k, self.cos, self.sin), v, attn_mask=keep, enable_gqa=True)
-            x = x + F.linear(a.transpose(1, 2).reshape(b, t, -1), w[p + "self_attn.o_proj.weight"])
-            y = F.rms_norm(x, (self.h,), w[p + "post_attention_layernorm.weight"], 1e-6)
-            gate, up = (F.linear(y, w[p + f"mlp.{m}_proj.weight"]) for m in ("gate", "up"))
-            x = x + F.linear(F.silu(gate) * up, w[p + "mlp.down_proj.weight"])
-        x, m = F.rms_norm(x, (self.h,), w["model.norm.weight"], 1e-6), mask.unsqueeze(-1).to(x.dtype)
+            y = self.norm(x, w(p + "input_layernorm.weight"))
+            q, k, v = (F.linear(y, w(p + f"self_attn.{m}_proj.weight"), w(p + f"self_attn.{m}_proj.bias")).view(b, t, -1, self.dim).transpose(1, 2) for m in "qkv")
+            a = self.attend(rope(q, self.cos, self.sin), rope(k, self.cos, self.sin), v, keep)
+            x = x + F.linear(a.transpose(1, 2).reshape(b, t, -1), w(p + "self_attn.o_proj.weight"))
+            y = self.norm(x, w(p + "post_attention_layernorm.weight"))
+            gate, up = (F.linear(y, w(p + f"mlp.{m}_proj.weight")) for m in ("gate", "up"))
+            x = x + F.linear(F.silu(gate) * up, w(p + "mlp.down_proj.weight"))
+        x, m = self.norm(x, w("model.norm.weight")), mask.unsqueeze(-1).to(x.dtype)
         return F.normalize(self.head((x * m).sum(1) / m.sum(1)), dim=-1)
 
 
-def torch_peer(directory, dtype, options):
+def module(directory, options):
     small = json.loads((directory / "config.json").read_text())["model_type"] == "new"
-    model = (Small if small else Large)(directory, length=options.max_length).eval()
+    return (Small if small else Large)(directory, length=options.max_length).eval()
+
+
+def torch_peer(directory, dtype, options):
+    model = module(directory, options)
     model = model.to(torch.bfloat16) if dtype == "bf16" else model
 
     def run(ids, mask):
@@ -122,16 +136,53 @@ def torch_peer(directory, dtype, options):
     return run
 
 
+def export_onnx(model, path):
+    ids = torch.ones(2, 16, dtype=torch.long)
+    axes = {"ids": {0: "b", 1: "t"}, "mask": {0: "b", 1: "t"}, "vector": {0: "b"}}
+    with torch.inference_mode():
+        torch.onnx.export(model, (ids, ids), str(path), input_names=["ids", "mask"], output_names=["vector"], dynamic_axes=axes,
+                          dynamo=False, opset_version=17, export_params=isinstance(model, Small), do_constant_folding=isinstance(model, Small))
+
+
+def add_weights(model, path):
+    """Of a graph that was exported without its weights: written one after another beside it, so that memory holds one at a time.
+    Those that the graph transposes are transposed here, as an exporter that holds them all would do."""
+    import onnx
+    graph_file = onnx.load(path)
+    graph, tensors = graph_file.graph, dict(model.named_parameters()) | dict(model.named_buffers())
+    turned = {node.input[0]: node for node in graph.node if node.op_type == "Transpose" and node.input[0] in tensors}
+    gone = {node.output[0] for node in turned.values()}
+    kept = [node for node in graph.node if node.output[0] not in gone]
+    inputs = [value for value in graph.input if value.name not in tensors]
+    with open(path.with_suffix(".weights"), "wb") as out:
+        for value in graph.input:
+            if value.name not in tensors:
+                continue
+            tensor, name = tensors[value.name], value.name
+            if name in turned:
+                tensor, name = tensor.t(), turned[name].output[0]
+            array = np.ascontiguousarray(tensor.detach().numpy())
+            out.write(b"\0" * (-out.tell() % 4096))
+            place = dict(location=path.with_suffix(".weights").name, offset=str(out.tell()), length=str(array.nbytes))
+            stored = onnx.TensorProto(name=name, data_type=onnx.TensorProto.FLOAT, dims=array.shape, data_location=onnx.TensorProto.EXTERNAL)
+            stored.external_data.extend(onnx.StringStringEntryProto(key=k, value=v) for k, v in place.items())
+            graph.initializer.append(stored)
+            out.write(array)
+    del graph.node[:], graph.input[:]
+    graph.node.extend(kept), graph.input.extend(inputs)
+    onnx.save(graph_file, path)
+
+
 def onnx_file(directory, options):
     path = options.cache / f"f32-{options.max_length}.onnx"
     if not path.exists():
         options.cache.mkdir(parents=True, exist_ok=True)
-        ids = torch.ones(2, 16, dtype=torch.long)
-        axes = {"ids": {0: "b", 1: "t"}, "mask": {0: "b", 1: "t"}, "vector": {0: "b"}}
-        with torch.inference_mode():
-            torch.onnx.export(Small(directory, length=options.max_length).eval(), (ids, ids), str(path),
-                              input_names=["ids", "mask"], output_names=["vector"], dynamic_axes=axes, dynamo=False,
-                              opset_version=17)
+        model, unfinished = module(directory, options), path.with_suffix(".unfinished")
+        model.exporting = True
+        export_onnx(model, unfinished)
+        if isinstance(model, Large):
+            add_weights(model, unfinished)
+        unfinished.rename(path)
     return path
 
 
@@ -183,8 +234,8 @@ def main(options):
     options.encoded = [e.ids for e in tokenizer.encode_batch(texts)]
     library, dtype = options.peer.split("-")
     run = PEERS[library](options.checkpoint, dtype, options)
-    run(np.ones((1, 16), np.int64), np.ones((1, 16), np.int64))
-    print(json.dumps(dict(ready=options.peer)), flush=True)
+    first = np.array([options.encoded[0]])
+    print(json.dumps(dict(ready=options.peer, vector=run(first, np.ones_like(first))[0].tolist())), flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()
         for ids, mask in batches([e.ids for e in tokenizer.encode_batch(texts)], options.batch):

@@ -11,8 +11,10 @@ TITLES = {
     "small-passages-int8": "Small, passages, int8",
     "small-long": "Small, texts of about 500 tokens",
     "small-doc8k": "Small, documents of about 8,000 tokens",
-    "large-queries": "Large, one query at a time",
-    "large-passages": "Large, passages",
+    "large-queries-f32": "Large, one query at a time, f32",
+    "large-queries-auto": "Large, one query at a time, `auto`",
+    "large-passages-f32": "Large, passages, f32",
+    "large-passages-auto": "Large, passages, `auto`",
 }
 STARTS = {"small-starts": "Small, from the program's start to the first vector",
           "large-starts": "Large, from the program's start to the first vector"}
