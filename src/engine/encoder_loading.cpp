@@ -48,7 +48,7 @@ class EncoderLoading {
       PrecisionChoice choice{wanted, asked_for(loaded.agreement)};
       return finish(std::move(loaded), std::move(choice));
     }
-    if (auto known = known_choice(wanted)) return finish(load_at(known->precision, std::nullopt), *std::move(known));
+    if (const auto known = known_choice(wanted)) return finish(load_at(known->precision, std::nullopt), *known);
     const auto [chosen, agreement] = choose();
     Loaded loaded = load_at(chosen.precision, agreement);
     PrecisionChoice choice{chosen.precision, describe_choice(chosen, agreement)};
