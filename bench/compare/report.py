@@ -28,7 +28,8 @@ HEAD = """# Performance
 Full-size checkpoints with random weights (`tools/make_full_checkpoint.py`; speed does not depend on the weights' values), the workloads of
 `bench/workloads`, every side of a table loaded at once and timed in turn (A B C, A B C, …), medians of {repeats}. The last column is the median of the
 ratios turn by turn: how many times faster the first row is. Tokens are real ones; padding, which the peers compute too, is not counted.
-Absolute figures move from machine to machine; the ratios are what counts. Weights are mapped from the disk's cache, so rows of the embedding table that
+Absolute figures move from machine to machine; the ratios are what counts. Before each turn a side embeds one
+text that is not timed, so that what the system took from a waiting process is back. Weights are mapped from the disk's cache, so rows of the embedding table that
 no text needed take no memory, and the peak can lie below the weights' size. Operations counted are those of the products with the weights and of
 attention's two; the issue limit is a loop in registers with the instruction of those kernels, timed before and after each turn of its row, and a
 share is the median over the turns.

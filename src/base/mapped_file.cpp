@@ -74,6 +74,12 @@ void MappedFile::drop(std::size_t offset, std::size_t length) const noexcept {
   ::madvise(const_cast<std::byte*>(data_) + first, last - first, MADV_DONTNEED);
 }
 
+void MappedFile::prefer_huge_pages() const noexcept {
+#if defined(MADV_HUGEPAGE)
+  if (data_ != nullptr) ::madvise(const_cast<std::byte*>(data_), size_, MADV_HUGEPAGE);
+#endif
+}
+
 std::string read_text_file(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
   if (!in) fail(path, "open");

@@ -28,6 +28,9 @@ class MappedFile {
   /// Tells the kernel that [offset, offset + length) will not be read again soon, so that its pages can go.
   void drop(std::size_t offset, std::size_t length) const noexcept;
 
+  /// Asks the kernel to read and map in huge pages, for what is read from end to end again and again.
+  void prefer_huge_pages() const noexcept;
+
  private:
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
