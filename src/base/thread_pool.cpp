@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <exception>
 #include <fstream>
+#include <optional>
 #include <pthread.h>
 #include <sched.h>
 #include <string>
+#include <utility>
 
 namespace stella {
 namespace {
@@ -59,41 +61,103 @@ void ThreadPool::work() {
   }
 }
 
+namespace {
+
+/// The tasks of one worker that nobody has taken: [first, end). Its owner takes from the front, so that what it works
+/// on lies side by side in memory; who has no more of its own takes from another's end.
+class alignas(64) TaskRange {
+ public:
+  void set(std::size_t first, std::size_t end) noexcept { range_.store(pack(first, end), std::memory_order_relaxed); }
+  std::optional<std::size_t> take_first() noexcept {
+    return take([](std::uint64_t first, std::uint64_t end) { return std::pair{first, pack(first + 1, end)}; });
+  }
+  std::optional<std::size_t> take_last() noexcept {
+    return take([](std::uint64_t first, std::uint64_t end) { return std::pair{end - 1, pack(first, end - 1)}; });
+  }
+
+ private:
+  static std::uint64_t pack(std::uint64_t first, std::uint64_t end) noexcept { return first << 32U | end; }
+
+  /// `choose` gives the task and what is left.
+  template <class Choose>
+  std::optional<std::size_t> take(Choose choose) noexcept {
+    std::uint64_t range = range_.load(std::memory_order_relaxed);
+    while (true) {
+      const std::uint64_t first = range >> 32U;
+      const std::uint64_t end = range & 0xffffffffU;
+      if (first == end) return std::nullopt;
+      const auto [task, left] = choose(first, end);
+      if (range_.compare_exchange_weak(range, left, std::memory_order_relaxed)) return task;
+    }
+  }
+
+  std::atomic<std::uint64_t> range_{0};  // first in the upper half, end in the lower one
+};
+
+/// Waits a moment without giving the processor away.
+inline void pause_briefly() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+}  // namespace
+
 /// `round` counts run() calls; helpers that see it grow join the round. Between two rounds of one forward pass lie only
 /// microseconds, so helpers spin for a while before they sleep.
 struct ParallelTeam::State {
+  explicit State(std::size_t workers) : ranges(workers) {}
+
   std::mutex mutex;
   std::condition_variable wake;
   std::atomic<std::uint64_t> round{0};
-  std::atomic<std::size_t> next{0};     // the first task that nobody has taken
   std::atomic<std::size_t> working{0};  // helpers that have not finished this round
   std::atomic<bool> stopping{false};
-  std::size_t tasks = 0;
+  std::vector<TaskRange> ranges;  // (workers)
   const FunctionRef<void(std::size_t, std::size_t)>* body = nullptr;
   std::mutex error_mutex;
   std::exception_ptr error;
   std::vector<std::thread> helpers;
 
-  void take_tasks(std::size_t worker) {
-    for (std::size_t task = next.fetch_add(1, std::memory_order_relaxed); task < tasks;
-         task = next.fetch_add(1, std::memory_order_relaxed)) {
-      try {
-        (*body)(task, worker);
-      } catch (...) {
-        const std::lock_guard lock(error_mutex);
-        if (!error) error = std::current_exception();
-      }
+  void do_task(std::size_t task, std::size_t worker) {
+    try {
+      (*body)(task, worker);
+    } catch (...) {
+      const std::lock_guard lock(error_mutex);
+      if (!error) error = std::current_exception();
     }
+  }
+
+  void take_tasks(std::size_t worker) {
+    while (const auto task = ranges[worker].take_first()) do_task(*task, worker);
+    for (std::size_t i = 1; i < ranges.size(); ++i) {
+      TaskRange& other = ranges[(worker + i) % ranges.size()];
+      while (const auto task = other.take_last()) do_task(*task, worker);
+    }
+  }
+
+  /// Calls `done` until it says so: a short while at full alertness, then letting others have the processor.
+  template <class Done>
+  static bool spin(int yields, Done done) {
+    constexpr int kPauses = 200;  // some microseconds
+    for (int i = 0; i < kPauses; ++i) {
+      if (done()) return true;
+      pause_briefly();
+    }
+    for (int i = 0; i < yields; ++i) {
+      if (done()) return true;
+      std::this_thread::yield();
+    }
+    return false;
   }
 
   bool wait_for_round(std::uint64_t seen) {
     constexpr int kSpins = 2000;  // some tens of microseconds
-    for (int i = 0; i < kSpins; ++i) {
-      if (round.load(std::memory_order_acquire) != seen) return !stopping.load();
-      std::this_thread::yield();
+    const auto started = [&] { return round.load(std::memory_order_acquire) != seen; };
+    if (!spin(kSpins, started)) {
+      std::unique_lock lock(mutex);
+      wake.wait(lock, started);
     }
-    std::unique_lock lock(mutex);
-    wake.wait(lock, [&] { return round.load(std::memory_order_acquire) != seen; });
     return !stopping.load();
   }
 
@@ -114,7 +178,7 @@ struct ParallelTeam::State {
   }
 };
 
-ParallelTeam::ParallelTeam(std::size_t threads) : state_(std::make_unique<State>()) {
+ParallelTeam::ParallelTeam(std::size_t threads) : state_(std::make_unique<State>(std::max<std::size_t>(threads, 1))) {
   for (std::size_t worker = 1; worker < threads; ++worker) {
     state_->helpers.emplace_back([state = state_.get(), worker] {
       name_thread("stella-compute");
@@ -136,17 +200,20 @@ std::size_t ParallelTeam::size() const noexcept {
 void ParallelTeam::run(std::size_t tasks, FunctionRef<void(std::size_t, std::size_t)> body) {
   State& state = *state_;
   if (tasks == 0) return;
-  state.tasks = tasks;
   state.body = &body;
-  state.next.store(0, std::memory_order_relaxed);
-  const bool alone = tasks == 1 || state.helpers.empty();
+  const std::size_t workers = size();
+  const bool alone = tasks == 1 || workers == 1;
+  for (std::size_t w = 0; w < workers; ++w) {
+    state.ranges[w].set(alone && w > 0 ? tasks : tasks * w / workers, alone ? tasks : tasks * (w + 1) / workers);
+  }
   if (!alone) {
     state.working.store(state.helpers.size(), std::memory_order_relaxed);
     state.start_round();
   }
   state.take_tasks(0);
   if (!alone) {
-    while (state.working.load(std::memory_order_acquire) != 0) std::this_thread::yield();
+    while (!State::spin(1000, [&] { return state.working.load(std::memory_order_acquire) == 0; })) {
+    }
   }
   if (state.error) std::rethrow_exception(std::exchange(state.error, nullptr));
 }

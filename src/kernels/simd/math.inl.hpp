@@ -50,7 +50,7 @@ inline Vec erf(Vec x) {
   q = fma(q, s, all(-1.68282697438203e-03F));
   q = fma(q, s, all(-7.37332916720468e-03F));
   q = fma(q, s, all(-1.42647390514189e-02F));
-  return max(min((z * p) / q, all(1.0F)), all(-1.0F));
+  return max(min(z * p * reciprocal(q), all(1.0F)), all(-1.0F));
 }
 
 inline Vec gelu(Vec x) {
@@ -59,7 +59,7 @@ inline Vec gelu(Vec x) {
 }
 
 inline Vec silu(Vec x) {
-  return x / (all(1.0F) + exp(zero() - x));
+  return x * reciprocal(all(1.0F) + exp(min(zero() - x, all(87.0F))));
 }
 
 }  // namespace

@@ -67,6 +67,10 @@ inline Vec operator*(Vec a, Vec b) {
 inline Vec operator/(Vec a, Vec b) {
   return {_mm256_div_ps(a.v, b.v)};
 }
+/// 1 / a for a whose reciprocal is no denormal number.
+inline Vec reciprocal(Vec a) {
+  return all(1.0F) / a;
+}
 /// a · b + c
 inline Vec fma(Vec a, Vec b, Vec c) {
   return {_mm256_fmadd_ps(a.v, b.v, c.v)};

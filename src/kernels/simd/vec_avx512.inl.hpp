@@ -67,6 +67,12 @@ inline Vec operator*(Vec a, Vec b) {
 inline Vec operator/(Vec a, Vec b) {
   return {_mm512_div_ps(a.v, b.v)};
 }
+/// 1 / a for a whose reciprocal is no denormal number.
+inline Vec reciprocal(Vec a) {
+  // One step of Newton's after the table's 14 bits: to a unit in the last place, in a quarter of a division's time.
+  const __m512 rough = _mm512_rcp14_ps(a.v);
+  return {_mm512_fmadd_ps(rough, _mm512_fnmadd_ps(a.v, rough, _mm512_set1_ps(1.0F)), rough)};
+}
 /// a · b + c
 inline Vec fma(Vec a, Vec b, Vec c) {
   return {_mm512_fmadd_ps(a.v, b.v, c.v)};

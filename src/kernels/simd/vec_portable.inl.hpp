@@ -95,6 +95,10 @@ inline Vec operator*(Vec a, Vec b) {
 inline Vec operator/(Vec a, Vec b) {
   return {a.v / b.v};
 }
+/// 1 / a for a whose reciprocal is no denormal number.
+inline Vec reciprocal(Vec a) {
+  return all(1.0F) / a;
+}
 /// a · b + c, rounded twice.
 inline Vec fma(Vec a, Vec b, Vec c) {
   return {a.v * b.v + c.v};
