@@ -1,7 +1,7 @@
 // Attention with 16-bit integers, for processors that multiply and add pairs of them in one instruction. Queries have
 // 13 bits and keys 12, with a scale for each; weights have 13 bits, relative to the largest of their row and block of
 // keys, so that a long tail of small ones is not rounded away; values 12, with a scale for each dimension and block. A
-// sum fits into int32: 4095 · 2047 · 256 and 8191 · 2047 · 128 are below 2^31. Softmax is f32. The including file has
+// sum fits into int32: 4095 · 2047 · 256 and 8192 · 2047 · 128 are below 2^31. Softmax is f32. The including file has
 // chosen the vector type and defined VnniStep before.
 #pragma once
 
@@ -13,7 +13,7 @@ constexpr std::size_t kIntQueryStride = kIntMostHeadDim / 2;  // int32 (pairs of
 constexpr std::size_t kIntWeightStride = kKeyBlock / 2;
 constexpr float kQueryLimit = 4095;
 constexpr float kKeyLimit = 2047;
-constexpr float kWeightLimit = 8191;
+constexpr float kWeightBits = 13;  // the largest weight of a row and block is 2^13
 constexpr float kValueLimit = 2047;
 
 /// A block of keys, all int32 or f32: k (width / kNr, head_dim / 2 rounded up, kNr) pairs of dimensions; k_scale
@@ -44,7 +44,7 @@ inline float quantize(const float* x, std::size_t n, float limit, std::int16_t* 
   const float peak = peak_of(x, n, nullptr);
   const Vec inverse = all(peak > 0 ? limit / peak : 0.0F);
   for (std::size_t i = 0; i < padded; i += Vec::kWidth) {
-    const Vec q = i < n ? round(load_first(x + i, n - i) * inverse) : zero();
+    const Vec q = i < n ? load_first(x + i, n - i) * inverse : zero();
     store_int16(out + i, max(min(q, all(limit)), all(-limit)));
   }
   return peak / limit;
@@ -102,7 +102,7 @@ inline void pack_int_values(const PackKeys& p, const IntBlock& block) {
   }
   const auto integers = [&](std::size_t key, std::size_t d) {
     if (key >= p.keys || d >= p.head_dim) return zero();
-    const Vec q = round(load_first(p.v + key * p.stride + d, p.head_dim - d) * load(inverse + d));
+    const Vec q = load_first(p.v + key * p.stride + d, p.head_dim - d) * load(inverse + d);
     return max(min(q, all(kValueLimit)), all(-kValueLimit));
   };
   auto* out = static_cast<float*>(p.out) + block.v_at();
@@ -210,7 +210,7 @@ void run_tile_pairs(std::size_t rows, std::size_t steps, const std::int32_t* a, 
   tile_pairs<R, AStride>(steps, a, b, finish);
 }
 
-/// 2^x for x <= 0; 2^-120 below -120, far from the denormal numbers, which are slow. Relative error under 3e-6.
+/// 2^x for x <= 13; 2^-120 below -120, far from the denormal numbers, which are slow. Relative error under 3e-6.
 inline Vec close_exp2(Vec x) {
   const Vec clamped = max(x, all(-120.0F));
   const Vec n = round(clamped);
@@ -231,15 +231,15 @@ inline void soften_int_row(const IntScratch& s, std::size_t first, std::size_t r
   for (std::size_t i = 0; i < whole; i += Vec::kWidth) top = max(top, load(scores + i));
   float peak = max_lane(top);
   for (std::size_t i = whole; i < keys; ++i) peak = peak < scores[i] ? scores[i] : peak;
-  const Vec highest = all(peak);
-  Vec sum = zero();
+  const Vec highest = all(peak - kWeightBits);
+  IntVec sum = int_zero();
   for (std::size_t i = 0; i < whole; i += Vec::kWidth) {
-    const Vec weight = round(close_exp2(load(scores + i) - highest) * all(kWeightLimit));
+    const IntVec weight = to_int(close_exp2(load(scores + i) - highest));
     store_int16(weights + i, weight);
     sum = sum + weight;
   }
   if (whole < keys) {
-    const Vec weight = keep_first(round(close_exp2(load(scores + whole) - highest) * all(kWeightLimit)), keys - whole);
+    const IntVec weight = to_int(keep_first(close_exp2(load(scores + whole) - highest), keys - whole));
     store_int16(weights + whole, weight);
     sum = sum + weight;
   }
@@ -252,7 +252,7 @@ inline void soften_int_row(const IntScratch& s, std::size_t first, std::size_t r
   store_first(s.grow + r, grow, 1);
   if (higher) old_peak = peak;
   float* total = s.total + (first + r) * Vec::kWidth;
-  store(total, load(total) * shrink + sum * grow);
+  store(total, load(total) * shrink + to_float(sum) * grow);
 }
 
 /// Rows [first, first + rows) of the query block against one block of keys.

@@ -206,9 +206,18 @@ inline void store_glu(const StoreBlock& s, const StoreRow& row, std::size_t r) {
   }
 }
 
+/// Calls for the part of row r of y that a block will write.
+inline void call_results(const StoreBlock& s, std::size_t r, std::size_t first, std::size_t columns) {
+  const float* y = s.y + r * s.y_columns + first;
+  for (std::size_t i = 0; i < columns; i += 16) __builtin_prefetch(y + i, 1, 3);
+}
+
 inline void store_block(const StoreBlock& s) {
   const bool glu = s.epilogue == Epilogue::glu_gelu || s.epilogue == Epilogue::glu_silu;
+  const std::size_t share = glu ? 2 : 1;
+  constexpr std::size_t kRows = 4;
   for (std::size_t r = 0; r < s.rows; ++r) {
+    if (r + kRows < s.rows) call_results(s, r + kRows, s.first_panel / share * kNr, s.panels / share * kNr);
     const StoreRow row{s.c + r * s.panels * kNr, s.col_scale, all(s.col_scale == nullptr ? 1.0F : s.row_scale[r]),
                        s.integer_accumulators};
     if (glu) {

@@ -136,15 +136,22 @@ struct PutInt8Wide : PutInt16 {
   static constexpr float kLimit = 127;
 };
 
-/// The largest |x| of a row, columns weighted (by 1 / copies for a split column) where `weights` is given.
+/// The largest |x| of a row, columns weighted (by 1 / copies for a split column) where `weights` is given. Calls for
+/// the row that follows in memory, which mostly is the next to be read.
 inline float peak_of(const float* x, std::size_t k, const float* weights) {
-  Vec peak = zero();
-  for (std::size_t i = 0; i < k; i += Vec::kWidth) {
-    Vec value = abs(load_first(x + i, k - i));
-    if (weights != nullptr) value = value * load_first(weights + i, k - i);
-    peak = max(peak, value);
+  constexpr std::size_t kChains = 4;  // a maximum has to wait for the one before
+  const auto at = [&](std::size_t i, std::size_t count) {
+    __builtin_prefetch(x + i + k);
+    const Vec value = abs(load_first(x + i, count));
+    return weights == nullptr ? value : value * load_first(weights + i, count);
+  };
+  Vec peak[kChains] = {zero(), zero(), zero(), zero()};
+  std::size_t i = 0;
+  for (; i + kChains * Vec::kWidth <= k; i += kChains * Vec::kWidth) {
+    for (std::size_t j = 0; j < kChains; ++j) peak[j] = max(peak[j], at(i + j * Vec::kWidth, Vec::kWidth));
   }
-  return max_lane(peak);
+  for (; i < k; i += Vec::kWidth) peak[0] = max(peak[0], at(i, k - i));
+  return max_lane(max(max(peak[0], peak[1]), max(peak[2], peak[3])));
 }
 
 /// A column with outliers is packed as several copies whose values add up to it, so that its range is as many times
@@ -167,7 +174,7 @@ inline void split_columns(const PackRows& p, const float* x, float inverse, At a
   }
 }
 
-/// Quantises rows to integers in [-Limit, Limit], stored by Put::at as Put::Element.
+/// Quantises rows to integers in [-Limit, Limit], rounded and stored by Put::at as Put::Element.
 template <class Put, std::size_t Kc, std::size_t Mr = kMr>
 void pack_rows_integer(const PackRows& p) {
   constexpr std::size_t kWidth = Vec::kWidth;
@@ -181,12 +188,12 @@ void pack_rows_integer(const PackRows& p) {
     p.scales[row] = peak / kLimit;
     std::size_t i = 0;
     for (; i + kWidth <= p.k; i += kWidth) {  // kWidth divides Kc
-      const Vec q = round(load(x + i) * all(inverse));
+      const Vec q = load(x + i) * all(inverse);
       Put::at(at(row, i), max(min(q, all(kLimit)), all(-kLimit)));
     }
     if (i < p.k) {
       typename Put::Element rest[kWidth];
-      const Vec q = round(load_first(x + i, p.k - i) * all(inverse));
+      const Vec q = load_first(x + i, p.k - i) * all(inverse);
       Put::at(rest, max(min(q, all(kLimit)), all(-kLimit)));
       for (std::size_t lane = 0; i + lane < p.k; ++lane) *at(row, i + lane) = rest[lane];
     }

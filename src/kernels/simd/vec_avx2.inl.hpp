@@ -153,17 +153,27 @@ inline IntVec load_int16(const void* p) {
 inline IntVec load_int8(const void* p) {
   return {_mm256_cvtepi8_epi16(_mm_loadu_si128(static_cast<const __m128i*>(p)))};
 }
-inline void store_int16(std::int16_t* p, Vec a) {
-  const __m256i wide = _mm256_cvtps_epi32(a.v);
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
-                   _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1)));
+/// To the nearest integer, ties to even.
+inline IntVec to_int(Vec a) {
+  return {_mm256_cvtps_epi32(a.v)};
 }
-/// Integral values as int16, `low` in the low halves of the lanes and `high` in the high ones.
+inline IntVec operator+(IntVec a, IntVec b) {
+  return {_mm256_add_epi32(a.v, b.v)};
+}
+inline void store_int16(std::int16_t* p, IntVec a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                   _mm_packs_epi32(_mm256_castsi256_si128(a.v), _mm256_extracti128_si256(a.v, 1)));
+}
+/// Rounded to the nearest integers.
+inline void store_int16(std::int16_t* p, Vec a) {
+  store_int16(p, to_int(a));
+}
+/// Rounded to int16, `low` in the low halves of the lanes and `high` in the high ones.
 inline IntVec int16_pairs(Vec low, Vec high) {
   const __m256i bottom = _mm256_and_si256(_mm256_cvtps_epi32(low.v), _mm256_set1_epi32(0xffff));
   return {_mm256_or_si256(bottom, _mm256_slli_epi32(_mm256_cvtps_epi32(high.v), 16))};
 }
-/// Values in [-128, 127], stored 128 higher.
+/// Rounded to [-128, 127], stored 128 higher.
 inline void store_uint8(std::uint8_t* p, Vec a) {
   const __m256i shifted = _mm256_add_epi32(_mm256_cvtps_epi32(a.v), _mm256_set1_epi32(128));
   const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(shifted), _mm256_extracti128_si256(shifted, 1));

@@ -158,15 +158,26 @@ inline IntVec load_int16(const void* p) {
 inline IntVec load_int8(const void* p) {
   return {_mm512_cvtepi8_epi16(_mm256_loadu_si256(static_cast<const __m256i*>(p)))};
 }
-inline void store_int16(std::int16_t* p, Vec a) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(a.v)));
+/// To the nearest integer, ties to even.
+inline IntVec to_int(Vec a) {
+  return {_mm512_cvtps_epi32(a.v)};
 }
-/// Integral values as int16, `low` in the low halves of the lanes and `high` in the high ones.
+inline IntVec operator+(IntVec a, IntVec b) {
+  return {_mm512_add_epi32(a.v, b.v)};
+}
+inline void store_int16(std::int16_t* p, IntVec a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtsepi32_epi16(a.v));
+}
+/// Rounded to the nearest integers.
+inline void store_int16(std::int16_t* p, Vec a) {
+  store_int16(p, to_int(a));
+}
+/// Rounded to int16, `low` in the low halves of the lanes and `high` in the high ones.
 inline IntVec int16_pairs(Vec low, Vec high) {
   const __m512i bottom = _mm512_and_si512(_mm512_cvtps_epi32(low.v), _mm512_set1_epi32(0xffff));
   return {_mm512_or_si512(bottom, _mm512_slli_epi32(_mm512_cvtps_epi32(high.v), 16))};
 }
-/// Values in [-128, 127], stored 128 higher.
+/// Rounded to [-128, 127], stored 128 higher.
 inline void store_uint8(std::uint8_t* p, Vec a) {
   const __m512i shifted = _mm512_add_epi32(_mm512_cvtps_epi32(a.v), _mm512_set1_epi32(128));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(shifted));

@@ -173,8 +173,10 @@ inline IntVec load_int8(const void* p) {
   std::memcpy(x, p, sizeof(x));
   return {Int4{x[0], x[1], x[2], x[3]}};
 }
+/// Rounded to the nearest integers.
 inline void store_int16(std::int16_t* p, Vec a) {
-  for (int i = 0; i < 4; ++i) p[i] = static_cast<std::int16_t>(a.v[i]);
+  const Vec rounded = round(a);
+  for (int i = 0; i < 4; ++i) p[i] = static_cast<std::int16_t>(rounded.v[i]);
 }
 struct PlainStep {
   static IntVec add(IntVec sum, IntVec a, IntVec b) { return {sum.v + a.v * b.v}; }
