@@ -63,35 +63,22 @@ void ThreadPool::work() {
 
 namespace {
 
-/// The tasks of one worker that nobody has taken: [first, end). Its owner takes from the front, so that what it works
-/// on lies side by side in memory; who has no more of its own takes from another's end.
+/// Tasks [first, end) that nobody has taken.
 class alignas(64) TaskRange {
  public:
-  void set(std::size_t first, std::size_t end) noexcept { range_.store(pack(first, end), std::memory_order_relaxed); }
-  std::optional<std::size_t> take_first() noexcept {
-    return take([](std::uint64_t first, std::uint64_t end) { return std::pair{first, pack(first + 1, end)}; });
+  void set(std::size_t first, std::size_t end) noexcept {
+    next_.store(first, std::memory_order_relaxed);
+    end_ = end;
   }
-  std::optional<std::size_t> take_last() noexcept {
-    return take([](std::uint64_t first, std::uint64_t end) { return std::pair{end - 1, pack(first, end - 1)}; });
+  std::optional<std::size_t> take() noexcept {
+    if (next_.load(std::memory_order_relaxed) >= end_) return std::nullopt;  // many late askers must not add up
+    const std::size_t task = next_.fetch_add(1, std::memory_order_relaxed);
+    return task < end_ ? std::optional(task) : std::nullopt;
   }
 
  private:
-  static std::uint64_t pack(std::uint64_t first, std::uint64_t end) noexcept { return first << 32U | end; }
-
-  /// `choose` gives the task and what is left.
-  template <class Choose>
-  std::optional<std::size_t> take(Choose choose) noexcept {
-    std::uint64_t range = range_.load(std::memory_order_relaxed);
-    while (true) {
-      const std::uint64_t first = range >> 32U;
-      const std::uint64_t end = range & 0xffffffffU;
-      if (first == end) return std::nullopt;
-      const auto [task, left] = choose(first, end);
-      if (range_.compare_exchange_weak(range, left, std::memory_order_relaxed)) return task;
-    }
-  }
-
-  std::atomic<std::uint64_t> range_{0};  // first in the upper half, end in the lower one
+  std::atomic<std::size_t> next_{0};
+  std::size_t end_ = 0;
 };
 
 /// Waits a moment without giving the processor away.
@@ -129,10 +116,9 @@ struct ParallelTeam::State {
   }
 
   void take_tasks(std::size_t worker) {
-    while (const auto task = ranges[worker].take_first()) do_task(*task, worker);
-    for (std::size_t i = 1; i < ranges.size(); ++i) {
-      TaskRange& other = ranges[(worker + i) % ranges.size()];
-      while (const auto task = other.take_last()) do_task(*task, worker);
+    for (std::size_t i = 0; i < ranges.size(); ++i) {  // its own range first, then what others have left
+      TaskRange& range = ranges[(worker + i) % ranges.size()];
+      while (const auto task = range.take()) do_task(*task, worker);
     }
   }
 
@@ -197,14 +183,15 @@ std::size_t ParallelTeam::size() const noexcept {
   return state_->helpers.size() + 1;
 }
 
-void ParallelTeam::run(std::size_t tasks, FunctionRef<void(std::size_t, std::size_t)> body) {
+void ParallelTeam::run(std::size_t tasks, FunctionRef<void(std::size_t, std::size_t)> body, TaskOrder order) {
   State& state = *state_;
   if (tasks == 0) return;
   state.body = &body;
   const std::size_t workers = size();
   const bool alone = tasks == 1 || workers == 1;
+  const std::size_t ranges = alone || order == TaskOrder::shared ? 1 : workers;
   for (std::size_t w = 0; w < workers; ++w) {
-    state.ranges[w].set(alone && w > 0 ? tasks : tasks * w / workers, alone ? tasks : tasks * (w + 1) / workers);
+    state.ranges[w].set(tasks * std::min(w, ranges) / ranges, tasks * std::min(w + 1, ranges) / ranges);
   }
   if (!alone) {
     state.working.store(state.helpers.size(), std::memory_order_relaxed);

@@ -5,6 +5,7 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -38,6 +39,12 @@ class ThreadPool {
   std::vector<std::thread> threads_;
 };
 
+/// Which tasks a worker of a team begins with; whoever has none left helps the others.
+enum class TaskOrder : std::uint8_t {
+  shared,  ///< All take from the front, so that those who run at the same time are neighbours.
+  apart,   ///< Each goes through a part of its own, so that what one worker reads lies side by side in memory.
+};
+
 /// A fork-join team: the calling thread and size() - 1 helpers work through numbered tasks together.
 /// run() is for one caller at a time (the engine's compute thread, or a test); calls must not nest.
 class ParallelTeam {
@@ -52,7 +59,8 @@ class ParallelTeam {
 
   /// Calls body(task, worker) once for each task in [0, tasks), worker in [0, size()), and returns when all are done.
   /// Which worker gets which task is not fixed. The first exception is rethrown here; the other tasks still run.
-  void run(std::size_t tasks, FunctionRef<void(std::size_t task, std::size_t worker)> body);
+  void run(std::size_t tasks, FunctionRef<void(std::size_t task, std::size_t worker)> body,
+           TaskOrder order = TaskOrder::shared);
 
  private:
   struct State;

@@ -83,9 +83,15 @@ class Chunk {
     team.run(row_panels, [&](std::size_t panel, std::size_t) { pack(first_row, rows, panel); });
     const std::size_t row_tasks = divide_up(row_panels, plan_.task_row_panels);
     const std::size_t column_tasks = divide_up(w_.panel_count, plan_.task_panels);
-    team.run(row_tasks * column_tasks, [&](std::size_t task, std::size_t worker) {
-      multiply(first_row, rows, task % row_tasks, task / row_tasks, worker);
-    });
+    // Where all rows are one task, reading weights takes the time, and does so best in one sweep; else workers that
+    // read the same weights at the same time share them in the cache.
+    const TaskOrder order = row_tasks == 1 ? TaskOrder::apart : TaskOrder::shared;
+    team.run(
+        row_tasks * column_tasks,
+        [&](std::size_t task, std::size_t worker) {
+          multiply(first_row, rows, task % row_tasks, task / row_tasks, worker);
+        },
+        order);
   }
 
  private:
