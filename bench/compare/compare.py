@@ -105,8 +105,8 @@ def main():
     a.add_argument("--json", type=Path)
     options = a.parse_args()
     sides = [Side(name, options) for name in options.sides]
-    for side in sides:  # int8 differs by a few per cent; less is another model
-        if side.cosine(sides[0]) < 0.9:
+    for side in sides:  # f32 agrees in all digits, a peer's int8 down to 0.7; another model's vectors have about 0
+        if side.cosine(sides[0]) < 0.5:
             sys.exit(f"compare: {side.name} makes other vectors than {sides[0].name}: cosine {side.cosine(sides[0]):.4f}")
     for _ in range(options.repeats + 1):
         for side in sides:

@@ -191,7 +191,8 @@ def ort_peer(directory, dtype, options):
     from onnxruntime.quantization import QuantType, quantize_dynamic
     f32, int8 = onnx_file(directory, options), options.cache / f"int8-{options.max_length}.onnx"
     if dtype == "int8" and not int8.exists():
-        quantize_dynamic(str(f32), str(int8), weight_type=QuantType.QInt8, per_channel=True)
+        quantize_dynamic(str(f32), str(int8), weight_type=QuantType.QInt8, per_channel=True,
+                         use_external_data_format=f32.with_suffix(".weights").exists())
     session_options = ort.SessionOptions()
     session_options.intra_op_num_threads = options.threads
     session = ort.InferenceSession(str(int8 if dtype == "int8" else f32), session_options, providers=["CPUExecutionProvider"])
@@ -204,7 +205,8 @@ def ov_peer(directory, dtype, options):
     if dtype == "int8" and not stored.exists():
         import nncf
         model = core.read_model(onnx_file(directory, options))
-        samples = [dict(ids=ids, mask=mask) for ids, mask in batches(options.encoded[:32], 1)]
+        count = 4 if options.cache.joinpath(f"f32-{options.max_length}.weights").exists() else 32  # time and memory of a large model
+        samples = [dict(ids=ids, mask=mask) for ids, mask in batches(options.encoded[:count], 1)]
         ov.save_model(nncf.quantize(model, nncf.Dataset(samples), model_type=nncf.ModelType.TRANSFORMER), stored)
     source = stored if dtype == "int8" else onnx_file(directory, options)
     compiled = core.compile_model(core.read_model(source), "CPU", {

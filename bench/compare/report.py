@@ -13,8 +13,10 @@ TITLES = {
     "small-doc8k": "Small, documents of about 8,000 tokens",
     "large-queries-f32": "Large, one query at a time, f32",
     "large-queries-auto": "Large, one query at a time, `auto`",
+    "large-queries-int8": "Large, one query at a time, int8",
     "large-passages-f32": "Large, passages, f32",
     "large-passages-auto": "Large, passages, `auto`",
+    "large-passages-int8": "Large, passages, int8",
 }
 STARTS = {"small-starts": "Small, from the program's start to the first vector",
           "large-starts": "Large, from the program's start to the first vector"}
