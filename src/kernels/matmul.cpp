@@ -80,7 +80,10 @@ class Chunk {
 
   void run(std::size_t first_row, std::size_t rows, ParallelTeam& team) {
     const std::size_t row_panels = divide_up(rows, plan_.panel_rows);
-    team.run(row_panels, [&](std::size_t panel, std::size_t) { pack(first_row, rows, panel); });
+    // A query's few rows are one row panel, which the workers share.
+    const std::size_t piece = row_panels == 1 ? divide_up(rows, team.size()) : plan_.panel_rows;
+    team.run(row_panels == 1 ? divide_up(rows, piece) : row_panels,
+             [&](std::size_t task, std::size_t) { pack(first_row, rows, task * piece, piece); });
     const std::size_t row_tasks = divide_up(row_panels, plan_.task_row_panels);
     const std::size_t column_tasks = divide_up(w_.panel_count, plan_.task_panels);
     // Where all rows are one task, reading weights takes the time, and does so best in one sweep; else workers that
@@ -95,18 +98,18 @@ class Chunk {
   }
 
  private:
-  void pack(std::size_t first_row, std::size_t rows, std::size_t panel) {
-    const std::size_t at = panel * plan_.panel_rows;
+  /// Rows [at, at + count) of the chunk, all of one row panel.
+  void pack(std::size_t first_row, std::size_t rows, std::size_t at, std::size_t count) {
     PackRows p;
     p.x = args_.x + (first_row + at) * w_.header.k;
-    p.rows = std::min(plan_.panel_rows, rows - at);
+    p.rows = std::min(count, rows - at);
     p.k = w_.header.k;
     p.k_padded = w_.header.k_padded;
     p.column_weights = w_.column_weights;
     p.split = w_.split;
     p.split_count = w_.header.split_count;
     p.copies = w_.header.copies;
-    p.out = a_ + panel * plan_.a_stride;
+    p.out = a_ + at / plan_.panel_rows * plan_.a_stride + at % plan_.panel_rows * ops_.kc * ops_.a_element;
     p.scales = scales_ + at;
     ops_.pack_rows(p);
   }
