@@ -42,13 +42,40 @@ class TeamTest : public testing::TestWithParam<std::size_t> {};
 TEST_P(TeamTest, EachTaskRunsOnceWithAValidWorker) {
   ParallelTeam team(GetParam());
   EXPECT_EQ(team.size(), std::max<std::size_t>(1, GetParam()));
-  for (const std::size_t tasks : {0, 1, 2, 3, 17, 1000}) {
-    std::vector<std::atomic<int>> runs(tasks);
-    team.run(tasks, [&](std::size_t task, std::size_t worker) {
-      ASSERT_LT(worker, team.size());
-      ++runs[task];
-    });
-    for (const auto& count : runs) EXPECT_EQ(count, 1);
+  for (const TaskOrder order : {TaskOrder::shared, TaskOrder::apart}) {
+    for (const std::size_t tasks : {0, 1, 2, 3, 17, 1000}) {
+      std::vector<std::atomic<int>> runs(tasks);
+      team.run(
+          tasks,
+          [&](std::size_t task, std::size_t worker) {
+            ASSERT_LT(worker, team.size());
+            ++runs[task];
+          },
+          order);
+      for (const auto& count : runs) EXPECT_EQ(count, 1);
+    }
+  }
+}
+
+TEST_P(TeamTest, ApartEachWorkerGoesThroughAPartBeforeItHelpsWithOthers) {
+  ParallelTeam team(GetParam());
+  const std::size_t workers = team.size();
+  constexpr std::size_t kEach = 100;
+  std::vector<std::vector<std::size_t>> taken(workers);
+  team.run(
+      workers * kEach, [&](std::size_t task, std::size_t worker) { taken[worker].push_back(task); }, TaskOrder::apart);
+  for (std::size_t worker = 0; worker < workers; ++worker) {
+    std::vector<std::size_t> parts;
+    for (std::size_t i = 0; i < taken[worker].size(); ++i) {
+      const std::size_t task = taken[worker][i];
+      const std::size_t part = (task / kEach + workers - worker) % workers;  // 0 is its own, then the next worker's
+      if (!parts.empty() && parts.back() == part) {
+        EXPECT_GT(task, taken[worker][i - 1]);
+      } else {
+        EXPECT_TRUE(parts.empty() || parts.back() < part);
+        parts.push_back(part);
+      }
+    }
   }
 }
 
@@ -56,7 +83,9 @@ TEST_P(TeamTest, ManyShortRounds) {
   ParallelTeam team(GetParam());
   std::atomic<std::size_t> sum = 0;
   for (int round = 0; round < 2000; ++round) {
-    team.run(3, [&](std::size_t task, std::size_t) { sum += task; });
+    const TaskOrder order = round % 2 == 0 ? TaskOrder::shared : TaskOrder::apart;
+    team.run(
+        3, [&](std::size_t task, std::size_t) { sum += task; }, order);
   }
   EXPECT_EQ(sum, 2000U * 3);
 }
