@@ -9,6 +9,7 @@ constexpr std::size_t kKeyBlock = 128;
 constexpr std::size_t kQueryPanels = 16;  // row panels that share a block of keys while it is in cache
 constexpr std::size_t kQueryBlock = kQueryPanels * kMr;
 constexpr std::size_t kMostHeadDim = 512;
+constexpr std::size_t kHeadBlock = 64;  // columns of queries and keys multiplied at a time
 
 constexpr std::size_t round_up(std::size_t n, std::size_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
@@ -108,14 +109,14 @@ void pack_keys(const PackKeys& p) {
 struct AttendScratch {
   std::size_t q_panel;    // floats of one packed query panel
   std::size_t out_width;  // head_dim rounded up to kNr
-  float* q;               // (kQueryPanels, q_panel): kMr rows in blocks of TileF32::kKc columns
+  float* q;               // (kQueryPanels, q_panel): kMr rows in blocks of kHeadBlock columns
   float* out;             // (kQueryBlock, out_width): sums of weighted values
   float* scores;          // (kMr, kKeyBlock)
   float* peak;            // (kQueryBlock): the largest score so far
   float* total;           // (kQueryBlock, Vec::kWidth): sums of weights, by lane
 
   AttendScratch(float* base, std::size_t head_dim)
-      : q_panel(round_up(head_dim, TileF32::kKc) * kMr), out_width(round_up(head_dim, kNr)), q(base) {
+      : q_panel(round_up(head_dim, kHeadBlock) * kMr), out_width(round_up(head_dim, kNr)), q(base) {
     out = q + kQueryPanels * q_panel;
     scores = out + kQueryBlock * out_width;
     total = scores + kMr * kKeyBlock;
@@ -124,7 +125,7 @@ struct AttendScratch {
 };
 
 std::size_t attend_scratch(std::size_t head_dim) {
-  const std::size_t floats = kQueryPanels * round_up(head_dim, TileF32::kKc) * kMr +
+  const std::size_t floats = kQueryPanels * round_up(head_dim, kHeadBlock) * kMr +
                              kQueryBlock * round_up(head_dim, kNr) + kMr * kKeyBlock + kQueryBlock * Vec::kWidth +
                              kQueryBlock;
   const std::size_t rotated_keys = Vec::kWidth * head_dim;
@@ -147,9 +148,9 @@ void pack_queries(const AttendBlock& t, const AttendScratch& s, std::size_t pane
         store_first(rotated + d, load_first(x + d, t.head_dim - d) * scale, t.head_dim - d);
       }
     }
-    float* to = s.q + i / panel_rows * s.q_panel + i % panel_rows * TileF32::kKc;
-    for (std::size_t d = 0; d < t.head_dim; d += TileF32::kKc, to += kMr * TileF32::kKc) {
-      copy_floats(rotated + d, t.head_dim - d < TileF32::kKc ? t.head_dim - d : TileF32::kKc, to);
+    float* to = s.q + i / panel_rows * s.q_panel + i % panel_rows * kHeadBlock;
+    for (std::size_t d = 0; d < t.head_dim; d += kHeadBlock, to += kMr * kHeadBlock) {
+      copy_floats(rotated + d, t.head_dim - d < kHeadBlock ? t.head_dim - d : kHeadBlock, to);
     }
   }
 }
@@ -190,10 +191,10 @@ void attend_panel(const AttendBlock& t, const AttendScratch& s, std::size_t firs
   const std::size_t width = round_up(keys, kNr);
   const float* v = k + KeyBlock(keys, t.head_dim).v_at;
   for (std::size_t column = 0; column < width; column += kNr) {
-    for (std::size_t d = 0; d < t.head_dim; d += TileF32::kKc) {
-      const std::size_t depth = t.head_dim - d < TileF32::kKc ? t.head_dim - d : TileF32::kKc;
-      run_tile_f32<TileF32::kKc>(rows, depth, q + d * kMr, k + d * width + column, width, s.scores + column, kKeyBlock,
-                                 d == 0);
+    for (std::size_t d = 0; d < t.head_dim; d += kHeadBlock) {
+      const std::size_t depth = t.head_dim - d < kHeadBlock ? t.head_dim - d : kHeadBlock;
+      run_tile_f32<kHeadBlock>(rows, depth, q + d * kMr, k + d * width + column, width, s.scores + column, kKeyBlock,
+                               d == 0);
     }
   }
   for (std::size_t r = 0; r < rows; ++r) soften_row(s, first + r, s.scores + r * kKeyBlock, keys);

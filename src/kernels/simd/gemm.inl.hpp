@@ -7,19 +7,44 @@
 namespace stella::kernels {
 namespace {
 
-/// What is left of the next block of weights to be called for, in quarters of each of its rows.
-struct Ahead {
-  const unsigned char* at;
-  std::size_t quarters;
+/// Calls for a block of weights that is read later, to the second-level cache: line by line from its four quarters in
+/// turn. The processor's own prefetcher begins anew with every page, and so always has others to go on with.
+class QuartersAhead {
+ public:
+  QuartersAhead() = default;
+  QuartersAhead(const unsigned char* block, std::size_t bytes) : at_(block), stride_(bytes / 4) {}
 
-  /// The share of one of `panels` row panels: 4, 2, 1 or 0 quarters.
-  std::size_t take(std::size_t panels) {
-    const std::size_t even = quarters < panels ? 1 : quarters / panels;
-    const std::size_t share = even < quarters ? even : quarters;
-    quarters -= share;
-    return share;
+  /// For line n of what one row panel calls for; to be called for 0, 1, 2...
+  void call(std::size_t n) {
+    __builtin_prefetch(at_ + n % 4 * stride_, 0, 2);
+    if (n % 4 == 3) at_ += kLine;
   }
+
+  /// What step number `step` of a row panel calls for that reads `Bytes` with each step and calls for `Share` quarters
+  /// of the block.
+  template <std::size_t Bytes, std::size_t Share>
+  void call_in_step(std::size_t step) {
+    constexpr std::size_t kBytes = Bytes * Share / 4;
+    if constexpr (kBytes >= kLine) {
+#pragma GCC unroll 4
+      for (std::size_t line = 0; line < kBytes / kLine; ++line) call(step * (kBytes / kLine) + line);
+    } else if constexpr (kBytes > 0) {
+      constexpr std::size_t kEvery = kLine / kBytes;
+      if (step % kEvery == 0) call(step / kEvery);
+    }
+  }
+
+ private:
+  static constexpr std::size_t kLine = 64;
+  const unsigned char* at_ = nullptr;
+  std::size_t stride_ = 0;
 };
+
+/// Quarters of the next block of weights that the row panel calls for: 4, 2, 1 or 0.
+inline std::size_t share_of_calls(std::size_t panels, std::size_t row_panel) {
+  constexpr std::size_t kShares[4][4] = {{4, 0, 0, 0}, {2, 2, 0, 0}, {2, 1, 1, 0}, {1, 1, 1, 1}};
+  return row_panel < 4 ? kShares[panels < 4 ? panels - 1 : 3][row_panel] : 0;
+}
 
 /// Runs Tile over the blocks of one task. Tile::run multiplies a few rows by one panel over at most kKc columns.
 template <class Tile>
@@ -27,48 +52,41 @@ void multiply_blocks(const MultiplyBlock& t) {
   const auto* a = static_cast<const unsigned char*>(t.a);
   const auto* b = static_cast<const unsigned char*>(t.b);
   const std::size_t ldc = t.panels * kNr;
-  const auto sweep = [&](std::size_t k0, std::size_t panel) {
+  const auto block = [&](std::size_t k0, std::size_t panel) {
+    return b + panel * t.b_stride + k0 * kNr * Tile::kBElement;
+  };
+  const std::size_t row_panels = (t.rows + t.panel_rows - 1) / t.panel_rows;
+  // `next` is the block that follows. Row panels share in calling for it: with few rows, weights come from memory, and
+  // memory must never wait for arithmetic.
+  const auto sweep = [&](std::size_t k0, std::size_t panel, const unsigned char* next) {
     const std::size_t k = t.k_padded - k0 < Tile::kKc ? t.k_padded - k0 : Tile::kKc;
-    const unsigned char* b_block = b + panel * t.b_stride + k0 * kNr * Tile::kBElement;
     const std::int32_t* sums = t.b_sums == nullptr ? nullptr : t.b_sums + panel * kNr;
     const unsigned char* a_block = a + k0 * Tile::kMr * Tile::kAElement;
-    // Row panels share in calling for the next block: with few rows, weights come from memory, and memory must never
-    // wait for arithmetic.
-    const std::size_t bytes = k * kNr * Tile::kBElement;
-    Ahead ahead{b_block + bytes, 4};
-    const std::size_t row_panels = (t.rows + t.panel_rows - 1) / t.panel_rows;
-    for (std::size_t panels_left = row_panels, row = 0; row < t.rows; row += t.panel_rows, --panels_left) {
+    QuartersAhead ahead(next, k * kNr * Tile::kBElement);
+    for (std::size_t row_panel = 0, row = 0; row < t.rows; row += t.panel_rows, ++row_panel) {
       const std::size_t rows = t.rows - row < t.panel_rows ? t.rows - row : t.panel_rows;
-      const std::size_t share = ahead.take(panels_left);
-      Tile::run(rows, k, a_block, b_block, t.c + row * ldc + panel * kNr, ldc, k0 == 0, sums, share, ahead.at);
-      ahead.at += bytes / 4 * share;
+      Tile::run(rows, k, a_block, block(k0, panel), t.c + row * ldc + panel * kNr, ldc, k0 == 0, sums,
+                share_of_calls(row_panels, row_panel), ahead);
       a_block += t.a_stride;
     }
   };
   if (t.panel_first) {
     for (std::size_t panel = 0; panel < t.panels; ++panel) {
-      for (std::size_t k0 = 0; k0 < t.k_padded; k0 += Tile::kKc) sweep(k0, panel);
+      for (std::size_t k0 = 0; k0 < t.k_padded; k0 += Tile::kKc) sweep(k0, panel, block(k0 + Tile::kKc, panel));
     }
   } else {
     for (std::size_t k0 = 0; k0 < t.k_padded; k0 += Tile::kKc) {
-      for (std::size_t panel = 0; panel < t.panels; ++panel) sweep(k0, panel);
+      for (std::size_t panel = 0; panel < t.panels; ++panel) {
+        sweep(k0, panel, panel + 1 == t.panels ? block(k0 + Tile::kKc, 0) : block(k0, panel + 1));
+      }
     }
   }
-}
-
-/// Calls for `Quarters` of the `Bytes` that one step reads, of a later block, to the second-level cache.
-template <std::size_t Bytes, std::size_t Quarters>
-inline void call_ahead(const unsigned char*& ahead) {
-  constexpr std::size_t kLine = 64;
-#pragma GCC unroll 8
-  for (std::size_t at = 0; at < Bytes / 4 * Quarters; at += kLine) __builtin_prefetch(ahead + at, 0, 2);
-  ahead += Bytes / 4 * Quarters;
 }
 
 /// c (R, kNr) = or += a (R, k; rows AStride apart) · b (k, kNr; rows b_stride apart). c stays in registers.
 template <std::size_t R, std::size_t AStride, std::size_t Quarters>
 inline void tile_f32(std::size_t k, const float* a, const float* b, std::size_t b_stride, float* c, std::size_t ldc,
-                     bool first, const unsigned char* ahead) {
+                     bool first, QuartersAhead* calls) {
   constexpr std::size_t kVecs = kNr / Vec::kWidth;
   Vec sum[R][kVecs];
 #pragma GCC unroll 16
@@ -76,8 +94,9 @@ inline void tile_f32(std::size_t k, const float* a, const float* b, std::size_t 
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < kVecs; ++j) sum[r][j] = first ? zero() : load(c + r * ldc + j * Vec::kWidth);
   }
+  QuartersAhead ahead = Quarters > 0 ? *calls : QuartersAhead();  // in a register
   for (std::size_t i = 0; i < k; ++i, b += b_stride) {
-    call_ahead<4 * kNr, Quarters>(ahead);
+    ahead.call_in_step<4 * kNr, Quarters>(i);
     Vec column[kVecs];
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < kVecs; ++j) column[j] = load(b + j * Vec::kWidth);
@@ -93,37 +112,52 @@ inline void tile_f32(std::size_t k, const float* a, const float* b, std::size_t 
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < kVecs; ++j) store(c + r * ldc + j * Vec::kWidth, sum[r][j]);
   }
+  if constexpr (Quarters > 0) *calls = ahead;
 }
 
 /// tile_f32 for `rows` in [1, R].
 template <std::size_t AStride, std::size_t Quarters = 0, std::size_t R = kMr>
 void run_tile_f32(std::size_t rows, std::size_t k, const float* a, const float* b, std::size_t b_stride, float* c,
-                  std::size_t ldc, bool first, const unsigned char* ahead = nullptr) {
+                  std::size_t ldc, bool first, QuartersAhead* ahead = nullptr) {
   if constexpr (R > 1) {
     if (rows < R) return run_tile_f32<AStride, Quarters, R - 1>(rows, k, a, b, b_stride, c, ldc, first, ahead);
   }
   tile_f32<R, AStride, Quarters>(k, a, b, b_stride, c, ldc, first, ahead);
 }
 
+/// A number of quarters known to the compiler.
+template <std::size_t N>
+struct Share {
+  static constexpr std::size_t kValue = N;
+};
+
+/// Calls run(Share<quarters>{}).
+template <class Run>
+inline void with_quarters(std::size_t quarters, Run run) {
+  switch (quarters) {
+    case 4:
+      return run(Share<4>{});
+    case 2:
+      return run(Share<2>{});
+    case 1:
+      return run(Share<1>{});
+    default:
+      return run(Share<0>{});
+  }
+}
+
 struct TileF32 {
   static constexpr std::size_t kMr = kernels::kMr;
-  static constexpr std::size_t kKc = 64;  // a block of weights stays in the first-level cache
+  // A block of weights stays in the first-level cache: of 48 KiB where vectors have 64 bytes, else mostly of 32.
+  static constexpr std::size_t kKc = kNr >= 64 ? 128 : 256;
   static constexpr std::size_t kAElement = 4;
   static constexpr std::size_t kBElement = 4;
   static void run(std::size_t rows, std::size_t k, const void* a, const void* b, float* c, std::size_t ldc, bool first,
-                  const std::int32_t*, std::size_t quarters, const unsigned char* ahead) {
-    const auto* x = static_cast<const float*>(a);
-    const auto* w = static_cast<const float*>(b);
-    switch (quarters) {
-      case 4:
-        return run_tile_f32<kKc, 4>(rows, k, x, w, kNr, c, ldc, first, ahead);
-      case 2:
-        return run_tile_f32<kKc, 2>(rows, k, x, w, kNr, c, ldc, first, ahead);
-      case 1:
-        return run_tile_f32<kKc, 1>(rows, k, x, w, kNr, c, ldc, first, ahead);
-      default:
-        return run_tile_f32<kKc>(rows, k, x, w, kNr, c, ldc, first);
-    }
+                  const std::int32_t*, std::size_t quarters, QuartersAhead& ahead) {
+    with_quarters(quarters, [&](auto share) {
+      run_tile_f32<kKc, share.kValue>(rows, k, static_cast<const float*>(a), static_cast<const float*>(b), kNr, c, ldc,
+                                      first, &ahead);
+    });
   }
 };
 

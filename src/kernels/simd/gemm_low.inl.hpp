@@ -12,7 +12,7 @@ namespace {
 /// c (R, kNr) from a (R, steps; rows Dot::kAStride apart) and b (steps, kNr): one step is one instruction's worth of k.
 template <class Dot, std::size_t Quarters, std::size_t R>
 inline void tile_low(std::size_t steps, const typename Dot::Activation* a, const unsigned char* b, float* c,
-                     std::size_t ldc, bool first, const std::int32_t* sums, const unsigned char* ahead) {
+                     std::size_t ldc, bool first, const std::int32_t* sums, QuartersAhead& calls) {
   constexpr std::size_t kVecs = kNr / Vec::kWidth;
   typename Dot::Sum sum[R][kVecs];
 #pragma GCC unroll 16
@@ -22,8 +22,9 @@ inline void tile_low(std::size_t steps, const typename Dot::Activation* a, const
       sum[r][j] = Dot::start(c + r * ldc + j * Vec::kWidth, first, sums, j * Vec::kWidth);
     }
   }
+  QuartersAhead ahead = Quarters > 0 ? calls : QuartersAhead();  // in a register
   for (std::size_t i = 0; i < steps; ++i, b += kVecs * Dot::kColumnBytes) {
-    call_ahead<kVecs * Dot::kColumnBytes, Quarters>(ahead);
+    ahead.call_in_step<kVecs * Dot::kColumnBytes, Quarters>(i);
     typename Dot::Column column[kVecs];
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < kVecs; ++j) column[j] = Dot::column(b + j * Dot::kColumnBytes);
@@ -39,11 +40,12 @@ inline void tile_low(std::size_t steps, const typename Dot::Activation* a, const
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < kVecs; ++j) Dot::finish(c + r * ldc + j * Vec::kWidth, sum[r][j], first);
   }
+  if constexpr (Quarters > 0) calls = ahead;
 }
 
 template <class Dot, std::size_t Quarters, std::size_t R = kMr>
 void run_tile_low(std::size_t rows, std::size_t steps, const typename Dot::Activation* a, const unsigned char* b,
-                  float* c, std::size_t ldc, bool first, const std::int32_t* sums, const unsigned char* ahead) {
+                  float* c, std::size_t ldc, bool first, const std::int32_t* sums, QuartersAhead& ahead) {
   if constexpr (R > 1) {
     if (rows < R) return run_tile_low<Dot, Quarters, R - 1>(rows, steps, a, b, c, ldc, first, sums, ahead);
   }
@@ -57,20 +59,11 @@ struct TileLow {
   static constexpr std::size_t kAElement = Dot::kAElement;
   static constexpr std::size_t kBElement = Dot::kColumnBytes / Vec::kWidth / Dot::kGroup;
   static void run(std::size_t rows, std::size_t k, const unsigned char* a, const unsigned char* b, float* c,
-                  std::size_t ldc, bool first, const std::int32_t* sums, std::size_t quarters,
-                  const unsigned char* ahead) {
-    const auto* x = reinterpret_cast<const typename Dot::Activation*>(a);
-    const std::size_t steps = k / Dot::kGroup;
-    switch (quarters) {
-      case 4:
-        return run_tile_low<Dot, 4>(rows, steps, x, b, c, ldc, first, sums, ahead);
-      case 2:
-        return run_tile_low<Dot, 2>(rows, steps, x, b, c, ldc, first, sums, ahead);
-      case 1:
-        return run_tile_low<Dot, 1>(rows, steps, x, b, c, ldc, first, sums, ahead);
-      default:
-        return run_tile_low<Dot, 0>(rows, steps, x, b, c, ldc, first, sums, ahead);
-    }
+                  std::size_t ldc, bool first, const std::int32_t* sums, std::size_t quarters, QuartersAhead& ahead) {
+    with_quarters(quarters, [&](auto share) {
+      run_tile_low<Dot, share.kValue>(rows, k / Dot::kGroup, reinterpret_cast<const typename Dot::Activation*>(a), b, c,
+                                      ldc, first, sums, ahead);
+    });
   }
 };
 
