@@ -1,16 +1,15 @@
-// For the tests of the public API: goldens, a hub with a cache of its own, and running coroutines.
+// For the tests of the public API: a hub with a cache of its own, and running coroutines.
 #pragma once
 
 #include "hub_server/hub_server.hpp"
 #include "stella/stella.hpp"
+#include "support/goldens.hpp"
 #include "support/temporary_folder.hpp"
 
 #include <cstddef>
-#include <cstdint>
 #include <exception>
 #include <filesystem>
 #include <future>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,23 +28,6 @@ inline const std::filesystem::path kSmall = kCheckpoints / "stella-small-tiny";
 inline const std::filesystem::path kLarge = kCheckpoints / "stella-large-tiny";
 inline const std::filesystem::path kDemo = STELLA_SOURCE_DIR "/models/stella-demo";
 inline const std::vector<std::size_t> kAllHeads{256, 768, 1024, 2048, 4096, 6144, 8192};
-
-/// goldens.json and goldens.safetensors of a checkpoint: what PyTorch gave.
-struct Goldens {
-  struct Case {
-    std::size_t text = 0;
-    std::string task;
-    std::size_t max_length = 0;
-    std::vector<std::int32_t> ids;
-  };
-  std::vector<std::string> texts;
-  std::map<std::string, std::string> prompts;
-  std::vector<Case> cases;
-  std::map<std::string, std::vector<float>> vectors;  // "{text}.{task}.{max_length}.{dimension}"
-
-  const std::vector<float>* find(const Case& one, std::size_t dimension) const;
-};
-Goldens read_goldens(const std::filesystem::path& checkpoint);
 
 /// Runs a coroutine on an io_context and this thread, to its end.
 template <class T>

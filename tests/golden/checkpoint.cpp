@@ -9,34 +9,16 @@
 #include <array>
 #include <utility>
 
-#include <boost/json.hpp>
-
 namespace stella::golden {
 namespace {
 
 namespace fs = std::filesystem;
-namespace json = boost::json;
 
 std::optional<std::string> optional_file(const fs::path& path) {
   return fs::exists(path) ? std::optional(read_text_file(path)) : std::nullopt;
 }
 
 }  // namespace
-
-Goldens read_goldens(const fs::path& checkpoint) {
-  Goldens goldens;
-  const json::value parsed = json::parse(read_text_file(checkpoint / "goldens/goldens.json"));
-  for (const json::value& item : parsed.at("cases").as_array()) {
-    Case one;
-    one.key = std::to_string(item.at("text").as_int64()) + "." + std::string(item.at("task").as_string()) + "." +
-              std::to_string(item.at("max_len").as_int64());
-    for (const json::value& id : item.at("ids").as_array()) one.ids.push_back(id.to_number<std::int32_t>());
-    goldens.cases.push_back(std::move(one));
-  }
-  const weights::Tensors tensors = weights::Tensors::open(std::array{checkpoint / "goldens/goldens.safetensors"});
-  for (const std::string& name : tensors.names()) goldens.vectors[name] = weights::to_f32(*tensors.find(name));
-  return goldens;
-}
 
 weights::ModelSpec read_spec(const fs::path& checkpoint) {
   weights::SpecFiles files;
@@ -105,7 +87,7 @@ std::vector<std::vector<float>> pooled(const models::Encoder& encoder,
   return result;
 }
 
-void for_each_vector(const Checkpoint& checkpoint, const std::vector<Case>& cases, ParallelTeam& team,
+void for_each_vector(const Checkpoint& checkpoint, const std::vector<test::Goldens::Case>& cases, ParallelTeam& team,
                      const Visit& visit) {
   models::Activations scratch;
   constexpr std::size_t kBatch = 16;
@@ -115,7 +97,7 @@ void for_each_vector(const Checkpoint& checkpoint, const std::vector<Case>& case
     for (std::size_t i = 0; i < count; ++i) sequences.push_back(&cases[first + i].ids);
     const auto vectors = pooled(*checkpoint.encoder, sequences, team, scratch);
     for (std::size_t i = 0; i < count; ++i) {
-      const std::string& key = cases[first + i].key;
+      const std::string key = cases[first + i].key();
       visit(key, "pooled", vectors[i]);
       if (checkpoint.heads.empty()) visit(key, std::to_string(vectors[i].size()), vectors[i]);
       for (const auto& [dimension, head] : checkpoint.heads) {

@@ -1,7 +1,8 @@
-// A checkpoint loaded at encoder level, without tokenizer or engine, and its golden vectors.
+// A checkpoint loaded at encoder level, without tokenizer or engine.
 #pragma once
 
 #include "models/encoder.hpp"
+#include "support/goldens.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -13,18 +14,6 @@
 #include <vector>
 
 namespace stella::golden {
-
-/// One case of goldens.json.
-struct Case {
-  std::string key;  // "{text}.{task}.{max_len}", the start of its vectors' names in goldens.safetensors
-  std::vector<std::int32_t> ids;
-};
-
-struct Goldens {
-  std::vector<Case> cases;
-  std::map<std::string, std::vector<float>> vectors;  // by name in goldens.safetensors
-};
-Goldens read_goldens(const std::filesystem::path& checkpoint);
 
 weights::ModelSpec read_spec(const std::filesystem::path& checkpoint);
 /// model.safetensors, or the shards of its index.
@@ -48,7 +37,7 @@ using Visit = std::function<void(const std::string& key, const std::string& head
 /// Calls visit(key of the case, head, vector) for the pooled vector of each case, whose head is "pooled", and for each
 /// head's, by dimension; of a checkpoint without heads the pooled vector counts as the head of its size too. None is
 /// normalised.
-void for_each_vector(const Checkpoint& checkpoint, const std::vector<Case>& cases, ParallelTeam& team,
+void for_each_vector(const Checkpoint& checkpoint, const std::vector<test::Goldens::Case>& cases, ParallelTeam& team,
                      const Visit& visit);
 
 /// The folders under test: the tiny ones of tests/data and the demo model.

@@ -66,7 +66,7 @@ class Golden : public ::testing::TestWithParam<std::tuple<fs::path, std::string,
     worst_.difference = std::max(worst_.difference, d.difference);
   }
 
-  Goldens goldens_;
+  test::Goldens goldens_;
   std::set<std::string> compared_;
   Distance worst_{1, 0};
 };
@@ -76,7 +76,7 @@ TEST_P(Golden, EveryVector) {
   const kernels::Kernels& kernels = kernels::select(parse_kernel_set(set));
   ParallelTeam team(threads);
   const Checkpoint checkpoint = load(folder, kernels, team);
-  goldens_ = read_goldens(folder);
+  goldens_ = test::read_goldens(folder);
   for_each_vector(checkpoint, goldens_.cases, team,
                   [&](const std::string& key, const std::string& head, std::vector<float> vector) {
                     if (head != "pooled") kernels::l2_normalize(vector.data(), 1, vector.size());

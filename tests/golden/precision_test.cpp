@@ -74,7 +74,7 @@ class LowPrecision : public ::testing::TestWithParam<std::tuple<fs::path, Arithm
     ++compared_;
   }
 
-  Goldens goldens_;
+  test::Goldens goldens_;
   std::map<std::string, Cosines> heads_;  // by dimension, and "pooled"
   std::size_t compared_ = 0;
 };
@@ -84,7 +84,7 @@ TEST_P(LowPrecision, EveryVector) {
   ParallelTeam team(2);
   const Checkpoint checkpoint =
       load(folder, kernels::select(parse_kernel_set(arithmetic.kernel_set)), team, arithmetic.precision);
-  goldens_ = read_goldens(folder);
+  goldens_ = test::read_goldens(folder);
   for_each_vector(checkpoint, goldens_.cases, team,
                   [&](const std::string& key, const std::string& head, const std::vector<float>& vector) {
                     add(key, head, vector);
