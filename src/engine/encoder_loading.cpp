@@ -105,11 +105,10 @@ class EncoderLoading {
     if (!stored) return std::nullopt;
     models::LoadContext mapped = context(precision);
     mapped.packed = stored->file;
+    const weights::Tensors tensors = weights::Tensors::open(job_.files);  // a fault in these is not the packed weights'
     try {
-      return Loaded{models::make_encoder(job_.spec, weights::Tensors::open(job_.files), mapped), stored->agreement,
-                    true};
+      return Loaded{models::make_encoder(job_.spec, tensors, mapped), stored->agreement, true};
     } catch (const Error& error) {
-      // Only the packed weights' own faults: the checkpoint's would come again when it is packed.
       if (error.errc() != Errc::malformed_file) throw;
       log(LogLevel::warning, std::string(error.what()) + "; packing again");
       store_.remove(key(precision));

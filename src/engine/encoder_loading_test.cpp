@@ -184,6 +184,26 @@ TEST_F(EncoderLoadingTest, DamagedPackedWeightsAreReplaced) {
   EXPECT_FALSE(load_encoder(job, Precision::f32)->packed);
 }
 
+TEST_F(EncoderLoadingTest, ADamagedCheckpointCostsNoPackedWeights) {
+  EncoderJob job = this->job();
+  const fs::path blob = folder_ / "models--a--b/blobs" / std::string(64, 'a');  // known by its name alone
+  fs::create_directories(blob.parent_path());
+  fs::copy_file(job.files.front(), blob);
+  fs::create_symlink(blob, folder_ / "model.safetensors");
+  job.files = {folder_ / "model.safetensors"};
+  load_encoder(job, Precision::f32);
+  const auto size = fs::file_size(blob);
+  fs::resize_file(blob, size / 2);
+  try {
+    load_encoder(job, Precision::f32);
+    ADD_FAILURE() << "loaded half a file";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.errc(), Errc::malformed_file);
+    EXPECT_THAT(error.what(), HasSubstr("model.safetensors"));
+  }
+  EXPECT_EQ(files(".packed"), 1U);
+}
+
 TEST_F(EncoderLoadingTest, AFolderThatCannotBeWrittenIsNoError) {
   EncoderJob job = this->job();
   std::ofstream(folder_ / "file") << "no folder";
