@@ -132,8 +132,9 @@ struct IntScratch {
   float* total;           // (kQueryBlock, Vec::kWidth): sums of weights, by lane
   float* peak;            // (kQueryBlock): the largest score so far
   float* q_scale;         // (kQueryBlock)
-  float* shrink;          // (kMr): what sums so far are worth against the new peak
-  float* grow;            // (kMr): what this block's sums are worth against it
+  float* block_peak;      // (Vec::kWidth, kMr used): the largest score of this block of keys
+  float* shrink;          // (Vec::kWidth, kMr used): what sums so far are worth against the new peak
+  float* grow;            // (Vec::kWidth, kMr used): what this block's sums are worth against it
   std::int32_t* q;        // (kQueryBlock, kIntQueryStride)
   std::int32_t* weights;  // (kMr, kIntWeightStride)
 
@@ -142,9 +143,10 @@ struct IntScratch {
     total = scores + kMr * kKeyBlock;
     peak = total + kQueryBlock * Vec::kWidth;
     q_scale = peak + kQueryBlock;
-    shrink = q_scale + kQueryBlock;
-    grow = shrink + kMr;
-    q = reinterpret_cast<std::int32_t*>(grow + kMr);
+    block_peak = q_scale + kQueryBlock;
+    shrink = block_peak + Vec::kWidth;
+    grow = shrink + Vec::kWidth;
+    q = reinterpret_cast<std::int32_t*>(grow + Vec::kWidth);
     weights = q + kQueryBlock * kIntQueryStride;
   }
 };
@@ -152,7 +154,7 @@ struct IntScratch {
 /// More than pack_keys_int16() needs.
 std::size_t int_scratch_bytes(std::size_t head_dim) {
   return 4 * (kQueryBlock * (round_up(head_dim, kNr) + Vec::kWidth + 2 + kIntQueryStride) +
-              kMr * (kKeyBlock + 2 + kIntWeightStride));
+              kMr * (kKeyBlock + kIntWeightStride) + 3 * Vec::kWidth);
 }
 
 /// Queries rotated, and scaled so that scores come out in units of log 2.
@@ -222,16 +224,32 @@ inline Vec close_exp2(Vec x) {
   return times_power_of_two(fma(p, f, all(9.99999261e-1F)), n);
 }
 
+/// The largest score of each row of the panel in this block of keys, and with it what sums so far and those of this
+/// block are worth from now on.
+inline void raise_peaks(const IntScratch& s, std::size_t first, std::size_t rows, std::size_t keys) {
+  const std::size_t whole = keys / Vec::kWidth * Vec::kWidth;
+  for (std::size_t r = 0; r < rows; ++r) {
+    const float* scores = s.scores + r * kKeyBlock;
+    Vec top = all(scores[0]);
+    for (std::size_t i = 0; i < whole; i += Vec::kWidth) top = max(top, load(scores + i));
+    float peak = max_lane(top);
+    for (std::size_t i = whole; i < keys; ++i) peak = peak < scores[i] ? scores[i] : peak;
+    s.block_peak[r] = peak;
+  }
+  const Vec here = load_first(s.block_peak, rows);
+  const Vec before = load_first(s.peak + first, rows);
+  const Vec highest = max(here, before);
+  store_first(s.peak + first, highest, rows);
+  store(s.shrink, close_exp2(before - highest));
+  store(s.grow, close_exp2(here - highest));
+}
+
 /// Scores of row r of the panel become weights against the largest of this block.
 inline void soften_int_row(const IntScratch& s, std::size_t first, std::size_t r, std::size_t keys) {
   const float* scores = s.scores + r * kKeyBlock;
   auto* weights = reinterpret_cast<std::int16_t*>(s.weights + r * kIntWeightStride);
   const std::size_t whole = keys / Vec::kWidth * Vec::kWidth;
-  Vec top = all(scores[0]);
-  for (std::size_t i = 0; i < whole; i += Vec::kWidth) top = max(top, load(scores + i));
-  float peak = max_lane(top);
-  for (std::size_t i = whole; i < keys; ++i) peak = peak < scores[i] ? scores[i] : peak;
-  const Vec highest = all(peak - kWeightBits);
+  const Vec highest = all(s.block_peak[r] - kWeightBits);
   IntVec sum = int_zero();
   for (std::size_t i = 0; i < whole; i += Vec::kWidth) {
     const IntVec weight = to_int(close_exp2(load(scores + i) - highest));
@@ -243,16 +261,8 @@ inline void soften_int_row(const IntScratch& s, std::size_t first, std::size_t r
     store_int16(weights + whole, weight);
     sum = sum + weight;
   }
-  float& old_peak = s.peak[first + r];
-  const bool higher = peak > old_peak;
-  const Vec ratio = close_exp2(all(higher ? old_peak - peak : peak - old_peak));
-  const Vec shrink = higher ? ratio : all(1.0F);
-  const Vec grow = higher ? all(1.0F) : ratio;
-  store_first(s.shrink + r, shrink, 1);
-  store_first(s.grow + r, grow, 1);
-  if (higher) old_peak = peak;
   float* total = s.total + (first + r) * Vec::kWidth;
-  store(total, load(total) * shrink + to_float(sum) * grow);
+  store(total, load(total) * all(s.shrink[r]) + to_float(sum) * all(s.grow[r]));
 }
 
 /// Rows [first, first + rows) of the query block against one block of keys.
@@ -270,6 +280,7 @@ void attend_int_panel(const AttendBlock& t, const IntScratch& s, std::size_t fir
                                       store(scores + r * kKeyBlock + lane, to_float(sum) * scale);
                                     });
   }
+  raise_peaks(s, first, rows, keys);
   for (std::size_t r = 0; r < rows; ++r) soften_int_row(s, first, r, keys);
   for (std::size_t column = 0; column < block.v_width; column += kNr) {
     const float* v_scale = data + block.v_scale_at() + column;
