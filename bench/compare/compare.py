@@ -6,7 +6,7 @@
 SIDE is `ours:PRECISION[@KERNELS][:BATCH]` or `PEER:BATCH` (peers.py lists the peers), for example: ours:f32 ours:int8@no-amx torch-f32:8.
 All sides stay loaded and take turns (A B C, A B C, …), so that a machine whose speed drifts slows them alike; printed are the
 median of each side and the median of the ratios, turn by turn, to the first side, with which the vectors of all must agree. --limits measures the issue limit of our sides'
-precisions and kernels right before and right after each of their turns. --python names an interpreter that has the peers' packages.
+precisions and kernels right after each of their turns, and again when the processor has rested. --python names an interpreter that has the peers' packages.
 """
 import argparse
 import json
@@ -60,11 +60,10 @@ class Side(Process):
             self.limit = Process(f"limit of {name}", [str(options.limit), used, *chosen, "--threads", str(options.threads)])
 
     def run(self):
-        limits = [self.limit.ask()] if self.limit else []
         run = self.ask()
-        limits += [self.limit.ask()] if self.limit else []
-        if limits:
-            run |= dict(limit=statistics.mean(limit["gflops"] for limit in limits), kernels=limits[0]["kernels"])
+        if self.limit:  # right after the work, at whose clock it counts
+            limit = self.limit.ask()
+            run |= dict(limit=limit["gflops"], rested=limit["rested"], kernels=limit["kernels"])
         self.runs.append(run)
 
     def close(self):
@@ -84,7 +83,7 @@ class Side(Process):
                     first_side_is_faster_by=round(statistics.median(
                         mine["seconds"] / other["seconds"] for mine, other in zip(self.runs, first.runs)), 3),
                     cosine=round(self.cosine(first), 6), peak_mb=last.get("peak_mb"), token_pairs=last.get("token_pairs"), kernels=last.get("kernels"),
-                    turns=[{k: round(run[k], 4) for k in ("seconds", "limit") if k in run} for run in self.runs],
+                    turns=[{k: round(run[k], 4) for k in ("seconds", "limit", "rested") if k in run} for run in self.runs],
                     **{k: v for k, v in self.ready.items() if k != "ready"})
 
 

@@ -28,13 +28,13 @@ NAMES = {"torch": "PyTorch", "ort": "ONNX Runtime", "ov": "OpenVINO"}
 HEAD = """# Performance
 
 Full-size checkpoints with random weights (`tools/make_full_checkpoint.py`; speed does not depend on the weights' values), the workloads of
-`bench/workloads`, every side of a table loaded at once and timed in turn (A B C, A B C, …), medians of {repeats}. The last column is the median of the
-ratios turn by turn: how many times faster the first row is. Tokens are real ones; padding, which the peers compute too, is not counted.
-Absolute figures move from machine to machine; the ratios are what counts. Before each turn a side embeds one
-text that is not timed, so that what the system took from a waiting process is back. Weights are mapped from the disk's cache, so rows of the embedding table that
-no text needed take no memory, and the peak can lie below the weights' size. Operations counted are those of the products with the weights and of
-attention's two; the issue limit is a loop in registers with the instruction of those kernels, timed before and after each turn of its row, and a
-share is the median over the turns.
+`bench/workloads`, every side of a table loaded at once and timed in turn (A B C, A B C, …), medians over the turns, whose number stands below the
+table. The last column is the median of the ratios turn by turn: how many times faster the first row is. Tokens are real ones; padding, which the
+peers compute too, is not counted. Absolute figures move from machine to machine; the ratios are what counts. Before each turn a side embeds one text
+that is not timed, so that what the system took from a waiting process is back. Weights are mapped from the disk's cache, so rows of the embedding
+table that no text needed take no memory, and the peak can lie below the weights' size. Operations counted are those of the products with the weights
+and of attention's two; the issue limit is a loop in registers with the instruction of those kernels, timed in the first milliseconds after each turn of
+its row, when the processor still has the clock of the work, and again ("rested") when that has risen after 50 ms; a share is the median over the turns.
 
 Measured on {processor}, {cores} cores, kernels {kernels}, with
 
@@ -60,11 +60,17 @@ def table(rows):
     for i, row in enumerate(rows):
         cells = [label(row["side"]), f"{row['tokens_per_s']:,.0f}", f"{row['ms_per_text']:,.1f}"]
         if share:
-            cells.append(f"{100 * row['share_of_limit']:.0f} % of {row['issue_limit']:,.0f} GFLOP/s" if "share_of_limit" in row else "")
+            cells.append(f"{100 * row['share_of_limit']:.0f} % of {row['issue_limit']:,.0f} GFLOP/s (rested: {100 * row['share_of_rested']:.0f} %)"
+                         if "share_of_limit" in row else "")
         cells += [f"{row['weight_bytes'] / 2**20:,.0f} MB", f"{row['peak_mb']:,} MB"] if "weight_bytes" in row else ["", ""]
         cells.append(f"{row['first_side_is_faster_by']:.2f}×" if i else "")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def turns(rows):
+    count = len(rows[0]["turns"])
+    return "One turn." if count == 1 else f"{count} turns."
 
 
 def starts_table(rows):
@@ -98,7 +104,7 @@ def plot(rows, title):
 
 def write(results, docs):
     machine = results["machine"]
-    parts = [HEAD.format(repeats=results.get("repeats", 5), processor=machine["processor"], cores=machine["cores"],
+    parts = [HEAD.format(processor=machine["processor"], cores=machine["cores"],
                          kernels=machine["stella"].get("kernels", "?"))]
     plots = Path(docs, "performance")
     plots.mkdir(exist_ok=True)
@@ -106,7 +112,7 @@ def write(results, docs):
         if name in results:
             rows = results[name]
             (plots / f"{name}.svg").write_text(plot(rows, title))
-            parts.append(f"## {title}\n\n{table(rows)}\n\n![{title.replace('`', '')}](performance/{name}.svg)\n")
+            parts.append(f"## {title}\n\n{table(rows)}\n\n{turns(rows)}\n\n![{title.replace('`', '')}](performance/{name}.svg)\n")
     for titles, write_table in ((STARTS, starts_table), (ACCURACY, accuracy_table)):
         parts += [f"## {title}\n\n{write_table(results[name])}\n" for name, title in titles.items() if name in results]
     page = Path(docs, "performance.md")

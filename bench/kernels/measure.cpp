@@ -29,11 +29,10 @@ std::vector<float> random_floats(std::size_t n, float scale) {
   return values;
 }
 
-double peak_rate(const kernels::Kernels& set, Precision precision, ParallelTeam& team) {
-  constexpr std::size_t kSteps = 1'000'000;  // milliseconds: waking the threads must not count
+double peak_rate(const kernels::Kernels& set, Precision precision, ParallelTeam& team, std::size_t steps) {
   std::vector<double> done(team.size());
   const double time = seconds(team, [&] {
-    team.run(team.size(), [&](std::size_t task, std::size_t) { done[task] = run_peak(set, precision, kSteps); });
+    team.run(team.size(), [&](std::size_t task, std::size_t) { done[task] = run_peak(set, precision, steps); });
   });
   double sum = 0;
   for (const double part : done) sum += part;

@@ -27,7 +27,8 @@ double median(std::vector<double> values);
 /// Uniform in [-scale, scale).
 std::vector<float> random_floats(std::size_t n, float scale = 1.0F);
 
-/// GFLOP/s of all threads together from registers only; 0 where there is no such loop for this set and precision.
-double peak_rate(const kernels::Kernels& set, Precision precision, ParallelTeam& team);
+/// GFLOP/s of all threads together from registers only; 0 where there is no such loop for this set and precision. By
+/// default `steps` take milliseconds, so that waking the threads does not count.
+double peak_rate(const kernels::Kernels& set, Precision precision, ParallelTeam& team, std::size_t steps = 1'000'000);
 
 }  // namespace stella::bench
