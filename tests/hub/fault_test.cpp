@@ -133,6 +133,7 @@ TEST_F(HubFaults, P33_FlippedByteIsFetchedAgain) {
 }
 
 TEST_F(HubFaults, P33_FlippedForEverIsAnIntegrityErrorAndNothingIsKept) {
+  use_one_connection();
   hub_.inject({.port = Port::cdn, .times = kAlways, .flip_at = 12'345});
   const Outcome outcome = get("model.safetensors");
   ASSERT_FALSE(outcome.ok());
