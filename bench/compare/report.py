@@ -12,9 +12,11 @@ TITLES = {
     "small-long": "Small, texts of about 500 tokens",
     "small-doc8k": "Small, documents of about 8,000 tokens",
     "large-queries-f32": "Large, one query at a time, f32",
+    "large-queries-torch": "Large, one query at a time, beside PyTorch",
     "large-queries-auto": "Large, one query at a time, `auto`",
     "large-queries-int8": "Large, one query at a time, int8",
     "large-passages-f32": "Large, passages, f32",
+    "large-passages-torch": "Large, passages, beside PyTorch",
     "large-passages-auto": "Large, passages, `auto`",
     "large-passages-int8": "Large, passages, int8",
 }
