@@ -41,8 +41,10 @@ Plan make_plan(const GemmOps& ops, const PackedMatrix::Impl& w, std::size_t m, s
   const std::size_t most_rows = std::max<std::size_t>(1, kChunkBytes / row_bytes / ops.mr) * ops.mr;
   plan.chunk_rows =
       m <= most_rows ? m : std::min(most_rows, divide_up(divide_up(m, divide_up(m, most_rows)), ops.mr) * ops.mr);
-  // Even row panels: 15 rows are 8 and 7, not 14 and 1.
-  plan.panel_rows = divide_up(plan.chunk_rows, divide_up(plan.chunk_rows, ops.mr));
+  // Even row panels (15 rows are 8 and 7, not 14 and 1), but for few rows, which are multiplied together.
+  plan.panel_rows = m >= ops.least_few_rows && m <= ops.few_rows
+                        ? ops.mr
+                        : divide_up(plan.chunk_rows, divide_up(plan.chunk_rows, ops.mr));
   plan.a_stride = ops.mr * row_bytes;
 
   // Either the activations of a task stay in a part of the cache while weights stream by, or, where k is too long for

@@ -46,7 +46,12 @@ inline std::size_t share_of_calls(std::size_t panels, std::size_t row_panel) {
   return row_panel < 4 ? kShares[panels < 4 ? panels - 1 : 3][row_panel] : 0;
 }
 
-/// Runs Tile over the blocks of one task. Tile::run multiplies a few rows by one panel over at most kKc columns.
+// With fewer rows memory is the limit, and weights are best read in one sweep.
+constexpr std::size_t kLeastFewRows = 3 * kMr / 2 + 1;
+
+/// Runs Tile over the blocks of one task. Tile::run multiplies one row panel by one weight panel over at most kKc
+/// columns; Tile::run_few all rows of a task that has few of them, half of the weight panel's width at a time: then
+/// every weight is read once, while a second row panel would find that the first has filled the first-level cache.
 template <class Tile>
 void multiply_blocks(const MultiplyBlock& t) {
   const auto* a = static_cast<const unsigned char*>(t.a);
@@ -56,6 +61,7 @@ void multiply_blocks(const MultiplyBlock& t) {
     return b + panel * t.b_stride + k0 * kNr * Tile::kBElement;
   };
   const std::size_t row_panels = (t.rows + t.panel_rows - 1) / t.panel_rows;
+  const bool few = t.panel_rows == kMr && t.rows >= kLeastFewRows && t.rows <= kFewRows;
   // `next` is the block that follows. Row panels share in calling for it: with few rows, weights come from memory, and
   // memory must never wait for arithmetic.
   const auto sweep = [&](std::size_t k0, std::size_t panel, const unsigned char* next) {
@@ -63,6 +69,10 @@ void multiply_blocks(const MultiplyBlock& t) {
     const std::int32_t* sums = t.b_sums == nullptr ? nullptr : t.b_sums + panel * kNr;
     const unsigned char* a_block = a + k0 * Tile::kMr * Tile::kAElement;
     QuartersAhead ahead(next, k * kNr * Tile::kBElement);
+    if (few) {
+      return Tile::run_few(t.rows, k, a_block, t.a_stride, block(k0, panel), t.c + panel * kNr, ldc, k0 == 0, sums,
+                           ahead);
+    }
     for (std::size_t row_panel = 0, row = 0; row < t.rows; row += t.panel_rows, ++row_panel) {
       const std::size_t rows = t.rows - row < t.panel_rows ? t.rows - row : t.panel_rows;
       Tile::run(rows, k, a_block, block(k0, panel), t.c + row * ldc + panel * kNr, ldc, k0 == 0, sums,
@@ -83,11 +93,30 @@ void multiply_blocks(const MultiplyBlock& t) {
   }
 }
 
-/// c (R, kNr) = or += a (R, k; rows AStride apart) · b (k, kNr; rows b_stride apart). c stays in registers.
-template <std::size_t R, std::size_t AStride, std::size_t Quarters>
-inline void tile_f32(std::size_t k, const float* a, const float* b, std::size_t b_stride, float* c, std::size_t ldc,
+/// Where row r of a tile's activations begins: rows Stride elements apart.
+template <class Element, std::size_t Stride>
+struct RowsOfPanel {
+  const Element* a;
+  const Element* row(std::size_t r) const { return a + r * Stride; }
+};
+
+/// The same for a tile of several row panels of kMr rows.
+template <class Element, std::size_t Stride>
+struct RowsOfPanels {
+  static constexpr std::size_t kPanels = (kFewRows + kMr - 1) / kMr;
+  const Element* a[kPanels];
+  RowsOfPanels(const void* first, std::size_t panel_bytes) {
+    for (std::size_t i = 0; i < kPanels; ++i) {
+      a[i] = reinterpret_cast<const Element*>(static_cast<const unsigned char*>(first) + i * panel_bytes);
+    }
+  }
+  const Element* row(std::size_t r) const { return a[r / kMr] + r % kMr * Stride; }
+};
+
+/// c (R, kVecs vectors) = or += a (R, k) · b (k, kVecs vectors; rows b_stride apart). c stays in registers.
+template <std::size_t R, std::size_t kVecs, std::size_t Quarters, class Rows>
+inline void tile_f32(std::size_t k, const Rows& a, const float* b, std::size_t b_stride, float* c, std::size_t ldc,
                      bool first, QuartersAhead* calls) {
-  constexpr std::size_t kVecs = kNr / Vec::kWidth;
   Vec sum[R][kVecs];
 #pragma GCC unroll 16
   for (std::size_t r = 0; r < R; ++r) {
@@ -102,7 +131,7 @@ inline void tile_f32(std::size_t k, const float* a, const float* b, std::size_t 
     for (std::size_t j = 0; j < kVecs; ++j) column[j] = load(b + j * Vec::kWidth);
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < R; ++r) {
-      const Vec x = all(a[r * AStride + i]);
+      const Vec x = all(a.row(r)[i]);
 #pragma GCC unroll 4
       for (std::size_t j = 0; j < kVecs; ++j) sum[r][j] = fma(x, column[j], sum[r][j]);
     }
@@ -122,28 +151,37 @@ void run_tile_f32(std::size_t rows, std::size_t k, const float* a, const float* 
   if constexpr (R > 1) {
     if (rows < R) return run_tile_f32<AStride, Quarters, R - 1>(rows, k, a, b, b_stride, c, ldc, first, ahead);
   }
-  tile_f32<R, AStride, Quarters>(k, a, b, b_stride, c, ldc, first, ahead);
+  tile_f32<R, kNr / Vec::kWidth, Quarters>(k, RowsOfPanel<float, AStride>{a}, b, b_stride, c, ldc, first, ahead);
 }
 
-/// A number of quarters known to the compiler.
+/// A number known to the compiler.
 template <std::size_t N>
-struct Share {
+struct Count {
   static constexpr std::size_t kValue = N;
 };
 
-/// Calls run(Share<quarters>{}).
+/// Calls run(Count<quarters>{}).
 template <class Run>
 inline void with_quarters(std::size_t quarters, Run run) {
   switch (quarters) {
     case 4:
-      return run(Share<4>{});
+      return run(Count<4>{});
     case 2:
-      return run(Share<2>{});
+      return run(Count<2>{});
     case 1:
-      return run(Share<1>{});
+      return run(Count<1>{});
     default:
-      return run(Share<0>{});
+      return run(Count<0>{});
   }
+}
+
+/// Calls run(Count<rows>{}) for a number of rows in [kLeastFewRows, kFewRows].
+template <std::size_t R = kFewRows, class Run>
+inline void with_few_rows(std::size_t rows, Run run) {
+  if constexpr (R > kLeastFewRows) {
+    if (rows < R) return with_few_rows<R - 1>(rows, run);
+  }
+  run(Count<R>{});
 }
 
 struct TileF32 {
@@ -157,6 +195,16 @@ struct TileF32 {
     with_quarters(quarters, [&](auto share) {
       run_tile_f32<kKc, share.kValue>(rows, k, static_cast<const float*>(a), static_cast<const float*>(b), kNr, c, ldc,
                                       first, &ahead);
+    });
+  }
+  static void run_few(std::size_t rows, std::size_t k, const void* a, std::size_t a_stride, const void* b, float* c,
+                      std::size_t ldc, bool first, const std::int32_t*, QuartersAhead& ahead) {
+    const RowsOfPanels<float, kKc> from(a, a_stride);
+    with_few_rows(rows, [&](auto count) {
+      for (std::size_t half = 0; half < kNr; half += kNr / 2) {
+        tile_f32<count.kValue, kNr / 2 / Vec::kWidth, 2>(k, from, static_cast<const float*>(b) + half, kNr, c + half,
+                                                         ldc, first, &ahead);
+      }
     });
   }
 };
@@ -265,6 +313,8 @@ inline void store_block(const StoreBlock& s) {
 constexpr GemmOps f32_ops() {
   GemmOps ops;
   ops.mr = kMr;
+  ops.least_few_rows = kLeastFewRows;
+  ops.few_rows = kFewRows;
   ops.nr = kNr;
   ops.kc = TileF32::kKc;
   ops.group = 1;

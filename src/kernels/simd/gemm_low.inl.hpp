@@ -9,11 +9,12 @@
 namespace stella::kernels {
 namespace {
 
-/// c (R, kNr) from a (R, steps; rows Dot::kAStride apart) and b (steps, kNr): one step is one instruction's worth of k.
-template <class Dot, std::size_t Quarters, std::size_t R>
-inline void tile_low(std::size_t steps, const typename Dot::Activation* a, const unsigned char* b, float* c,
-                     std::size_t ldc, bool first, const std::int32_t* sums, QuartersAhead& calls) {
-  constexpr std::size_t kVecs = kNr / Vec::kWidth;
+/// c (R, kVecs vectors) from a (R, steps) and b (steps, kVecs vectors; rows of kNr): one step is one instruction's
+/// worth of k.
+template <class Dot, std::size_t Quarters, std::size_t R, std::size_t kVecs, class Rows>
+inline void tile_low(std::size_t steps, const Rows& a, const unsigned char* b, float* c, std::size_t ldc, bool first,
+                     const std::int32_t* sums, QuartersAhead& calls) {
+  constexpr std::size_t kBStride = kNr / Vec::kWidth * Dot::kColumnBytes;
   typename Dot::Sum sum[R][kVecs];
 #pragma GCC unroll 16
   for (std::size_t r = 0; r < R; ++r) {
@@ -23,14 +24,14 @@ inline void tile_low(std::size_t steps, const typename Dot::Activation* a, const
     }
   }
   QuartersAhead ahead = Quarters > 0 ? calls : QuartersAhead();  // in a register
-  for (std::size_t i = 0; i < steps; ++i, b += kVecs * Dot::kColumnBytes) {
-    ahead.call_in_step<kVecs * Dot::kColumnBytes, Quarters>(i);
+  for (std::size_t i = 0; i < steps; ++i, b += kBStride) {
+    ahead.call_in_step<kBStride, Quarters>(i);
     typename Dot::Column column[kVecs];
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < kVecs; ++j) column[j] = Dot::column(b + j * Dot::kColumnBytes);
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < R; ++r) {
-      const auto x = Dot::row(a + r * Dot::kAStride + i);
+      const auto x = Dot::row(a.row(r) + i);
 #pragma GCC unroll 4
       for (std::size_t j = 0; j < kVecs; ++j) sum[r][j] = Dot::add(sum[r][j], x, column[j]);
     }
@@ -49,7 +50,8 @@ void run_tile_low(std::size_t rows, std::size_t steps, const typename Dot::Activ
   if constexpr (R > 1) {
     if (rows < R) return run_tile_low<Dot, Quarters, R - 1>(rows, steps, a, b, c, ldc, first, sums, ahead);
   }
-  tile_low<Dot, Quarters, R>(steps, a, b, c, ldc, first, sums, ahead);
+  const RowsOfPanel<typename Dot::Activation, Dot::kAStride> rows_of_panel{a};
+  tile_low<Dot, Quarters, R, kNr / Vec::kWidth>(steps, rows_of_panel, b, c, ldc, first, sums, ahead);
 }
 
 template <class Dot>
@@ -63,6 +65,19 @@ struct TileLow {
     with_quarters(quarters, [&](auto share) {
       run_tile_low<Dot, share.kValue>(rows, k / Dot::kGroup, reinterpret_cast<const typename Dot::Activation*>(a), b, c,
                                       ldc, first, sums, ahead);
+    });
+  }
+  static void run_few(std::size_t rows, std::size_t k, const unsigned char* a, std::size_t a_stride,
+                      const unsigned char* b, float* c, std::size_t ldc, bool first, const std::int32_t* sums,
+                      QuartersAhead& ahead) {
+    constexpr std::size_t kHalf = kNr / Vec::kWidth / 2;
+    const RowsOfPanels<typename Dot::Activation, Dot::kAStride> from(a, a_stride);
+    with_few_rows(rows, [&](auto count) {
+      for (std::size_t half = 0; half < 2; ++half) {
+        const std::size_t column = half * kNr / 2;
+        tile_low<Dot, 2, count.kValue, kHalf>(k / Dot::kGroup, from, b + half * kHalf * Dot::kColumnBytes, c + column,
+                                              ldc, first, sums == nullptr ? nullptr : sums + column, ahead);
+      }
     });
   }
 };
@@ -200,6 +215,8 @@ template <class Dot>
 constexpr GemmOps low_ops(void (*pack_rows)(const PackRows&)) {
   GemmOps ops;
   ops.mr = kMr;
+  ops.least_few_rows = kLeastFewRows;
+  ops.few_rows = kFewRows;
   ops.nr = kNr;
   ops.kc = Dot::kKc;
   ops.group = Dot::kGroup;

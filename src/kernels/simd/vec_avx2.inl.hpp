@@ -11,6 +11,7 @@ namespace {
 // The tile of a matrix product: 12 accumulators, 2 columns and 1 activation of 16 registers.
 constexpr std::size_t kMr = 6;
 constexpr std::size_t kNr = 16;
+constexpr std::size_t kFewRows = 13;  // times one column: 13 accumulators, 1 column and 1 activation
 
 struct Vec {
   static constexpr std::size_t kWidth = 8;
