@@ -74,8 +74,8 @@ struct StoreBlock {
 /// One precision in one instruction set.
 struct GemmOps {
   std::size_t mr = 0;
-  std::size_t least_few_rows = 0;  // so many rows to few_rows are multiplied together, in row panels of mr; 0: never
-  std::size_t few_rows = 0;
+  std::size_t least_few_rows = 0;  // so many rows to few_rows are multiplied together, in row panels of mr
+  std::size_t few_rows = 0;        // 0: never
   std::size_t nr = 0;
   std::size_t kc = 0;
   std::size_t group = 0;

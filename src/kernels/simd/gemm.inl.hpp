@@ -103,7 +103,7 @@ struct RowsOfPanel {
 /// The same for a tile of several row panels of kMr rows.
 template <class Element, std::size_t Stride>
 struct RowsOfPanels {
-  static constexpr std::size_t kPanels = (kFewRows + kMr - 1) / kMr;
+  static constexpr std::size_t kPanels = kFewRows / kMr + 1;
   const Element* a[kPanels];
   RowsOfPanels(const void* first, std::size_t panel_bytes) {
     for (std::size_t i = 0; i < kPanels; ++i) {
@@ -175,13 +175,13 @@ inline void with_quarters(std::size_t quarters, Run run) {
   }
 }
 
-/// Calls run(Count<rows>{}) for a number of rows in [kLeastFewRows, kFewRows].
+/// Calls run(Count<rows>{}) for a number of rows in [kLeastFewRows, kFewRows]; never where kFewRows is 0.
 template <std::size_t R = kFewRows, class Run>
 inline void with_few_rows(std::size_t rows, Run run) {
   if constexpr (R > kLeastFewRows) {
     if (rows < R) return with_few_rows<R - 1>(rows, run);
   }
-  run(Count<R>{});
+  if constexpr (R > 0) run(Count<R>{});
 }
 
 struct TileF32 {
