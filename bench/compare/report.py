@@ -23,8 +23,8 @@ TITLES = {
 STARTS = {"small-starts": "Small, from the program's start to the first vector",
           "large-starts": "Large, from the program's start to the first vector"}
 ACCURACY = {"small-accuracy": "Small with random weights: cosine to f32", "demo-accuracy": "The demo model: cosine to f32"}
-# What follows this line in the page was measured by other commands, which it names, and stays.
-KEPT = "<!-- Measured by the commands named below, not by bench/run. -->"
+# What follows this line in the page was measured in other runs, whose commands it names, and stays.
+KEPT = "<!-- What follows is not from the run above: each part names its command. -->"
 NAMES = {"torch": "PyTorch", "ort": "ONNX Runtime", "ov": "OpenVINO"}
 
 HEAD = """# Performance
