@@ -23,7 +23,7 @@ constexpr std::size_t kIntermediate = 4096;
 constexpr std::size_t kHeads = 16;
 constexpr std::size_t kHeadDim = kHidden / kHeads;
 constexpr std::size_t kTokens = 2048;     // of a pass
-constexpr std::size_t kShortLength = 32;  // texts up to this come one at a time
+constexpr std::size_t kShortLength = 64;  // texts up to this come one at a time
 
 enum Part : std::size_t { kQkv, kAttention, kOut, kNorm, kUp, kDown, kParts };
 constexpr const char* kPartNames[] = {"qkv", "attention", "out", "norms", "up+glu", "down"};

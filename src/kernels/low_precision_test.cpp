@@ -109,10 +109,10 @@ TEST_P(LowPrecisionTest, IntegersFollowTheirDefinition) {
 TEST_P(LowPrecisionTest, IntegerPrecisionsHaveTheBitsOfThePortableSet) {
   for (const Precision precision : {Precision::int16, Precision::int8}) {
     for (const std::size_t k : {65, 1030}) {
-      const Problem p = make_problem(65, 77, k);
+      const Problem p = make_problem(72, 77, k);
       const PackedMatrix here = packed(kernels(), precision, p.w);
       const PackedMatrix there = packed(kPortableKernels, precision, p.w);
-      for (std::size_t m = 1; m <= 65; ++m) {
+      for (std::size_t m = 1; m <= 72; ++m) {
         ASSERT_EQ(run(kernels(), here, p.x.data(), m, p.bias.data()),
                   run(kPortableKernels, there, p.x.data(), m, p.bias.data()))
             << m << " rows";
@@ -158,7 +158,7 @@ TEST_P(LowPrecisionTest, RowsHaveTheSameBitsInAnyCompany) {
     for (const std::size_t threads : {2, 3}) {
       EXPECT_EQ(want, run(kernels(), w, p.x.data(), p.m, p.bias.data(), threads));
     }
-    for (std::size_t m = 1; m <= 65; ++m) {  // the last m rows
+    for (std::size_t m = 1; m <= 72; ++m) {  // the last m rows
       const std::vector<float> got = run(kernels(), w, p.x.data() + (most - m) * k, m, p.bias.data(), 1 + m % 3);
       ASSERT_TRUE(std::equal(got.begin(), got.end(), want.end() - static_cast<std::ptrdiff_t>(got.size())))
           << m << " rows, " << to_string(precision);

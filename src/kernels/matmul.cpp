@@ -21,7 +21,8 @@ constexpr std::size_t divide_up(std::size_t n, std::size_t by) {
 struct Plan {
   std::size_t chunk_rows = 0;
   std::size_t panel_rows = 0;
-  std::size_t a_stride = 0;  // bytes of a row panel
+  std::size_t block_rows = 0;  // room for so many in a row panel
+  std::size_t a_stride = 0;    // bytes of a row panel
   std::size_t task_row_panels = 0;
   std::size_t task_panels = 0;
   std::size_t stored_panels = 0;  // multiplied and then stored at once, while the accumulators are in cache
@@ -41,11 +42,11 @@ Plan make_plan(const GemmOps& ops, const PackedMatrix::Impl& w, std::size_t m, s
   const std::size_t most_rows = std::max<std::size_t>(1, kChunkBytes / row_bytes / ops.mr) * ops.mr;
   plan.chunk_rows =
       m <= most_rows ? m : std::min(most_rows, divide_up(divide_up(m, divide_up(m, most_rows)), ops.mr) * ops.mr);
-  // Even row panels (15 rows are 8 and 7, not 14 and 1), but for few rows, which are multiplied together.
-  plan.panel_rows = m >= ops.least_few_rows && m <= ops.few_rows
-                        ? ops.mr
-                        : divide_up(plan.chunk_rows, divide_up(plan.chunk_rows, ops.mr));
-  plan.a_stride = ops.mr * row_bytes;
+  // Few rows are one panel; else panels are even (7 rows are 4 and 3, not 6 and 1).
+  const bool few = m >= ops.least_few_rows && m <= ops.most_few_rows && m == plan.chunk_rows;
+  plan.panel_rows = few ? m : divide_up(plan.chunk_rows, divide_up(plan.chunk_rows, ops.mr));
+  plan.block_rows = std::max(plan.panel_rows, ops.mr);
+  plan.a_stride = plan.block_rows * row_bytes;
 
   // Either the activations of a task stay in a part of the cache while weights stream by, or, where k is too long for
   // that, their current block of columns does. The rest of the cache is for accumulators, for weights on their way,
@@ -105,6 +106,7 @@ class Chunk {
     PackRows p;
     p.x = args_.x + (first_row + at) * w_.header.k;
     p.rows = std::min(count, rows - at);
+    p.block_rows = plan_.block_rows;
     p.k = w_.header.k;
     p.k_padded = w_.header.k_padded;
     p.column_weights = w_.column_weights;

@@ -109,7 +109,7 @@ class MatmulTest : public EverySet {};
 
 TEST_P(MatmulTest, EveryRowCountOddSizes) {
   ParallelTeam team(2);
-  for (std::size_t m = 1; m <= 65; ++m) {
+  for (std::size_t m = 1; m <= 72; ++m) {
     const Problem p = make_problem(m, {67}, 131, DType::f32, Epilogue::none, true, false);
     const PackedMatrix w = pack(kernels(), Precision::f32, RowOrder::plain, p.sources(), team);
     expect_near(run(kernels(), w, p, team), reference(p), 2e-6);
@@ -193,7 +193,7 @@ void expect_same_bits(const Kernels& kernels, Precision precision, std::size_t n
   const std::vector<float> want = run(kernels, w, all, one);
   EXPECT_EQ(want, run(kernels, w, all, two));
   EXPECT_EQ(want, run(kernels, w, all, three));
-  for (std::size_t m = 1; m <= std::min<std::size_t>(most, 65); ++m) {
+  for (std::size_t m = 1; m <= std::min<std::size_t>(most, 72); ++m) {
     Problem some = all;  // the last m rows
     some.m = m;
     some.x.erase(some.x.begin(), some.x.end() - static_cast<std::ptrdiff_t>(m * k));
@@ -205,8 +205,8 @@ void expect_same_bits(const Kernels& kernels, Precision precision, std::size_t n
 }
 
 TEST_P(MatmulTest, RowsHaveTheSameBitsInAnyCompany) {
-  expect_same_bits(kernels(), Precision::f32, 70, 300, 65, Epilogue::none);
-  expect_same_bits(kernels(), Precision::f32, 70, 300, 65, Epilogue::glu_gelu);
+  expect_same_bits(kernels(), Precision::f32, 70, 300, 72, Epilogue::none);
+  expect_same_bits(kernels(), Precision::f32, 70, 300, 72, Epilogue::glu_gelu);
 }
 
 TEST_P(MatmulTest, RowsHaveTheSameBitsInManyChunks) {

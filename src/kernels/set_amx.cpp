@@ -283,7 +283,7 @@ constexpr GemmOps amx_ops(void (*pack_rows)(const PackRows&)) {
 
 }  // namespace
 
-constinit const GemmOps kAmxBf16 = amx_ops<StepBf16>(pack_rows_bf16<kTileBytes / 2, kAmxRows>);
-constinit const GemmOps kAmxInt8 = amx_ops<StepInt8>(pack_rows_integer<PutUint8, kTileBytes, kAmxRows>);
+constinit const GemmOps kAmxBf16 = amx_ops<StepBf16>(pack_rows_bf16<kTileBytes / 2>);
+constinit const GemmOps kAmxInt8 = amx_ops<StepInt8>(pack_rows_integer<PutUint8, kTileBytes>);
 
 }  // namespace stella::kernels

@@ -21,15 +21,17 @@ namespace stella::kernels {
 // Weights (n, k): panels of `nr` rows. A panel is (k_padded / group, nr, group) elements: `group` consecutive k of one
 // row lie together, because that is what one instruction multiplies.
 //
-// Activations (m, k): row panels of at most `mr` rows. A row panel is a series of blocks of `kc` columns, each block
-// (mr, kc) row-major, the last one padded with zeros.
+// Activations (m, k): row panels of at most `mr` rows, or one panel of few rows. A row panel is a series of blocks of
+// `kc` columns, each block (block_rows, kc) row-major, the last one padded with zeros; block_rows is `mr` or, if that
+// is more, the number of few rows.
 //
 // Accumulators: (rows, panels · nr), f32, or int32 where `integer_accumulators`.
 
 /// Quantises or copies one row panel.
 struct PackRows {
   const float* x = nullptr;  // (rows, k), contiguous
-  std::size_t rows = 0;      // at most mr
+  std::size_t rows = 0;      // at most block_rows
+  std::size_t block_rows = 0;
   std::size_t k = 0;
   std::size_t k_padded = 0;
   const float* column_weights = nullptr;  // (k): 1, or 1 / copies for a split column; null where none is split
@@ -45,7 +47,7 @@ struct MultiplyBlock {
   const void* a = nullptr;     // the first row panel
   std::size_t a_stride = 0;    // bytes between row panels
   std::size_t rows = 0;        // all rows; every panel but the last has `panel_rows`
-  std::size_t panel_rows = 0;  // at most mr
+  std::size_t panel_rows = 0;  // at most mr, or all of few rows
   const void* b = nullptr;     // the first weight panel
   std::size_t b_stride = 0;    // bytes between weight panels
   std::size_t panels = 0;
@@ -74,8 +76,8 @@ struct StoreBlock {
 /// One precision in one instruction set.
 struct GemmOps {
   std::size_t mr = 0;
-  std::size_t least_few_rows = 0;  // so many rows to few_rows are multiplied together, in row panels of mr
-  std::size_t few_rows = 0;        // 0: never
+  std::size_t least_few_rows = 0;  // from here to most_few_rows, rows are one panel
+  std::size_t most_few_rows = 0;   // 0: never
   std::size_t nr = 0;
   std::size_t kc = 0;
   std::size_t group = 0;

@@ -12,13 +12,13 @@ inline __m256i to_bf16(Vec a) {
   return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
 }
 
-template <std::size_t Kc, std::size_t Mr = kMr>
+template <std::size_t Kc>
 void pack_rows_bf16(const PackRows& p) {
   auto* out = static_cast<std::uint16_t*>(p.out);
   for (std::size_t row = 0; row < p.rows; ++row) {
     for (std::size_t i = 0; i < p.k_padded; i += Vec::kWidth) {  // k_padded and the block are multiples of it
       const Vec x = i < p.k ? load_first(p.x + row * p.k + i, p.k - i) : zero();
-      std::uint16_t* to = out + i / Kc * (Mr * Kc) + row * Kc + i % Kc;
+      std::uint16_t* to = out + (i / Kc * p.block_rows + row) * Kc + i % Kc;
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), to_bf16(x));
     }
   }

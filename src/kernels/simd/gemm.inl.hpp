@@ -46,12 +46,17 @@ inline std::size_t share_of_calls(std::size_t panels, std::size_t row_panel) {
   return row_panel < 4 ? kShares[panels < 4 ? panels - 1 : 3][row_panel] : 0;
 }
 
-// With fewer rows memory is the limit, and weights are best read in one sweep.
+inline std::size_t divide_up(std::size_t n, std::size_t by) {
+  return (n + by - 1) / by;
+}
+
+// With fewer rows memory is the limit, and weights are best read in one sweep; with more, row panels are as fast.
 constexpr std::size_t kLeastFewRows = 3 * kMr / 2 + 1;
+constexpr std::size_t kMostFewRows = 5 * kTallRows;
 
 /// Runs Tile over the blocks of one task. Tile::run multiplies one row panel by one weight panel over at most kKc
-/// columns; Tile::run_few all rows of a task that has few of them, half of the weight panel's width at a time: then
-/// every weight is read once, while a second row panel would find that the first has filled the first-level cache.
+/// columns; Tile::run_few a panel of few rows, half of the weight panel's width at a time: that half stays in the
+/// first-level cache for all rows, while a block of the whole width leaves it before the next row panel comes.
 template <class Tile>
 void multiply_blocks(const MultiplyBlock& t) {
   const auto* a = static_cast<const unsigned char*>(t.a);
@@ -60,18 +65,18 @@ void multiply_blocks(const MultiplyBlock& t) {
   const auto block = [&](std::size_t k0, std::size_t panel) {
     return b + panel * t.b_stride + k0 * kNr * Tile::kBElement;
   };
-  const std::size_t row_panels = (t.rows + t.panel_rows - 1) / t.panel_rows;
-  const bool few = t.panel_rows == kMr && t.rows >= kLeastFewRows && t.rows <= kFewRows;
+  const std::size_t row_panels = divide_up(t.rows, t.panel_rows);
+  const bool few = t.panel_rows > kMr;
+  const std::size_t block_rows = few ? t.panel_rows : kMr;
   // `next` is the block that follows. Row panels share in calling for it: with few rows, weights come from memory, and
   // memory must never wait for arithmetic.
   const auto sweep = [&](std::size_t k0, std::size_t panel, const unsigned char* next) {
     const std::size_t k = t.k_padded - k0 < Tile::kKc ? t.k_padded - k0 : Tile::kKc;
     const std::int32_t* sums = t.b_sums == nullptr ? nullptr : t.b_sums + panel * kNr;
-    const unsigned char* a_block = a + k0 * Tile::kMr * Tile::kAElement;
+    const unsigned char* a_block = a + k0 * block_rows * Tile::kAElement;
     QuartersAhead ahead(next, k * kNr * Tile::kBElement);
     if (few) {
-      return Tile::run_few(t.rows, k, a_block, t.a_stride, block(k0, panel), t.c + panel * kNr, ldc, k0 == 0, sums,
-                           ahead);
+      return Tile::run_few(t.rows, k, a_block, block(k0, panel), t.c + panel * kNr, ldc, k0 == 0, sums, ahead);
     }
     for (std::size_t row_panel = 0, row = 0; row < t.rows; row += t.panel_rows, ++row_panel) {
       const std::size_t rows = t.rows - row < t.panel_rows ? t.rows - row : t.panel_rows;
@@ -93,29 +98,10 @@ void multiply_blocks(const MultiplyBlock& t) {
   }
 }
 
-/// Where row r of a tile's activations begins: rows Stride elements apart.
-template <class Element, std::size_t Stride>
-struct RowsOfPanel {
-  const Element* a;
-  const Element* row(std::size_t r) const { return a + r * Stride; }
-};
-
-/// The same for a tile of several row panels of kMr rows.
-template <class Element, std::size_t Stride>
-struct RowsOfPanels {
-  static constexpr std::size_t kPanels = kFewRows / kMr + 1;
-  const Element* a[kPanels];
-  RowsOfPanels(const void* first, std::size_t panel_bytes) {
-    for (std::size_t i = 0; i < kPanels; ++i) {
-      a[i] = reinterpret_cast<const Element*>(static_cast<const unsigned char*>(first) + i * panel_bytes);
-    }
-  }
-  const Element* row(std::size_t r) const { return a[r / kMr] + r % kMr * Stride; }
-};
-
-/// c (R, kVecs vectors) = or += a (R, k) · b (k, kVecs vectors; rows b_stride apart). c stays in registers.
-template <std::size_t R, std::size_t kVecs, std::size_t Quarters, class Rows>
-inline void tile_f32(std::size_t k, const Rows& a, const float* b, std::size_t b_stride, float* c, std::size_t ldc,
+/// c (R, kVecs vectors) = or += a (R, k; rows AStride apart) · b (k, kVecs vectors; rows b_stride apart). c stays in
+/// registers.
+template <std::size_t R, std::size_t kVecs, std::size_t AStride, std::size_t Quarters>
+inline void tile_f32(std::size_t k, const float* a, const float* b, std::size_t b_stride, float* c, std::size_t ldc,
                      bool first, QuartersAhead* calls) {
   Vec sum[R][kVecs];
 #pragma GCC unroll 16
@@ -131,7 +117,7 @@ inline void tile_f32(std::size_t k, const Rows& a, const float* b, std::size_t b
     for (std::size_t j = 0; j < kVecs; ++j) column[j] = load(b + j * Vec::kWidth);
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < R; ++r) {
-      const Vec x = all(a.row(r)[i]);
+      const Vec x = all(a[r * AStride + i]);
 #pragma GCC unroll 4
       for (std::size_t j = 0; j < kVecs; ++j) sum[r][j] = fma(x, column[j], sum[r][j]);
     }
@@ -151,7 +137,7 @@ void run_tile_f32(std::size_t rows, std::size_t k, const float* a, const float* 
   if constexpr (R > 1) {
     if (rows < R) return run_tile_f32<AStride, Quarters, R - 1>(rows, k, a, b, b_stride, c, ldc, first, ahead);
   }
-  tile_f32<R, kNr / Vec::kWidth, Quarters>(k, RowsOfPanel<float, AStride>{a}, b, b_stride, c, ldc, first, ahead);
+  tile_f32<R, kNr / Vec::kWidth, AStride, Quarters>(k, a, b, b_stride, c, ldc, first, ahead);
 }
 
 /// A number known to the compiler.
@@ -175,13 +161,39 @@ inline void with_quarters(std::size_t quarters, Run run) {
   }
 }
 
-/// Calls run(Count<rows>{}) for a number of rows in [kLeastFewRows, kFewRows]; never where kFewRows is 0.
-template <std::size_t R = kFewRows, class Run>
-inline void with_few_rows(std::size_t rows, Run run) {
-  if constexpr (R > kLeastFewRows) {
-    if (rows < R) return with_few_rows<R - 1>(rows, run);
+/// Calls run(Count<rows>{}) for a number of rows in [Least, R].
+template <std::size_t Least, std::size_t R, class Run>
+inline void with_rows(std::size_t rows, Run run) {
+  if constexpr (R > Least) {
+    if (rows < R) return with_rows<Least, R - 1>(rows, run);
   }
-  if constexpr (R > 0) run(Count<R>{});
+  run(Count<R>{});
+}
+
+constexpr std::size_t kHalf = kNr / 2 / Vec::kWidth;  // vectors
+
+/// Calls run(row, Count<rows>{}, column, Count<quarters>{}) for both halves of a weight panel's width and, in each, for
+/// groups of at most kTallRows rows, as even as can be. `quarters` are those of the next block of weights to call for.
+template <class Run>
+inline void in_halves(std::size_t rows, Run run) {
+  if constexpr (kTallRows > 0) {
+    const std::size_t groups = divide_up(rows, kTallRows);
+    for (std::size_t column = 0; column < kNr; column += kNr / 2) {
+      for (std::size_t group = 0, row = 0; group < groups; ++group) {
+        const std::size_t count = divide_up(rows - row, groups - group);
+        with_rows<kTallRows / 2, kTallRows>(count, [&](auto known) {
+          if (groups == 1) {
+            run(row, known, column, Count<2>{});
+          } else if (group < 2) {
+            run(row, known, column, Count<1>{});
+          } else {
+            run(row, known, column, Count<0>{});
+          }
+        });
+        row += count;
+      }
+    }
+  }
 }
 
 struct TileF32 {
@@ -197,14 +209,12 @@ struct TileF32 {
                                       first, &ahead);
     });
   }
-  static void run_few(std::size_t rows, std::size_t k, const void* a, std::size_t a_stride, const void* b, float* c,
-                      std::size_t ldc, bool first, const std::int32_t*, QuartersAhead& ahead) {
-    const RowsOfPanels<float, kKc> from(a, a_stride);
-    with_few_rows(rows, [&](auto count) {
-      for (std::size_t half = 0; half < kNr; half += kNr / 2) {
-        tile_f32<count.kValue, kNr / 2 / Vec::kWidth, 2>(k, from, static_cast<const float*>(b) + half, kNr, c + half,
-                                                         ldc, first, &ahead);
-      }
+  static void run_few(std::size_t rows, std::size_t k, const void* a, const void* b, float* c, std::size_t ldc,
+                      bool first, const std::int32_t*, QuartersAhead& ahead) {
+    in_halves(rows, [&](std::size_t row, auto count, std::size_t column, auto share) {
+      tile_f32<count.kValue, kHalf, kKc, share.kValue>(k, static_cast<const float*>(a) + row * kKc,
+                                                       static_cast<const float*>(b) + column, kNr,
+                                                       c + row * ldc + column, ldc, first, &ahead);
     });
   }
 };
@@ -217,7 +227,7 @@ inline void copy_floats(const float* from, std::size_t n, float* to) {
 
 inline void pack_rows_f32(const PackRows& p) {
   auto* out = static_cast<float*>(p.out);
-  for (std::size_t k0 = 0; k0 < p.k; k0 += TileF32::kKc, out += kMr * TileF32::kKc) {
+  for (std::size_t k0 = 0; k0 < p.k; k0 += TileF32::kKc, out += p.block_rows * TileF32::kKc) {
     const std::size_t k = p.k - k0 < TileF32::kKc ? p.k - k0 : TileF32::kKc;
     for (std::size_t r = 0; r < p.rows; ++r) copy_floats(p.x + r * p.k + k0, k, out + r * TileF32::kKc);
   }
@@ -314,7 +324,7 @@ constexpr GemmOps f32_ops() {
   GemmOps ops;
   ops.mr = kMr;
   ops.least_few_rows = kLeastFewRows;
-  ops.few_rows = kFewRows;
+  ops.most_few_rows = kMostFewRows;
   ops.nr = kNr;
   ops.kc = TileF32::kKc;
   ops.group = 1;

@@ -9,11 +9,11 @@
 namespace stella::kernels {
 namespace {
 
-/// c (R, kVecs vectors) from a (R, steps) and b (steps, kVecs vectors; rows of kNr): one step is one instruction's
-/// worth of k.
-template <class Dot, std::size_t Quarters, std::size_t R, std::size_t kVecs, class Rows>
-inline void tile_low(std::size_t steps, const Rows& a, const unsigned char* b, float* c, std::size_t ldc, bool first,
-                     const std::int32_t* sums, QuartersAhead& calls) {
+/// c (R, kVecs vectors) from a (R, steps; rows Dot::kAStride apart) and b (steps, kVecs vectors; rows of kNr): one step
+/// is one instruction's worth of k.
+template <class Dot, std::size_t Quarters, std::size_t R, std::size_t kVecs>
+inline void tile_low(std::size_t steps, const typename Dot::Activation* a, const unsigned char* b, float* c,
+                     std::size_t ldc, bool first, const std::int32_t* sums, QuartersAhead& calls) {
   constexpr std::size_t kBStride = kNr / Vec::kWidth * Dot::kColumnBytes;
   typename Dot::Sum sum[R][kVecs];
 #pragma GCC unroll 16
@@ -31,7 +31,7 @@ inline void tile_low(std::size_t steps, const Rows& a, const unsigned char* b, f
     for (std::size_t j = 0; j < kVecs; ++j) column[j] = Dot::column(b + j * Dot::kColumnBytes);
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < R; ++r) {
-      const auto x = Dot::row(a.row(r) + i);
+      const auto x = Dot::row(a + r * Dot::kAStride + i);
 #pragma GCC unroll 4
       for (std::size_t j = 0; j < kVecs; ++j) sum[r][j] = Dot::add(sum[r][j], x, column[j]);
     }
@@ -50,8 +50,7 @@ void run_tile_low(std::size_t rows, std::size_t steps, const typename Dot::Activ
   if constexpr (R > 1) {
     if (rows < R) return run_tile_low<Dot, Quarters, R - 1>(rows, steps, a, b, c, ldc, first, sums, ahead);
   }
-  const RowsOfPanel<typename Dot::Activation, Dot::kAStride> rows_of_panel{a};
-  tile_low<Dot, Quarters, R, kNr / Vec::kWidth>(steps, rows_of_panel, b, c, ldc, first, sums, ahead);
+  tile_low<Dot, Quarters, R, kNr / Vec::kWidth>(steps, a, b, c, ldc, first, sums, ahead);
 }
 
 template <class Dot>
@@ -67,17 +66,13 @@ struct TileLow {
                                       ldc, first, sums, ahead);
     });
   }
-  static void run_few(std::size_t rows, std::size_t k, const unsigned char* a, std::size_t a_stride,
-                      const unsigned char* b, float* c, std::size_t ldc, bool first, const std::int32_t* sums,
-                      QuartersAhead& ahead) {
-    constexpr std::size_t kHalf = kNr / Vec::kWidth / 2;
-    const RowsOfPanels<typename Dot::Activation, Dot::kAStride> from(a, a_stride);
-    with_few_rows(rows, [&](auto count) {
-      for (std::size_t half = 0; half < 2; ++half) {
-        const std::size_t column = half * kNr / 2;
-        tile_low<Dot, 2, count.kValue, kHalf>(k / Dot::kGroup, from, b + half * kHalf * Dot::kColumnBytes, c + column,
-                                              ldc, first, sums == nullptr ? nullptr : sums + column, ahead);
-      }
+  static void run_few(std::size_t rows, std::size_t k, const unsigned char* a, const unsigned char* b, float* c,
+                      std::size_t ldc, bool first, const std::int32_t* sums, QuartersAhead& ahead) {
+    in_halves(rows, [&](std::size_t row, auto count, std::size_t column, auto share) {
+      tile_low<Dot, share.kValue, count.kValue, kHalf>(
+          k / Dot::kGroup, reinterpret_cast<const typename Dot::Activation*>(a) + row * Dot::kAStride,
+          b + column / Vec::kWidth * Dot::kColumnBytes, c + row * ldc + column, ldc, first,
+          sums == nullptr ? nullptr : sums + column, ahead);
     });
   }
 };
@@ -183,12 +178,12 @@ inline void split_columns(const PackRows& p, const float* x, float inverse, At a
 }
 
 /// Quantises rows to integers in [-Limit, Limit], rounded and stored by Put::at as Put::Element.
-template <class Put, std::size_t Kc, std::size_t Mr = kMr>
+template <class Put, std::size_t Kc>
 void pack_rows_integer(const PackRows& p) {
   constexpr std::size_t kWidth = Vec::kWidth;
   constexpr float kLimit = Put::kLimit;
   auto* out = static_cast<typename Put::Element*>(p.out);
-  const auto at = [&](std::size_t row, std::size_t i) { return out + i / Kc * (Mr * Kc) + row * Kc + i % Kc; };
+  const auto at = [&](std::size_t row, std::size_t i) { return out + (i / Kc * p.block_rows + row) * Kc + i % Kc; };
   for (std::size_t row = 0; row < p.rows; ++row) {
     const float* x = p.x + row * p.k;
     const float peak = peak_of(x, p.k, p.column_weights);
@@ -216,7 +211,7 @@ constexpr GemmOps low_ops(void (*pack_rows)(const PackRows&)) {
   GemmOps ops;
   ops.mr = kMr;
   ops.least_few_rows = kLeastFewRows;
-  ops.few_rows = kFewRows;
+  ops.most_few_rows = kMostFewRows;
   ops.nr = kNr;
   ops.kc = Dot::kKc;
   ops.group = Dot::kGroup;

@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kMr = 6;
 constexpr std::size_t kNr = 16;
 // Twelve or thirteen rows by one column load an activation for every multiplication: a fifth slower than row panels.
-constexpr std::size_t kFewRows = 0;
+constexpr std::size_t kTallRows = 0;
 
 struct Vec {
   static constexpr std::size_t kWidth = 8;

@@ -12,7 +12,7 @@ namespace {
 // which needs half as many loads again: 6 x 64 runs some 8 % faster where two threads share a core.
 constexpr std::size_t kMr = 6;
 constexpr std::size_t kNr = 64;
-constexpr std::size_t kFewRows = 14;  // times two columns: 28 accumulators, 2 columns and 1 activation
+constexpr std::size_t kTallRows = 14;  // times two columns: 28 accumulators, 2 columns and 1 activation
 
 struct Vec {
   static constexpr std::size_t kWidth = 16;

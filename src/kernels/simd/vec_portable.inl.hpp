@@ -16,7 +16,7 @@ typedef std::int32_t Int4 __attribute__((vector_size(16)));
 // The tile of a matrix product: 8 accumulators, 2 columns and 1 activation of 16 registers (SSE2).
 constexpr std::size_t kMr = 4;
 constexpr std::size_t kNr = 8;
-constexpr std::size_t kFewRows = 0;  // as with AVX2
+constexpr std::size_t kTallRows = 0;  // as with AVX2
 
 struct Vec {
   static constexpr std::size_t kWidth = 4;
