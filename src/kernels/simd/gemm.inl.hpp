@@ -51,7 +51,7 @@ inline std::size_t divide_up(std::size_t n, std::size_t by) {
 }
 
 // With fewer rows memory is the limit, and weights are best read in one sweep; with more, row panels are as fast.
-constexpr std::size_t kLeastFewRows = 3 * kMr / 2 + 1;
+constexpr std::size_t kLeastFewRows = 8;
 constexpr std::size_t kMostFewRows = 5 * kTallRows;
 
 /// Runs Tile over the blocks of one task. Tile::run multiplies one row panel by one weight panel over at most kKc
