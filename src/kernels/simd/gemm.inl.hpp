@@ -176,7 +176,7 @@ constexpr std::size_t kHalf = kNr / 2 / Vec::kWidth;  // vectors
 /// groups of at most kTallRows rows, as even as can be. `quarters` are those of the next block of weights to call for.
 template <class Run>
 inline void in_halves(std::size_t rows, Run run) {
-  if constexpr (kTallRows > 0) {
+  if constexpr (kTallRows > 0) {  // else never called
     const std::size_t groups = divide_up(rows, kTallRows);
     for (std::size_t column = 0; column < kNr; column += kNr / 2) {
       for (std::size_t group = 0, row = 0; group < groups; ++group) {
