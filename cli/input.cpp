@@ -1,5 +1,6 @@
 #include "cli/input.hpp"
 
+#include "base/utf8.hpp"
 #include "cli/text.hpp"
 
 #include <cerrno>
@@ -41,7 +42,7 @@ const char* kind_name(const boost::json::value& value) {
 std::optional<std::string> problem_of(std::string_view text, std::size_t max_bytes) {
   if (text.empty()) return "is empty; give it a text or remove it";
   if (text.size() > max_bytes) return "holds more than 1,000,000 bytes; split it";
-  if (const std::size_t at = find_invalid_utf8(text); at != std::string_view::npos) {
+  if (const std::size_t at = utf8::find_invalid(text); at != std::string_view::npos) {
     return "is not valid UTF-8 (byte " + std::to_string(at + 1) + "); convert it to UTF-8";
   }
   return std::nullopt;

@@ -19,9 +19,6 @@ void append_floats(std::string& out, const std::vector<float>& values);
 void append_json_string(std::string& out, std::string_view text);
 std::string json_string(std::string_view text);
 
-/// Offset of the first byte that is not part of valid UTF-8 (RFC 3629: no surrogates, nothing overlong), or npos.
-std::size_t find_invalid_utf8(std::string_view text);
-
 /// "256,1024" → {256, 1024}. Throws Failure(kBadInput) that names the option.
 std::vector<std::size_t> parse_dimensions(const std::string& list);
 

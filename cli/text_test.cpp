@@ -54,20 +54,6 @@ TEST(JsonString, EscapesWhatJsonDemands) {
   EXPECT_EQ(json_string("a\"b\\c\n\t\x01é"), "\"a\\\"b\\\\c\\n\\t\\u0001é\"");
 }
 
-TEST(Utf8, FindsTheFirstInvalidByte) {
-  const std::size_t none = std::string_view::npos;
-  EXPECT_EQ(find_invalid_utf8("plain, é, 漢, 😀"), none);
-  EXPECT_EQ(find_invalid_utf8("ab\xff"), 2U);
-  EXPECT_EQ(find_invalid_utf8("\xc0\x80"), 0U) << "overlong";
-  EXPECT_EQ(find_invalid_utf8("\xe0\x80\x80"), 0U) << "overlong";
-  EXPECT_EQ(find_invalid_utf8("x\xed\xa0\x80"), 1U) << "surrogate";
-  EXPECT_EQ(find_invalid_utf8("\xf4\x90\x80\x80"), 0U) << "beyond U+10FFFF";
-  EXPECT_EQ(find_invalid_utf8("é\xe6\xbc"), 2U) << "cut";
-  EXPECT_EQ(find_invalid_utf8("\xe6\xbc"
-                              "a"),
-            0U);
-}
-
 TEST(Dimensions, AreSizesSeparatedByCommas) {
   EXPECT_THAT(parse_dimensions("256,1024"), testing::ElementsAre(256, 1024));
   EXPECT_THAT(parse_dimensions("8192"), testing::ElementsAre(8192));

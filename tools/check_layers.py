@@ -52,9 +52,9 @@ def public_problem(target):
 
 
 def cli_problem(target):
-    if target.startswith(("stella/", "cli/")) or "/" not in target:
+    if target.startswith(("stella/", "cli/", "base/")) or "/" not in target:
         return None
-    return "the command line uses the public API only"
+    return "the command line uses the public API and base only"
 
 
 def main(root):

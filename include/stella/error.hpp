@@ -40,7 +40,10 @@ enum class Errc {
   file_metadata,  ///< The hub's answer lacks the commit or the etag, or they are malformed.
   hub_unreachable,
   offline,
-  integrity,  ///< Downloaded bytes do not have the hash or the size that the hub announced.
+  integrity,  ///< Bytes do not have the hash or the size that the hub announced for them.
+  // Machine and files, added later.
+  resource_limit,  ///< A thread, a descriptor or another resource of the system could not be had.
+  limit_exceeded,  ///< A file, a header or a text goes beyond a fixed limit, which the message names.
 };
 
 /// The category "stella" of every Errc.
@@ -62,10 +65,12 @@ struct ErrorContext {
   std::string cause{};       ///< For local_entry_not_found: the failure that kept the hub from being asked.
 };
 
-/// Every exception this library throws on purpose. what() is one line: what was wrong, with what, and what to do.
+/// Every exception this library throws on purpose. what() is one line of at most 4 KiB: what was wrong, with what, and
+/// what to do. Characters that a terminal would obey, from the name of a file for example, are escaped in it; the
+/// context has them as they are.
 class Error : public std::system_error {
  public:
-  Error(Errc code, std::string message, ErrorContext context = {});
+  Error(Errc code, const std::string& message, ErrorContext context = {});
 
   Errc errc() const noexcept { return errc_; }
   const ErrorContext& context() const noexcept { return context_; }

@@ -1,5 +1,7 @@
 #include "stella/error.hpp"
 
+#include "base/text.hpp"
+
 #include <utility>
 
 namespace stella {
@@ -63,6 +65,10 @@ const char* describe(Errc code) noexcept {
       return "offline mode";
     case Errc::integrity:
       return "integrity check failed";
+    case Errc::resource_limit:
+      return "out of threads, descriptors or another resource of the system";
+    case Errc::limit_exceeded:
+      return "beyond a fixed limit";
   }
   return "unknown error";
 }
@@ -92,10 +98,10 @@ bool is_input_error(Errc code) noexcept {
   return code >= Errc::invalid_argument && code <= Errc::already_registered;
 }
 
-Error::Error(Errc code, std::string message, ErrorContext context)
+Error::Error(Errc code, const std::string& message, ErrorContext context)
     : std::system_error(make_error_code(code)),
       errc_(code),
-      message_(std::move(message)),
+      message_(printable_line(message)),
       context_(std::move(context)) {}
 
 }  // namespace stella

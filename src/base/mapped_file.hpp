@@ -1,6 +1,8 @@
 // A file mapped read-only.
 #pragma once
 
+#include "base/file.hpp"
+
 #include <cstddef>
 #include <filesystem>
 #include <span>
@@ -14,7 +16,7 @@ namespace stella {
 class MappedFile {
  public:
   MappedFile() = default;
-  /// Throws Error(io_error) naming the file.
+  /// Throws as open_regular(), naming the file.
   explicit MappedFile(const std::filesystem::path& path);
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&& other) noexcept;
@@ -36,8 +38,5 @@ class MappedFile {
   std::size_t size_ = 0;
   std::filesystem::path path_;
 };
-
-/// The whole of a small text file. Throws Error(io_error) naming the file.
-std::string read_text_file(const std::filesystem::path& path);
 
 }  // namespace stella

@@ -29,9 +29,6 @@ void at_index(std::size_t index, Check&& check);
 /// Throws Error(unsupported_dimension) where `dimension` is not among `supported`.
 void validate_dimension(const std::string& model, std::size_t dimension, const std::vector<std::size_t>& supported);
 
-/// Offset of the first byte that is not well-formed UTF-8 (no surrogates, no overlong forms), or npos.
-std::size_t first_invalid_utf8(std::string_view text) noexcept;
-
 template <class Check>
 void at_index(std::size_t index, Check&& check) {
   try {

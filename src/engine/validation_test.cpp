@@ -50,22 +50,5 @@ TEST(Validation, NamesTheTextInABatch) {
               testing::AllOf(StartsWith("Text at index 1"), HasSubstr("byte 1")));
 }
 
-/// The rows of the Unicode Standard's table of well-formed byte sequences, and what lies just outside each.
-TEST(Validation, Utf8IsTheStandards) {
-  const auto npos = std::string_view::npos;
-  using namespace std::string_literals;
-  for (const std::string& good :
-       {"\0"s, "\x7f"s, "\xc2\x80"s, "\xdf\xbf"s, "\xe0\xa0\x80"s, "\xe1\x80\x80"s, "\xed\x9f\xbf"s, "\xee\x80\x80"s,
-        "\xef\xbf\xbf"s, "\xf0\x90\x80\x80"s, "\xf3\xbf\xbf\xbf"s, "\xf4\x8f\xbf\xbf"s}) {
-    EXPECT_EQ(first_invalid_utf8("ab" + good + "c"), npos) << testing::PrintToString(good);
-  }
-  for (const std::string& bad : {"\x80"s, "\xbf"s, "\xc0\x80"s, "\xc1\xbf"s, "\xe0\x9f\xbf"s, "\xed\xa0\x80"s,
-                                 "\xed\xbf\xbf"s, "\xf0\x8f\xbf\xbf"s, "\xf4\x90\x80\x80"s, "\xf5\x80\x80\x80"s,
-                                 "\xff"s, "\xe2\x82"s, "\xf0\x9f\x98"s, "\xc3"s}) {
-    EXPECT_EQ(first_invalid_utf8("ab" + bad), 2U) << testing::PrintToString(bad);
-    EXPECT_EQ(first_invalid_utf8("ab" + bad + "c"), 2U) << testing::PrintToString(bad);
-  }
-}
-
 }  // namespace
 }  // namespace stella::engine

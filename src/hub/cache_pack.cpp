@@ -72,7 +72,7 @@ void pack(const HubOptions& hub, const std::string& repo, const std::string& rev
     blobs.emplace(file.blob, file.path);
   }
   const std::string root = paths.folder().filename().string() + "/";
-  NewFile out(archive.has_parent_path() ? archive : "." / archive, ".tmp");
+  NewFile out(archive);
   for (const auto& [etag, file] : blobs) {
     write_blob(out, paths, root + "blobs/" + etag, {.repo = repo, .file = file}, etag, on_progress, stop);
   }

@@ -1,7 +1,7 @@
+#include "base/file.hpp"
 #include "hub/cache_scan.hpp"
 #include "hub/cache_store.hpp"
 #include "hub/file_lock.hpp"
-#include "hub/unique_fd.hpp"
 
 #include <algorithm>
 #include <cerrno>

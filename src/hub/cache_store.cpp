@@ -1,7 +1,7 @@
 #include "hub/cache_store.hpp"
 
+#include "base/file.hpp"
 #include "hub/text.hpp"
-#include "hub/unique_fd.hpp"
 
 #include <fcntl.h>
 #include <fstream>

@@ -178,7 +178,7 @@ void place_blob(const TarReader& reader, const RepoPaths& paths, const std::stri
                 const std::stop_token& stop) {
   const FileLock lock = wait_for_lock(paths.lock(etag), stop);
   if (has_blob(paths, etag)) return;
-  NewFile out(paths.blob(etag), ".incomplete");
+  NewFile out(paths.blob(etag), ".", ".incomplete");
   const std::string hash = hash_range(reader.fd(), entry.offset, entry.size, etag, reader.path(), stop,
                                       [&](std::span<const std::byte> block) { out.write(block); });
   if (hash != etag) reader.refuse("it changed while it was read");

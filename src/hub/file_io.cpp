@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <chrono>
 #include <fcntl.h>
-#include <random>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -59,34 +58,6 @@ FileLock wait_for_lock(const std::filesystem::path& path, const std::stop_token&
     check_stop(stop);
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
-}
-
-NewFile::NewFile(std::filesystem::path final_path, const std::string& suffix) : final_path_(std::move(final_path)) {
-  std::random_device random;
-  const std::string name = final_path_.filename().string() + "." + std::to_string(random()) + suffix;
-  const auto path = final_path_.parent_path() / name;
-  fd_ = UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
-  if (!fd_) throw io_error("create", path, errno);
-  temporary_ = path;
-}
-
-NewFile::~NewFile() {
-  if (!temporary_.empty()) ::unlink(temporary_.c_str());
-}
-
-void NewFile::write(std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t count = ::write(fd_.get(), bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw io_error("write", temporary_, errno);
-    bytes = bytes.subspan(static_cast<std::size_t>(count));
-  }
-}
-
-void NewFile::commit() {
-  if (::fsync(fd_.get()) != 0) throw io_error("write", temporary_, errno);
-  if (::rename(temporary_.c_str(), final_path_.c_str()) != 0) throw io_error("replace", final_path_, errno);
-  temporary_.clear();
 }
 
 }  // namespace stella::hub

@@ -1,8 +1,8 @@
 // Files read and written in order, for what looks after a cache. Blocks on the disk.
 #pragma once
 
+#include "base/file.hpp"
 #include "hub/file_lock.hpp"
-#include "hub/unique_fd.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -35,24 +35,5 @@ std::string hash_range(const UniqueFd& fd, std::uint64_t offset, std::uint64_t s
 
 /// The lock, waited for.
 FileLock wait_for_lock(const std::filesystem::path& path, const std::stop_token& stop);
-
-/// A new file in an existing folder that becomes `final_path` or vanishes.
-class NewFile {
- public:
-  /// `suffix` ends the temporary name. Throws Error(io_error).
-  NewFile(std::filesystem::path final_path, const std::string& suffix);
-  NewFile(const NewFile&) = delete;
-  NewFile& operator=(const NewFile&) = delete;
-  ~NewFile();
-
-  void write(std::span<const std::byte> bytes);
-  /// Makes it durable and renames it over whatever has the name; a link there is replaced, not followed.
-  void commit();
-
- private:
-  std::filesystem::path final_path_;
-  std::filesystem::path temporary_;  // empty once renamed
-  UniqueFd fd_;
-};
 
 }  // namespace stella::hub

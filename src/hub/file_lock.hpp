@@ -1,7 +1,7 @@
 // The lock that this library and Python's client share: flock(2) on .locks/<repository>/<etag>.lock.
 #pragma once
 
-#include "hub/unique_fd.hpp"
+#include "base/file.hpp"
 
 #include <filesystem>
 #include <optional>

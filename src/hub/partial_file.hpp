@@ -2,9 +2,9 @@
 // a later process goes on.
 #pragma once
 
+#include "base/file.hpp"
 #include "hub/cache_paths.hpp"
 #include "hub/range_set.hpp"
-#include "hub/unique_fd.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -2,7 +2,7 @@
 // program reads, in the part that a cache needs: files, folders and symbolic links.
 #pragma once
 
-#include "hub/unique_fd.hpp"
+#include "base/file.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,6 +1,6 @@
 #include "tokenizer/added_tokens.hpp"
 
-#include "tokenizer/utf8.hpp"
+#include "base/utf8.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -49,15 +49,15 @@ bool AddedTokenFinder::find(std::string_view text, std::size_t from, Match& matc
 }
 
 bool AddedTokenFinder::stands_alone(std::string_view text, std::size_t begin, std::size_t end) const noexcept {
-  const auto is_word = [&](const char* at) { return (table_->info(decode(at).value) & kWord) != 0; };
-  if (begin != 0 && is_word(previous(text.data() + begin))) return false;
+  const auto is_word = [&](const char* at) { return (table_->info(utf8::decode(at).value) & kWord) != 0; };
+  if (begin != 0 && is_word(utf8::previous(text.data() + begin))) return false;
   return end == text.size() || !is_word(text.data() + end);
 }
 
 std::size_t AddedTokenFinder::before_spaces(std::string_view text, std::size_t at) const noexcept {
   while (at != 0) {
-    const char* const last = previous(text.data() + at);
-    if ((table_->info(decode(last).value) & kWhite) == 0) break;
+    const char* const last = utf8::previous(text.data() + at);
+    if ((table_->info(utf8::decode(last).value) & kWhite) == 0) break;
     at = static_cast<std::size_t>(last - text.data());
   }
   return at;
@@ -65,7 +65,7 @@ std::size_t AddedTokenFinder::before_spaces(std::string_view text, std::size_t a
 
 std::size_t AddedTokenFinder::behind_spaces(std::string_view text, std::size_t at) const noexcept {
   while (at != text.size()) {
-    const Decoded c = decode(text.data() + at);
+    const utf8::Decoded c = utf8::decode(text.data() + at);
     if ((table_->info(c.value) & kWhite) == 0) break;
     at += c.length;
   }

@@ -1,7 +1,7 @@
 #include "tokenizer/bpe.hpp"
 
+#include "base/utf8.hpp"
 #include "stella/error.hpp"
-#include "tokenizer/utf8.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -27,7 +27,7 @@ constexpr std::array<char32_t, 256> kByteCharacters = make_byte_characters();
 /// The byte that a token of one character stands for, or -1.
 int single_byte(std::string_view token) {
   if (token.empty() || token.size() > 2) return -1;
-  const Decoded c = decode(token.data());
+  const utf8::Decoded c = utf8::decode(token.data());
   if (c.length != token.size()) return -1;
   const auto found = std::find(kByteCharacters.begin(), kByteCharacters.end(), c.value);
   return found == kByteCharacters.end() ? -1 : static_cast<int>(found - kByteCharacters.begin());
@@ -52,7 +52,7 @@ Bpe::Bpe(const Vocabulary& vocabulary, std::span<const Merge> merges, const BpeO
   std::string token;
   for (unsigned byte = 0; byte < 256; ++byte) {
     token.clear();
-    append(token, kByteCharacters[byte]);
+    utf8::append(token, kByteCharacters[byte]);
     byte_ids_[byte] = vocabulary.find(token);
     all_bytes_ = all_bytes_ && byte_ids_[byte] >= 0;
   }
@@ -124,7 +124,7 @@ void Bpe::encode_word(std::string_view word, Scratch& scratch, std::vector<std::
 
 bool Bpe::whole_word(std::string_view word, Scratch& scratch, std::vector<std::int32_t>& ids) const {
   scratch.characters.clear();
-  for (const char byte : word) append(scratch.characters, byte_character(static_cast<unsigned char>(byte)));
+  for (const char byte : word) utf8::append(scratch.characters, byte_character(static_cast<unsigned char>(byte)));
   const std::int32_t id = vocabulary_->find(scratch.characters);
   if (id >= 0) ids.push_back(id);
   return id >= 0;

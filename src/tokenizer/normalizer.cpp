@@ -1,6 +1,6 @@
 #include "tokenizer/normalizer.hpp"
 
-#include "tokenizer/utf8.hpp"
+#include "base/utf8.hpp"
 
 #include <algorithm>
 
@@ -52,7 +52,7 @@ void compose_to(const CharTable& table, std::vector<Ranked>& marks, std::string&
     last_rank = mark.rank;
     marks[kept++] = mark;
   }
-  for (std::size_t i = 0; i < kept; ++i) append(to, marks[i].value);
+  for (std::size_t i = 0; i < kept; ++i) utf8::append(to, marks[i].value);
 }
 
 }  // namespace
@@ -63,9 +63,9 @@ std::string_view NfcNormalizer::apply(std::string_view text, NormalizerScratch& 
   const char* at = text.data();
   bool changed = false;
   while (at != end) {
-    at += ascii_prefix(at, end);
+    at += utf8::ascii_prefix(at, end);
     if (at == end) break;
-    Decoded c = decode(at);
+    utf8::Decoded c = utf8::decode(at);
     if ((table_->info(c.value) & kNotComposed) == 0) {
       at += c.length;
       continue;
@@ -73,12 +73,12 @@ std::string_view NfcNormalizer::apply(std::string_view text, NormalizerScratch& 
     if (!changed) scratch.text.clear();
     changed = true;
     // The character before may take part: it is a starter, or it would be in the stretch before.
-    const char* const from = at == copied ? at : previous(at);
+    const char* const from = at == copied ? at : utf8::previous(at);
     scratch.text.append(copied, from);
     scratch.pending.clear();
     const auto put = [&](char32_t part) { scratch.pending.push_back({part, combining_rank(table_->info(part))}); };
     for (at = from; at != end; at += c.length) {
-      c = decode(at);
+      c = utf8::decode(at);
       const std::uint32_t info = table_->info(c.value);
       if (at != from && (info & kNotComposed) == 0) break;
       if ((info & kDecomposes) != 0) {
@@ -120,7 +120,7 @@ std::string_view BertNormalizer::apply(std::string_view text, NormalizerScratch&
       scratch.text.push_back(ascii_[byte]);
       continue;
     }
-    const Decoded c = decode(at);
+    const utf8::Decoded c = utf8::decode(at);
     at += c.length;
     const std::uint32_t info = table_->info(c.value);
     if (options_.clean_text && (info & kDropped) != 0) continue;
@@ -163,9 +163,9 @@ void BertNormalizer::put(char32_t c, NormalizerScratch& scratch) const {
 void BertNormalizer::put_lower(char32_t c, std::string& to) const {
   if (options_.lowercase && (table_->info(c) & kUppercase) != 0) {
     std::uint32_t buffer = 0;
-    for (const char32_t lower : table_->lowercase(c, buffer)) append(to, lower);
+    for (const char32_t lower : table_->lowercase(c, buffer)) utf8::append(to, lower);
   } else {
-    append(to, c);
+    utf8::append(to, c);
   }
 }
 

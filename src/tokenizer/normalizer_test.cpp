@@ -1,7 +1,5 @@
 #include "tokenizer/normalizer.hpp"
 
-#include "tokenizer/utf8.hpp"
-
 #include <string>
 
 #include <gtest/gtest.h>
@@ -81,36 +79,6 @@ TEST(BertNormalizer, EachSettingAlone) {
   EXPECT_EQ(bert(text, {.lowercase = false}), "Ea  \u6f22  I");
   EXPECT_EQ(bert(text, {.clean_text = false}), "ea\t \u6f22  i");
   EXPECT_EQ(bert(text, {.handle_chinese_chars = false}), "ea \u6f22 i");
-}
-
-TEST(Utf8, FindsTheFirstInvalidByte) {
-  const auto valid = std::string_view::npos;
-  EXPECT_EQ(find_invalid_utf8(""), valid);
-  EXPECT_EQ(find_invalid_utf8("plain ASCII, and more than eight bytes of it"), valid);
-  EXPECT_EQ(find_invalid_utf8("\u00e9\u6f22\U0001f600\U0010ffff\u0080\u07ff\u0800\ud7ff\ue000\uffff"), valid);
-  EXPECT_EQ(find_invalid_utf8("\0"s), valid);
-  EXPECT_EQ(find_invalid_utf8("ab\x80"), 2U);  // continuation first
-  EXPECT_EQ(find_invalid_utf8("abcdefghij\xff"), 10U);
-  EXPECT_EQ(find_invalid_utf8("a\xc0\xaf"), 1U);          // overlong
-  EXPECT_EQ(find_invalid_utf8("a\xe0\x9f\xbf"), 1U);      // overlong
-  EXPECT_EQ(find_invalid_utf8("a\xf0\x8f\xbf\xbf"), 1U);  // overlong
-  EXPECT_EQ(find_invalid_utf8("a\xed\xa0\x80"), 1U);      // surrogate
-  EXPECT_EQ(find_invalid_utf8("a\xf4\x90\x80\x80"), 1U);  // beyond U+10FFFF
-  EXPECT_EQ(find_invalid_utf8("a\xf5\x80\x80\x80"), 1U);
-  EXPECT_EQ(find_invalid_utf8("\u00e9\xc3"), 2U);  // cut short at the end
-  EXPECT_EQ(find_invalid_utf8("\u00e9\xe6\xbc"), 2U);
-  EXPECT_EQ(find_invalid_utf8("\u00e9\xf0\x9f\x98"), 2U);
-  EXPECT_EQ(find_invalid_utf8("\xe6\xbcx"), 0U);
-}
-
-TEST(Utf8, CodesEveryLength) {
-  for (const char32_t c : {0x0U, 0x7fU, 0x80U, 0x7ffU, 0x800U, 0xffffU, 0x10000U, 0x10ffffU}) {
-    std::string text;
-    append(text, c);
-    EXPECT_EQ(decode(text.data()).value, c);
-    EXPECT_EQ(decode(text.data()).length, text.size());
-    EXPECT_EQ(previous(text.data() + text.size()), text.data());
-  }
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
+#include "base/utf8.hpp"
 #include "stella/error.hpp"
 #include "tokenizer/splitter.hpp"
-#include "tokenizer/utf8.hpp"
 
 #include <array>
 #include <cstdio>
@@ -220,7 +220,7 @@ bool RegexSplitter::Pass::find() {
     const PCRE2_SIZE* const ends = pcre2_get_ovector_pointer(match_of(match_.get()));
     if (ends[0] == ends[1] && match_end_ != kUnset && ends[1] == match_end_) {
       // An empty match right behind the last one does not count.
-      from_ += from_ < text_.size() ? decode(text_.data() + from_).length : 1;
+      from_ += from_ < text_.size() ? utf8::decode(text_.data() + from_).length : 1;
       continue;
     }
     match_begin_ = ends[0];

@@ -1,6 +1,6 @@
 #include "tokenizer/splitter.hpp"
 
-#include "tokenizer/utf8.hpp"
+#include "base/utf8.hpp"
 
 namespace stella::tokenizer {
 namespace {
@@ -14,7 +14,7 @@ struct Char {
 
 Char read(const CharTable& table, const char* at) noexcept {
   if (const auto byte = static_cast<unsigned char>(*at); byte < 0x80) return {table.ascii()[byte], 1};
-  const Decoded c = decode(at);
+  const utf8::Decoded c = utf8::decode(at);
   return {table.info(c.value), c.length};
 }
 
@@ -60,7 +60,7 @@ std::size_t contraction(const char* at, const char* end, bool any_case) noexcept
 /// character so that it can go with the next word.
 const char* take_spaces(const char* at, const char* run_end, const char* end) noexcept {
   if (run_end == end) return run_end;
-  const char* const last = previous(run_end);
+  const char* const last = utf8::previous(run_end);
   return last == at ? run_end : last;
 }
 

@@ -1,9 +1,9 @@
 #include "tokenizer/tokenizer.hpp"
 
 #include "base/mapped_file.hpp"
+#include "base/utf8.hpp"
 #include "stella/error.hpp"
 #include "tokenizer/tokenizer_file.hpp"
-#include "tokenizer/utf8.hpp"
 #include "tokenizer/word_cache.hpp"
 
 #include <algorithm>
@@ -163,7 +163,7 @@ Encoding Tokenizer::encode(std::string_view text, const EncodeOptions& options) 
                                             " tokens leaves no room for the " + std::to_string(specials) +
                                             " special tokens; raise it");
   }
-  if (const std::size_t offset = find_invalid_utf8(text); offset != std::string_view::npos) {
+  if (const std::size_t offset = utf8::find_invalid(text); offset != std::string_view::npos) {
     throw Error(Errc::invalid_utf8, "text is not valid UTF-8 at byte " + std::to_string(offset) + "; convert it first");
   }
   Encoding result;

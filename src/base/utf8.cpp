@@ -1,12 +1,10 @@
-#include "tokenizer/utf8.hpp"
+#include "base/utf8.hpp"
 
 #include <bit>
 #include <cstring>
 
-namespace stella::tokenizer {
-namespace {
+namespace stella::utf8 {
 
-/// Bytes of the well-formed sequence at `at`, or 0 (table 3-7 of the Unicode standard).
 std::size_t sequence_length(const char* at, const char* end) noexcept {
   const auto byte = [at](int i) { return static_cast<unsigned char>(at[i]); };
   const auto left = end - at;
@@ -27,8 +25,6 @@ std::size_t sequence_length(const char* at, const char* end) noexcept {
   return 0;
 }
 
-}  // namespace
-
 std::size_t ascii_prefix(const char* at, const char* end) noexcept {
   static_assert(std::endian::native == std::endian::little, "the lowest byte of a word must be the first of the text");
   const char* const begin = at;
@@ -42,7 +38,7 @@ std::size_t ascii_prefix(const char* at, const char* end) noexcept {
   return static_cast<std::size_t>(at - begin);
 }
 
-std::size_t find_invalid_utf8(std::string_view text) noexcept {
+std::size_t find_invalid(std::string_view text) noexcept {
   const char* at = text.data();
   const char* const end = at + text.size();
   while (at != end) {
@@ -56,4 +52,4 @@ std::size_t find_invalid_utf8(std::string_view text) noexcept {
   return std::string_view::npos;
 }
 
-}  // namespace stella::tokenizer
+}  // namespace stella::utf8

@@ -6,11 +6,15 @@
 #include <string>
 #include <string_view>
 
-namespace stella::tokenizer {
+namespace stella::utf8 {
 
 /// Offset of the first byte that does not belong to a well-formed sequence (RFC 3629: no surrogates, no overlong
 /// forms), or npos for valid text.
-std::size_t find_invalid_utf8(std::string_view text) noexcept;
+std::size_t find_invalid(std::string_view text) noexcept;
+
+/// Bytes of the well-formed sequence that starts at `at` and ends at or before `end`, or 0 (table 3-7 of the Unicode
+/// standard). `at` must not be `end`.
+std::size_t sequence_length(const char* at, const char* end) noexcept;
 
 struct Decoded {
   char32_t value;
@@ -57,4 +61,4 @@ inline void append(std::string& to, char32_t c) {
 /// Length of the leading part of [at, end) that is ASCII.
 std::size_t ascii_prefix(const char* at, const char* end) noexcept;
 
-}  // namespace stella::tokenizer
+}  // namespace stella::utf8
