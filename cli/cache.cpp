@@ -125,12 +125,21 @@ int CacheCommand::run_remove(Session& session, const HubOptions& hub, Screen& sc
   if (removed.hub.busy != 0) {
     screen.warn(count(removed.hub.busy, "file") + " kept, because a download holds it at this moment");
   }
+  if (removed.hub.used != 0) {
+    screen.warn(count(removed.hub.used, "file") + " kept, because links of other models in the cache lead there");
+  }
+  if (!removed.hub.link_target.empty()) {
+    screen.warn("only a link was removed; what it led to is still in " + removed.hub.link_target.string());
+  }
   if (removed.packed.busy != 0) {
     screen.warn(count(removed.packed.busy, "file") + " kept, because packed weights are just being written to it");
   }
   const std::string packed = count(removed.packed.files, "file") + " of packed weights";
   std::string text = packed;
-  if (!packed_only) {
+  if (!removed.hub.link_target.empty()) {
+    text = "1 link";
+    if (removed.packed.files != 0) text += ", " + packed;
+  } else if (!packed_only) {
     text = count(removed.hub.revisions, "revision") + " and " + count(removed.hub.blobs, "blob");
     if (removed.packed.files != 0) text += ", " + packed;
   }

@@ -48,10 +48,12 @@ std::string repository_json(const cache::Repository& repository) {
          ",\"size\":" + std::to_string(repository.bytes) +
          ",\"revisions\":" + json_array(repository.revisions, revision_json) +
          ",\"blobs\":" + json_array(repository.blobs, blob_json) +
-         ",\"unfinished\":" + json_array(repository.unfinished, unfinished_json) + "}";
+         ",\"unfinished\":" + json_array(repository.unfinished, unfinished_json) +
+         (repository.failure.empty() ? "" : ",\"failure\":" + json_string(repository.failure)) + "}";
 }
 
 std::string repository_text(const cache::Repository& repository) {
+  if (!repository.failure.empty()) return repository.repo + ": " + repository.failure + "\n";
   std::string out = repository.repo + ": " + format_bytes(repository.bytes) + "\n";
   for (const cache::Revision& revision : repository.revisions) {
     out +=
@@ -116,7 +118,9 @@ std::string cache_json(const cache::Contents& contents, const packed_weights::Co
 }
 
 std::string problem_text(const cache::Problem& problem, bool repair) {
-  std::string out = problem.kind == cache::Problem::Kind::damaged ? "damaged: " : "link to nowhere: ";
+  std::string out = problem.kind == cache::Problem::Kind::damaged    ? "damaged: "
+                    : problem.kind == cache::Problem::Kind::dangling ? "link to nowhere: "
+                                                                     : "unreadable: ";
   out += problem.repo;
   for (const auto& user : problem.users) out += " " + user.file + " (" + user.commit.substr(0, 12) + ")";
   if (!problem.blob.empty()) out += " blob " + problem.blob;

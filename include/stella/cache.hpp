@@ -3,8 +3,10 @@
 //
 // Every function here blocks its thread on the disk (verify() also on the network): call it from a thread of its own,
 // never from a Runtime thread. Thread-safe, also against other processes: blobs are changed under the lock that
-// downloads hold, and no symbolic link is followed out of the cache. All throw Error; io_error and, for names that no
-// repository can have, invalid_argument. A `stop` that is requested ends a call with Error(cancelled).
+// downloads hold. Where links lead decides what is used and what is whole, not what they say; what can be loaded
+// through them is never removed, nor anything behind a linked folder, but for a repository's own. All throw Error;
+// io_error and, for names that no repository can have, invalid_argument. A `stop` that is requested ends a call with
+// Error(cancelled).
 #pragma once
 
 #include "stella/hub.hpp"
@@ -23,8 +25,9 @@ namespace stella::cache {
 /// A name in a revision.
 struct File {
   std::string path;                     ///< Inside the repository, with '/'.
-  std::optional<std::uint64_t> size{};  ///< Bytes; nothing where its link leads nowhere, or out of the cache.
-  std::string blob{};  ///< Hash that names the content; empty for a plain file (HF_HUB_DISABLE_SYMLINKS).
+  std::optional<std::uint64_t> size{};  ///< Bytes; nothing where it leads to no file, and so cannot be loaded.
+  std::string blob{};  ///< Hash that names the content; empty for a plain file (HF_HUB_DISABLE_SYMLINKS) and for one
+                       ///< outside of the repository's blobs.
 };
 
 struct Revision {
@@ -52,6 +55,7 @@ struct Repository {
   std::vector<Revision> revisions{};
   std::vector<Blob> blobs{};
   std::vector<Unfinished> unfinished{};
+  std::string failure{};  ///< Why it could not be read; then only the names above are filled in.
 };
 
 struct Contents {
@@ -66,27 +70,31 @@ Contents list(const HubOptions& hub = HubOptions::from_environment());
 
 struct Removed {
   std::size_t revisions = 0;
-  std::size_t blobs = 0;    ///< With unfinished ones.
-  std::uint64_t bytes = 0;  ///< Of blobs and plain files.
-  std::size_t busy = 0;     ///< Blobs that a download holds at this moment: kept.
+  std::size_t blobs = 0;                ///< With unfinished ones.
+  std::uint64_t bytes = 0;              ///< Of blobs and plain files.
+  std::size_t busy = 0;                 ///< Blobs that a download holds at this moment: kept.
+  std::size_t used = 0;                 ///< Blobs that files of other repositories lead to: kept.
+  std::filesystem::path link_target{};  ///< Of a repository's folder that was only a link: what is left, untouched.
 };
 
 /// Removes a repository, or one revision of it (a branch, a tag or a commit) with every ref to it; blobs that no other
-/// revision uses go with it. Throws Error(invalid_argument) where the cache holds no such thing. A whole repository of
-/// which a file is just being downloaded is refused with Error(io_error), unchanged.
+/// revision uses, by whatever links or hard links, go with it. Of a repository whose folder is a link the link goes.
+/// Throws Error(invalid_argument) where the cache holds no such thing. A whole repository of which a file is just being
+/// downloaded is refused with Error(io_error), unchanged.
 Removed remove(const HubOptions& hub, const std::string& repo, const std::optional<std::string>& revision = {});
 
 struct Problem {
   enum class Kind : std::uint8_t {
-    damaged,  ///< The blob's bytes do not have the hash that is its name.
-    dangling  ///< A link that leads nowhere, or out of the repository's blobs.
+    damaged,    ///< The blob's bytes do not have the hash that is its name.
+    dangling,   ///< A name that leads to no file.
+    unreadable  ///< It, or the repository as a whole, could not be looked at: `failure` says why. Nothing was changed.
   };
   struct User {
     std::string commit, file;
   };
   Kind kind = Kind::damaged;
   std::string repo{};
-  std::string blob{};         ///< Hash; empty for a link to something that is no blob.
+  std::string blob{};         ///< Hash; empty for a name that leads to no blob.
   std::vector<User> users{};  ///< Files that are affected.
   bool repaired = false;
   std::string failure{};  ///< Why it could not be repaired.
@@ -95,7 +103,7 @@ struct Problem {
 struct Report {
   std::size_t blobs = 0;     ///< Hashed.
   std::uint64_t bytes = 0;   ///< Hashed.
-  std::size_t unhashed = 0;  ///< Plain files in revisions: nothing says their hash.
+  std::size_t unhashed = 0;  ///< Plain files in revisions, and those outside the cache: nothing says their hash.
   std::vector<Problem> problems{};
 };
 

@@ -18,7 +18,7 @@ void write_text(NewFile& out, const std::string& text) {
 void write_blob(NewFile& out, const RepoPaths& paths, const std::string& entry_name, Progress progress,
                 const std::string& etag, const ProgressCallback& on_progress, const std::stop_token& stop) {
   const fs::path blob = paths.blob(etag);
-  const UniqueFd fd = open_to_read(blob, true);
+  const UniqueFd fd = open_regular(blob);
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) throw io_error("look at", blob, errno);
   progress.total = static_cast<std::uint64_t>(status.st_size);
@@ -51,7 +51,7 @@ void pack(const HubOptions& hub, const std::string& repo, const std::string& rev
   check_revision(revision);
   const RepoPaths paths(hub.cache_dir, repo);
   const auto commit = known_commit(paths, revision);
-  const std::vector<File> files = commit ? files_of(paths, *commit) : std::vector<File>{};
+  const std::vector<File> files = commit ? files_of(paths, BlobIndex(paths), *commit) : std::vector<File>{};
   if (files.empty()) {
     throw Error(Errc::local_entry_not_found,
                 "the cache holds no revision '" + revision + "' of '" + repo + "'; download it first");
@@ -66,8 +66,8 @@ void pack(const HubOptions& hub, const std::string& repo, const std::string& rev
     if (file.blob.empty()) {
       throw Error(Errc::invalid_argument,
                   "'" + file.path + "' of '" + repo +
-                      "' was stored without a symbolic link, so its hash is not known; download "
-                      "into another HF_HOME without HF_HUB_DISABLE_SYMLINKS");
+                      "' is none of the cache's blobs (stored without a symbolic link, or linked to elsewhere), so its "
+                      "hash is not known; download into another HF_HOME without HF_HUB_DISABLE_SYMLINKS");
     }
     blobs.emplace(file.blob, file.path);
   }

@@ -51,7 +51,69 @@ void remove_ref(const RepoPaths& paths, const std::string& revision) {
   }
 }
 
+// Takes away blobs and unfinished ones, of which the locks are given, but those that `uses` knows.
+void remove_blobs(const RepoPaths& paths, const std::map<std::string, std::optional<FileLock>>& locks, const Uses& uses,
+                  cache::Removed& removed) {
+  for (const fs::path& entry : entries_of(paths.blobs())) {
+    const auto lock = locks.find(etag_of(entry.filename()));
+    if (lock == locks.end()) continue;
+    if (uses.contain(entry)) {
+      ++removed.used;
+      continue;
+    }
+    if (!lock->second) {
+      ++removed.busy;
+      continue;
+    }
+    struct stat status {};
+    const bool alone = ::lstat(entry.c_str(), &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1;
+    if (alone) removed.bytes += static_cast<std::uint64_t>(status.st_size);
+    remove_file(entry);
+    ++removed.blobs;
+  }
+}
+
+// Bytes of plain files in a snapshot, which go with it.
+std::uint64_t plain_bytes(const fs::path& snapshot) {
+  std::uint64_t bytes = 0;
+  if (!is_real_folder(snapshot)) return bytes;
+  walk(snapshot, [&](const fs::path& name) {
+    struct stat status {};
+    const bool alone = ::lstat(name.c_str(), &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1;
+    if (alone) bytes += static_cast<std::uint64_t>(status.st_size);
+  });
+  return bytes;
+}
+
+// Whoever made links from one snapshot into another did so by hand, and can tell which is to go first.
+void check_unused(const Uses& uses, const fs::path& folder, const std::string& what) {
+  const fs::path used = uses.broken_by_removing(folder);
+  if (used.empty()) return;
+  throw Error(Errc::io_error, "cannot remove " + what + ": a link of another revision in this cache leads to " +
+                                  used.string() + "; remove that revision first");
+}
+
+// What lies behind a linked folder may be anybody's.
+void check_parts(const RepoPaths& paths, const std::string& repo) {
+  for (const char* name : {"snapshots", "blobs", "refs", ".no_exist", "trees"}) {
+    const fs::path part = paths.folder() / name;
+    if (!is_link(part)) continue;
+    throw Error(Errc::io_error, "cannot remove anything of '" + repo + "': " + part.string() +
+                                    " is a link, and what lies behind one is not removed; remove it by hand");
+  }
+}
+
+// The link, which is all that is this cache's.
+cache::Removed remove_linked_repo(const RepoPaths& paths) {
+  std::error_code error;
+  cache::Removed removed{.link_target = fs::canonical(paths.folder(), error)};
+  remove_file(paths.folder());
+  return removed;
+}
+
 cache::Removed remove_repo(const RepoPaths& paths, const std::string& repo) {
+  if (is_link(paths.folder())) return remove_linked_repo(paths);
+  check_parts(paths, repo);
   const auto locks = lock_blobs(paths, [](const std::string&) { return true; });
   for (const auto& [etag, lock] : locks) {
     if (!lock) {
@@ -59,12 +121,19 @@ cache::Removed remove_repo(const RepoPaths& paths, const std::string& repo) {
                                       "… is just being downloaded; wait until that has ended, or stop it");
     }
   }
-  const cache::Repository before = scan_repo(paths, repo);
+  const Uses uses(paths, paths.folder());
+  check_unused(uses, paths.folder() / "snapshots", "'" + repo + "'");
+  cache::Removed removed{};
+  for (const std::string& commit : commits_of(paths)) {
+    removed.bytes += plain_bytes(paths.snapshot(commit));
+    ++removed.revisions;
+  }
   // Names go before contents: whoever looks meanwhile finds nothing rather than a link to nowhere.
   remove_tree(paths.folder() / "refs");
   remove_tree(paths.folder() / "snapshots");
-  remove_tree(paths.folder());
-  return {before.revisions.size(), before.blobs.size() + before.unfinished.size(), before.bytes, 0};
+  remove_blobs(paths, locks, uses, removed);
+  if (removed.used == 0) remove_tree(paths.folder());
+  return removed;
 }
 
 cache::Removed remove_revision(const RepoPaths& paths, const std::string& repo, const std::string& revision) {
@@ -72,40 +141,30 @@ cache::Removed remove_revision(const RepoPaths& paths, const std::string& repo, 
   const auto commit = known_commit(paths, revision);
   const auto refs = refs_of(paths);
   const auto named = [&](const auto& ref) { return commit && ref.second == *commit; };
-  const bool present = commit && is_real_folder(paths.snapshot(*commit));
+  const bool present = commit && is_folder(paths.snapshot(*commit));
   if (!present && std::none_of(refs.begin(), refs.end(), named)) {
     throw Error(Errc::invalid_argument, "the cache holds no revision '" + revision + "' of '" + repo +
                                             "'; `stella cache ls` shows what it holds");
   }
-  cache::Removed removed{.revisions = 1};
+  check_parts(paths, repo);
+  const fs::path snapshot = paths.snapshot(*commit);
   std::set<std::string> used;
-  for (const cache::File& file : files_of(paths, *commit)) {
-    if (file.blob.empty()) removed.bytes += file.size.value_or(0);
-    if (!file.blob.empty()) used.insert(file.blob);
-  }
+  for (const cache::File& file : files_of(paths, BlobIndex(paths), *commit)) used.insert(file.blob);
+  // A download links under the blob's lock, so no name is added to these while we hold it.
+  const auto locks = lock_blobs(paths, [&](const std::string& etag) { return used.contains(etag); });
+  const Uses uses(paths, snapshot);
+  check_unused(uses, snapshot, "revision '" + revision + "' of '" + repo + "'");
+  cache::Removed removed{.revisions = 1, .bytes = plain_bytes(snapshot)};
   for (const auto& ref : refs) {
     if (named(ref)) remove_ref(paths, ref.first);
   }
-  const auto locks = lock_blobs(paths, [&](const std::string& etag) { return used.contains(etag); });
-  remove_tree(paths.snapshot(*commit));
+  remove_tree(snapshot);
   remove_tree(paths.folder() / ".no_exist" / *commit);
   remove_file(paths.folder() / "trees" / (*commit + ".json"));  // Python's listing of the revision
-  const std::set<std::string> still_used = referenced_blobs(paths);
-  for (const auto& [etag, lock] : locks) {
-    if (still_used.contains(etag)) continue;
-    if (!lock) {
-      ++removed.busy;
-      continue;
-    }
-    for (const fs::path& entry : entries_of(paths.blobs())) {
-      if (etag_of(entry.filename()) != etag) continue;
-      struct stat status {};
-      if (::stat(entry.c_str(), &status) == 0) removed.bytes += static_cast<std::uint64_t>(status.st_size);
-      remove_file(entry);
-      ++removed.blobs;
-    }
-  }
-  if (commits_of(paths).empty() && refs_of(paths).empty() && entries_of(paths.blobs()).empty()) {
+  remove_blobs(paths, locks, uses, removed);
+  removed.used = 0;  // other revisions' as a matter of course
+  if (!is_link(paths.folder()) && commits_of(paths).empty() && refs_of(paths).empty() &&
+      entries_of(paths.blobs()).empty()) {
     remove_tree(paths.folder());
   }
   return removed;

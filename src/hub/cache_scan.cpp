@@ -22,27 +22,6 @@ std::uint64_t bytes_on_disk(const fs::path& path) {
   return ::lstat(path.c_str(), &status) == 0 ? static_cast<std::uint64_t>(status.st_blocks) * 512U : 0;
 }
 
-// The hash of the blob that a link leads to by its text alone; empty where it leads anywhere else.
-std::string blob_of_link(const RepoPaths& paths, const fs::path& link) {
-  std::error_code error;
-  const fs::path target = fs::read_symlink(link, error);
-  if (error) return {};
-  const std::string hash = target.filename();
-  if (!is_etag(hash)) return {};
-  const fs::path full = (target.is_absolute() ? target : link.parent_path() / target).lexically_normal();
-  return full == paths.blob(hash).lexically_normal() ? hash : std::string();
-}
-
-// Calls `use(entry)` for what lies below a folder and is no folder itself. Links are not followed.
-template <class Use>
-void walk(const fs::path& folder, Use use) {
-  if (!is_real_folder(folder)) return;
-  std::error_code error;
-  for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
-    if (!is_real_folder(at->path())) use(at->path());
-  }
-}
-
 }  // namespace
 
 std::string repo_of_folder(const std::string& folder) {
@@ -60,28 +39,12 @@ std::string repo_of_folder(const std::string& folder) {
   return repo;
 }
 
-bool is_real_folder(const fs::path& path) {
-  std::error_code error;
-  return fs::symlink_status(path, error).type() == fs::file_type::directory;
-}
-
-std::vector<fs::path> entries_of(const fs::path& folder) {
-  std::vector<fs::path> found;
-  if (!is_real_folder(folder)) return found;
-  std::error_code error;
-  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
-    found.push_back(at->path());
-  }
-  std::sort(found.begin(), found.end());
-  return found;
-}
-
 std::vector<std::pair<std::string, std::string>> refs_of(const RepoPaths& paths) {
   std::vector<std::pair<std::string, std::string>> refs;
   const fs::path folder = paths.folder() / "refs";
   walk(folder, [&](const fs::path& ref) {
     const std::string revision = ref.lexically_relative(folder).generic_string();
-    if (is_commit(revision)) return;
+    if (is_commit(revision) || !is_file(ref)) return;
     if (const auto commit = known_commit(paths, revision)) refs.emplace_back(revision, *commit);
   });
   std::sort(refs.begin(), refs.end());
@@ -91,49 +54,46 @@ std::vector<std::pair<std::string, std::string>> refs_of(const RepoPaths& paths)
 std::vector<std::string> commits_of(const RepoPaths& paths) {
   std::vector<std::string> commits;
   for (const fs::path& folder : entries_of(paths.folder() / "snapshots")) {
-    if (is_commit(folder.filename().native()) && is_real_folder(folder)) commits.push_back(folder.filename());
+    if (is_commit(folder.filename().native()) && is_folder(folder)) commits.push_back(folder.filename());
   }
   return commits;
 }
 
-std::vector<cache::File> files_of(const RepoPaths& paths, const std::string& commit) {
+std::vector<cache::File> files_of(const RepoPaths& paths, const BlobIndex& blobs, const std::string& commit) {
   std::vector<cache::File> files;
   const fs::path folder = paths.snapshot(commit);
   walk(folder, [&](const fs::path& entry) {
+    const Route route = follow(entry);
     cache::File file{entry.lexically_relative(folder).generic_string()};
-    const bool link = fs::is_symlink(fs::symlink_status(entry));
-    if (link) file.blob = blob_of_link(paths, entry);
-    const bool sound = link ? !file.blob.empty() && has_blob(paths, file.blob) : is_file(entry);
-    if (sound) file.size = size_of(entry);
+    file.blob = blobs.blob_of(route);
+    if (route.is_file()) file.size = static_cast<std::uint64_t>(route.end->st_size);
     files.push_back(std::move(file));
   });
   std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.path < b.path; });
   return files;
 }
 
-std::set<std::string> referenced_blobs(const RepoPaths& paths) {
-  std::set<std::string> hashes;
-  for (const std::string& commit : commits_of(paths)) {
-    for (const cache::File& file : files_of(paths, commit)) {
-      if (!file.blob.empty()) hashes.insert(file.blob);
-    }
-  }
-  return hashes;
-}
-
 cache::Repository scan_repo(const RepoPaths& paths, const std::string& repo) {
   cache::Repository found{repo, paths.folder()};
-  std::set<std::string> referenced;
   const auto refs = refs_of(paths);
+  const BlobIndex index(paths);
+  std::set<std::string> referenced;
+  std::set<FileId> counted;
+  const auto count = [&](const fs::path& path) {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0 || !counted.insert(id_of(status)).second) return;
+    found.bytes += static_cast<std::uint64_t>(status.st_size);
+  };
   for (const std::string& commit : commits_of(paths)) {
     cache::Revision revision{commit};
     for (const auto& [name, target] : refs) {
       if (target == commit) revision.refs.push_back(name);
     }
-    revision.files = files_of(paths, commit);
+    revision.files = files_of(paths, index, commit);
     for (const cache::File& file : revision.files) {
       if (!file.blob.empty()) referenced.insert(file.blob);
-      if (file.blob.empty()) found.bytes += file.size.value_or(0);
+      const fs::path name = paths.pointer(commit, file.path);
+      if (file.size && !is_link(name) && is_own_name(paths, commit, file.path)) count(name);
     }
     found.revisions.push_back(std::move(revision));
   }
@@ -142,9 +102,9 @@ cache::Repository scan_repo(const RepoPaths& paths, const std::string& repo) {
     if (name.ends_with(".incomplete")) {
       found.unfinished.push_back({name, bytes_on_disk(entry)});
       found.bytes += found.unfinished.back().bytes;
-    } else if (is_etag(name) && has_blob(paths, name)) {
+    } else if (is_etag(name) && is_file(entry)) {
       found.blobs.push_back({name, size_of(entry), referenced.contains(name)});
-      found.bytes += found.blobs.back().size;
+      count(entry);
     }
   }
   return found;
@@ -158,7 +118,7 @@ std::vector<std::pair<std::string, RepoPaths>> repos_of(const fs::path& cache_di
   if (error) return repos;
   for (const fs::path& folder : entries_of(root)) {
     const std::string name = repo_of_folder(folder.filename());
-    if (name.empty() || (!repo.empty() && name != repo) || !is_real_folder(folder)) continue;
+    if (name.empty() || (!repo.empty() && name != repo) || !is_folder(folder)) continue;
     repos.emplace_back(name, RepoPaths(root, name));
   }
   return repos;
@@ -171,7 +131,12 @@ namespace stella::cache {
 Contents list(const HubOptions& hub) {
   Contents contents{hub.cache_dir};
   for (const auto& [repo, paths] : hub::repos_of(hub.cache_dir)) {
-    contents.repositories.push_back(hub::scan_repo(paths, repo));
+    try {
+      contents.repositories.push_back(hub::scan_repo(paths, repo));
+    } catch (const Error& error) {
+      contents.repositories.push_back({repo, paths.folder()});
+      contents.repositories.back().failure = error.what();
+    }
     contents.bytes += contents.repositories.back().bytes;
   }
   return contents;

@@ -1,6 +1,7 @@
 // What lies in a cache, for this layer: the walk that listing, removing and checking share. Blocks on the disk.
 #pragma once
 
+#include "hub/cache_links.hpp"
 #include "hub/cache_paths.hpp"
 #include "stella/cache.hpp"
 
@@ -18,23 +19,14 @@ namespace stella::hub {
 /// "org/name" of "models--org--name"; empty for anything else.
 std::string repo_of_folder(const std::string& folder);
 
-/// The entries of a folder, sorted; none where it is missing or a symbolic link.
-std::vector<std::filesystem::path> entries_of(const std::filesystem::path& folder);
-
-/// Whether `path` itself, no link followed, is a folder.
-bool is_real_folder(const std::filesystem::path& path);
-
 /// (revision, commit) of all refs, sorted.
 std::vector<std::pair<std::string, std::string>> refs_of(const RepoPaths& paths);
 
 /// Commits with a snapshot, sorted.
 std::vector<std::string> commits_of(const RepoPaths& paths);
 
-/// A snapshot's names, sorted by path.
-std::vector<cache::File> files_of(const RepoPaths& paths, const std::string& commit);
-
-/// Hashes of the blobs that files of the repository lead to.
-std::set<std::string> referenced_blobs(const RepoPaths& paths);
+/// A snapshot's names, sorted by path; `blobs` are the repository's.
+std::vector<cache::File> files_of(const RepoPaths& paths, const BlobIndex& blobs, const std::string& commit);
 
 /// One repository as it is now.
 cache::Repository scan_repo(const RepoPaths& paths, const std::string& repo);

@@ -75,6 +75,7 @@ bool is_file(const fs::path& path) {
 
 std::optional<std::string> known_commit(const RepoPaths& paths, const std::string& revision) {
   if (is_commit(revision)) return revision;
+  if (!is_file(paths.ref(revision))) return std::nullopt;  // a FIFO would keep us waiting
   std::ifstream file(paths.ref(revision), std::ios::binary);
   std::string text(64, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));

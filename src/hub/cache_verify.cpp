@@ -2,6 +2,7 @@
 #include "hub/cache_store.hpp"
 #include "hub/file_io.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <map>
 #include <sys/stat.h>
@@ -11,6 +12,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using Users = std::vector<cache::Problem::User>;
+
+void remove_name(const fs::path& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw io_error("remove", path, errno);
+}
 
 // Checks one repository after another; collects into one report.
 class Checker {
@@ -22,10 +27,11 @@ class Checker {
   cache::Report take() { return std::move(report_); }
 
  private:
-  void check_links(const std::string& repo, const RepoPaths& paths);
+  void check_links(const std::string& repo, const RepoPaths& paths, const BlobIndex& blobs);
   void check_blob(const std::string& repo, const RepoPaths& paths, const std::string& etag, const Users& users);
   bool is_sound(const std::string& repo, const RepoPaths& paths, const std::string& etag, const std::string& name);
   void remove(const RepoPaths& paths, cache::Problem& problem);
+  static void remove_names(const RepoPaths& paths, const cache::Problem& problem);
   bool is_mended(const RepoPaths& paths, const cache::Problem& problem);
 
   const bool remove_bad_;
@@ -35,22 +41,30 @@ class Checker {
 };
 
 void Checker::check(const std::string& repo, const RepoPaths& paths) {
-  std::map<std::string, Users> users;
-  for (const std::string& commit : commits_of(paths)) {
-    for (const cache::File& file : files_of(paths, commit)) {
-      if (!file.blob.empty()) users[file.blob].push_back({commit, file.path});
+  try {
+    const BlobIndex blobs(paths);
+    std::map<std::string, Users> users;
+    for (const std::string& commit : commits_of(paths)) {
+      for (const cache::File& file : files_of(paths, blobs, commit)) {
+        if (!file.blob.empty()) users[file.blob].push_back({commit, file.path});
+      }
     }
+    for (const fs::path& entry : entries_of(paths.blobs())) {
+      const std::string name = entry.filename();
+      if (is_etag(name)) check_blob(repo, paths, name, users[name]);
+    }
+    check_links(repo, paths, blobs);
+  } catch (const Error& error) {
+    if (error.errc() == Errc::cancelled) throw;
+    cache::Problem problem{cache::Problem::Kind::unreadable, repo};
+    problem.failure = error.what();
+    report_.problems.push_back(std::move(problem));
   }
-  for (const fs::path& entry : entries_of(paths.blobs())) {
-    const std::string name = entry.filename();
-    if (is_etag(name)) check_blob(repo, paths, name, users[name]);
-  }
-  check_links(repo, paths);
 }
 
-void Checker::check_links(const std::string& repo, const RepoPaths& paths) {
+void Checker::check_links(const std::string& repo, const RepoPaths& paths, const BlobIndex& blobs) {
   for (const std::string& commit : commits_of(paths)) {
-    for (const cache::File& file : files_of(paths, commit)) {
+    for (const cache::File& file : files_of(paths, blobs, commit)) {
       if (file.size) {
         report_.unhashed += file.blob.empty() ? 1 : 0;
         continue;
@@ -59,7 +73,12 @@ void Checker::check_links(const std::string& repo, const RepoPaths& paths) {
       const bool blob_there = !file.blob.empty() && ::lstat(paths.blob(file.blob).c_str(), &status) == 0;
       if (blob_there) continue;  // a blob that is no file: check_blob has reported it with its users
       cache::Problem problem{cache::Problem::Kind::dangling, repo, file.blob, {{commit, file.path}}};
-      if (remove_bad_) remove(paths, problem);
+      if (const int failure = follow(paths.pointer(commit, file.path)).failure; failure != 0) {
+        problem.kind = cache::Problem::Kind::unreadable;
+        problem.failure = io_error("look at", paths.pointer(commit, file.path), failure).what();
+      } else if (remove_bad_) {
+        remove(paths, problem);
+      }
       report_.problems.push_back(std::move(problem));
     }
   }
@@ -67,9 +86,9 @@ void Checker::check_links(const std::string& repo, const RepoPaths& paths) {
 
 bool Checker::is_sound(const std::string& repo, const RepoPaths& paths, const std::string& etag,
                        const std::string& name) {
-  if (!has_blob(paths, etag)) return false;
   const fs::path blob = paths.blob(etag);
-  const UniqueFd fd = open_to_read(blob, true);  // the shared store's link was looked at by has_blob()
+  if (!is_file(blob)) return false;
+  const UniqueFd fd = open_regular(blob);  // whoever loads it follows links as well
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) throw io_error("look at", blob, errno);
   Progress progress{.repo = repo, .file = name, .total = static_cast<std::uint64_t>(status.st_size)};
@@ -85,49 +104,53 @@ bool Checker::is_sound(const std::string& repo, const RepoPaths& paths, const st
 
 void Checker::check_blob(const std::string& repo, const RepoPaths& paths, const std::string& etag, const Users& users) {
   check_stop(stop_);
-  ++report_.blobs;
-  std::error_code size_error;
-  const auto size = fs::file_size(paths.blob(etag), size_error);
-  report_.bytes += size_error ? 0 : size;
+  cache::Problem problem{cache::Problem::Kind::damaged, repo, etag, users};
+  struct stat status {};
   try {
-    if (is_sound(repo, paths, etag, users.empty() ? etag : users.front().file)) return;
+    const bool sound = is_sound(repo, paths, etag, users.empty() ? etag : users.front().file);
+    const bool present = ::stat(paths.blob(etag).c_str(), &status) == 0;
+    ++report_.blobs;
+    report_.bytes += present && S_ISREG(status.st_mode) ? static_cast<std::uint64_t>(status.st_size) : 0;
+    if (sound) return;
+    if (remove_bad_) remove(paths, problem);
   } catch (const Error& error) {
     if (error.errc() != Errc::io_error) throw;
-    struct stat status {};
     if (::lstat(paths.blob(etag).c_str(), &status) != 0) return;  // removed meanwhile
-    cache::Problem unreadable{cache::Problem::Kind::damaged, repo, etag, users};
-    unreadable.failure = error.what();
-    report_.problems.push_back(std::move(unreadable));
-    return;
+    problem.kind = cache::Problem::Kind::unreadable;
+    problem.failure = error.what();
   }
-  cache::Problem problem{cache::Problem::Kind::damaged, repo, etag, users};
-  if (remove_bad_) remove(paths, problem);
   report_.problems.push_back(std::move(problem));
 }
 
 // Whether another process has put it right since it was looked at; asked under the lock, so that the answer lasts.
 bool Checker::is_mended(const RepoPaths& paths, const cache::Problem& problem) {
   if (problem.kind == cache::Problem::Kind::damaged) return is_sound(problem.repo, paths, problem.blob, problem.blob);
-  return !problem.blob.empty() && has_blob(paths, problem.blob);
+  return std::all_of(problem.users.begin(), problem.users.end(),
+                     [&](const auto& user) { return is_file(paths.pointer(user.commit, user.file)); });
 }
 
-// Takes away the blob, where it is what is wrong, and the links of its users.
-void Checker::remove(const RepoPaths& paths, cache::Problem& problem) {
-  std::optional<FileLock> lock;
-  if (!problem.blob.empty()) {
-    lock = FileLock::try_acquire(paths.lock(problem.blob));
-    if (!lock) {
-      problem.failure = "a download holds it; try again when that has ended";
-      return;
-    }
+// The names go, too: Python's client warns of links to nowhere. One behind a linked folder stays; the next download
+// makes the blob that it leads to.
+void Checker::remove_names(const RepoPaths& paths, const cache::Problem& problem) {
+  for (const auto& user : problem.users) {
+    if (is_own_name(paths, user.commit, user.file)) remove_name(paths.pointer(user.commit, user.file));
   }
-  const auto unlink = [](const fs::path& path) {
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw io_error("remove", path, errno);
-  };
+}
+
+// Takes away the blob, where it is what is wrong, and the names of its users.
+void Checker::remove(const RepoPaths& paths, cache::Problem& problem) {
   try {
+    std::optional<FileLock> lock;
+    if (!problem.blob.empty()) {
+      lock = FileLock::try_acquire(paths.lock(problem.blob));
+      if (!lock) {
+        problem.failure = "a download holds it; try again when that has ended";
+        return;
+      }
+    }
     if (is_mended(paths, problem)) return;
-    for (const auto& user : problem.users) unlink(paths.pointer(user.commit, user.file));
-    if (problem.kind == cache::Problem::Kind::damaged) unlink(paths.blob(problem.blob));
+    remove_names(paths, problem);
+    if (problem.kind == cache::Problem::Kind::damaged) remove_name(paths.blob(problem.blob));
   } catch (const Error& error) {
     if (error.errc() == Errc::cancelled) throw;
     problem.failure = error.what();

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <fcntl.h>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -13,12 +12,6 @@ namespace stella::hub {
 
 void check_stop(const std::stop_token& stop) {
   if (stop.stop_requested()) throw Error(Errc::cancelled, "stopped before the end");
-}
-
-UniqueFd open_to_read(const std::filesystem::path& path, bool follow) {
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | (follow ? 0 : O_NOFOLLOW)));
-  if (!fd) throw io_error("open", path, errno);
-  return fd;
 }
 
 std::size_t read_at(const UniqueFd& fd, std::uint64_t offset, std::span<std::byte> buffer,

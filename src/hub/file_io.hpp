@@ -19,9 +19,6 @@ inline constexpr std::size_t kIoBlock = std::size_t{1} << 20U;
 /// Throws Error(cancelled) once stop was requested.
 void check_stop(const std::stop_token& stop);
 
-/// For reading, not through a link at `path` itself unless `follow`. Throws Error(io_error).
-UniqueFd open_to_read(const std::filesystem::path& path, bool follow);
-
 /// Up to buffer.size() bytes from `offset`, fewer only at the file's end. Throws Error(io_error).
 std::size_t read_at(const UniqueFd& fd, std::uint64_t offset, std::span<std::byte> buffer,
                     const std::filesystem::path& name);

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 import signal
 import sys
 import tarfile
@@ -174,14 +175,80 @@ class Verify(CacheTest):
         self.succeed("download", REPO, "--dim", "256", "--quiet", env=self.env)
         self.assertEqual(self.tree(), sound)
 
-    def test_a_link_out_of_the_cache_is_removed_and_not_followed(self):
+
+class Links(CacheTest):
+    """What other clients, and users with little room, make of a cache: it loads, and so it stays."""
+
+    def vector(self, **env):
+        return self.rows("--model", REPO, "--dim", "256", "--offline", "text", env=env)
+
+    def test_absolute_links_in_a_cache_reached_by_a_link(self):
         snapshot = pathlib.Path(self.download())
-        secret = self.write("secret", "text")
-        (snapshot / "extra.txt").symlink_to(secret)
-        self.fail_with(3, "cache", "verify")
+        (self.folder / "link").symlink_to(self.folder / "hf")
+        model = self.folder / "link/hub/models--org--small"
+        other = "2" * 40
+        shutil.copytree(snapshot, model / "snapshots" / other, symlinks=True)
+        (model / "refs/other").write_text(other)
+        for name in snapshot.rglob("*"):
+            if name.is_symlink():
+                target = model / "blobs" / name.resolve().name
+                name.unlink()
+                name.symlink_to(target)
+        for home in ("hf", "link"):
+            env = {"HF_HOME": self.folder / home}
+            wanted = self.vector(**env)
+            before = self.tree()
+            self.assertNotIn("nowhere", self.succeed("cache", "ls", env=env).decode())
+            self.assertIn("all right", self.succeed("cache", "verify", env=env).decode())
+            self.assertIn("all right", self.succeed("cache", "verify", "--repair", "--offline", env=env).decode())
+            self.assertEqual(self.tree(), before)
+            self.assertEqual(self.vector(**env), wanted)
+        self.succeed("cache", "rm", REPO, "--revision", "other", env=env)
+        self.assertEqual(self.vector(**env), wanted)
+        self.assertGreater(len(self.blobs()), 3)
+
+    def test_a_link_to_a_file_outside_of_the_cache_stays(self):
+        snapshot = pathlib.Path(self.download())
+        weights = snapshot / WEIGHTS
+        outside = self.folder / "weights"
+        os.rename(weights.resolve(), outside)
+        weights.unlink()
+        weights.symlink_to(outside)
+        wanted = self.vector()
+        self.assertIn("1 file stored without a hash not checked", self.succeed("cache", "verify", "--repair", "--offline").decode())
+        self.assertEqual(self.vector(), wanted)
+        self.succeed("cache", "rm", REPO)
+        self.assertTrue(outside.exists())
+
+    def test_a_linked_repository_is_listed_and_only_the_link_is_removed(self):
+        self.download()
+        listed = self.listing()["repositories"]
+        moved = self.folder / "disk"
+        os.rename(self.model, moved)
+        self.model.symlink_to(moved)
+        self.assertEqual(self.listing()["repositories"], listed)
+        self.assertIn("all right", self.succeed("cache", "verify", REPO).decode())
+        done = self.run_stella("cache", "rm", REPO)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn(str(moved), done.stderr.decode())
+        self.assertFalse(self.model.is_symlink())
+        self.assertTrue((moved / "refs/main").exists())
+
+    def test_what_is_no_file_neither_hangs_nor_stops_the_rest(self):
+        snapshot = pathlib.Path(self.download())
+        wanted = self.vector()
+        os.mkfifo(self.cache / "models--org--pipe")
+        for place in ("refs/v1", f"snapshots/{snapshot.name}/extra.txt", "blobs/" + "e" * 64, "extra"):
+            os.mkfifo(self.model / place)
+        (snapshot / "zero").symlink_to("/dev/zero")
+        self.assertIn("2 links to nowhere", self.succeed("cache", "ls").decode())
+        done = self.fail_with(3, "cache", "verify", says="3 problems")
+        self.assertIn(b"extra.txt", done.stdout)
         self.run_stella("cache", "verify", "--repair", env=self.env)
-        self.assertFalse((snapshot / "extra.txt").is_symlink())
-        self.assertEqual(secret.read_text(), "text")
+        self.assertEqual(self.vector(), wanted)
+        self.fail_with(2, "cache", "rm", REPO, "--revision", "v1", says="v1")
+        self.succeed("cache", "rm", REPO)
+        self.assertFalse(self.model.exists())
 
 
 class Bundle(CacheTest):

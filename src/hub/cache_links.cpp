@@ -1,0 +1,207 @@
+#include "hub/cache_links.hpp"
+
+#include "base/file.hpp"
+#include "stella/error.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace stella::hub {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMostLinks = 40;  // as the system allows
+constexpr std::size_t kDeepest = 64;
+constexpr std::size_t kMostFiles = 100'000;
+
+bool is_absent(int number) {
+  return number == ENOENT || number == ENOTDIR || number == ELOOP;
+}
+
+/// Like is_folder(), but throws where it cannot be known.
+bool is_known_folder(const fs::path& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) == 0) return S_ISDIR(status.st_mode);
+  if (is_absent(errno) || ::lstat(path.c_str(), &status) == 0) return false;  // or a link to where one may not look
+  if (is_absent(errno)) return false;
+  throw io_error("look at", path, errno);
+}
+
+class Walker {
+ public:
+  Walker(const std::function<void(const fs::path&)>& use, const std::function<void(FileId)>& on_folder)
+      : use_(use), on_folder_(on_folder) {}
+
+  void walk(const fs::path& folder) {
+    const auto id = id_of(folder);
+    if (!id || std::find(above_.begin(), above_.end(), *id) != above_.end()) return;
+    above_.push_back(*id);
+    if (on_folder_) on_folder_(*id);
+    for (const fs::path& entry : entries_of(folder)) {
+      if (++seen_ > kMostFiles || above_.size() > kDeepest) {
+        throw Error(Errc::malformed_file,
+                    "'" + folder.string() + "' holds too many files, or folders too deep, to be a model's; remove it",
+                    {.file = folder.string()});
+      }
+      is_known_folder(entry) ? walk(entry) : use_(entry);
+    }
+    above_.pop_back();
+  }
+
+ private:
+  const std::function<void(const fs::path&)>& use_;
+  const std::function<void(FileId)>& on_folder_;
+  std::vector<FileId> above_{};
+  std::size_t seen_ = 0;
+};
+
+}  // namespace
+
+FileId id_of(const struct stat& status) {
+  return {status.st_dev, status.st_ino};
+}
+
+std::optional<FileId> id_of(const fs::path& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return std::nullopt;
+  return id_of(status);
+}
+
+std::optional<FileId> own_id_of(const fs::path& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0) return std::nullopt;
+  return id_of(status);
+}
+
+Route follow(const fs::path& path) {
+  Route route;
+  fs::path at = path;
+  while (route.hops.size() <= kMostLinks) {
+    Hop hop{id_of(at.parent_path()), at.filename(), {}};
+    struct stat status {};
+    const bool present = ::lstat(at.c_str(), &status) == 0;
+    if (present) hop.id = id_of(status);
+    route.hops.push_back(std::move(hop));
+    if (!present || !S_ISLNK(status.st_mode)) break;
+    std::error_code error;
+    const fs::path target = fs::read_symlink(at, error);
+    if (error) break;
+    at = target.is_absolute() ? target : at.parent_path() / target;
+  }
+  struct stat end {};
+  if (::stat(path.c_str(), &end) == 0) {
+    route.end = end;
+  } else if (!is_absent(errno)) {
+    route.failure = errno;
+  }
+  return route;
+}
+
+BlobIndex::BlobIndex(const RepoPaths& paths) : folder_(id_of(paths.blobs())) {
+  for (const fs::path& entry : entries_of(paths.blobs())) {
+    struct stat status {};
+    const std::string name = entry.filename();
+    if (is_etag(name) && ::stat(entry.c_str(), &status) == 0 && S_ISREG(status.st_mode)) {
+      contents_.emplace(id_of(status), name);
+    }
+  }
+}
+
+std::string BlobIndex::blob_of(const Route& route) const {
+  for (const Hop& hop : route.hops) {
+    if (folder_ && hop.folder == folder_ && is_etag(hop.name)) return hop.name;
+  }
+  const auto found = route.end ? contents_.find(id_of(*route.end)) : contents_.end();
+  return found == contents_.end() ? std::string() : found->second;
+}
+
+std::vector<fs::path> entries_of(const fs::path& folder) {
+  std::vector<fs::path> found;
+  if (!is_known_folder(folder)) return found;
+  std::error_code error;
+  fs::directory_iterator at(folder, error);
+  for (const fs::directory_iterator end; !error && at != end; at.increment(error)) found.push_back(at->path());
+  if (error && error != std::errc::no_such_file_or_directory) throw io_error("read folder", folder, error.value());
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+void walk(const fs::path& folder, const std::function<void(const fs::path&)>& use,
+          const std::function<void(FileId)>& on_folder) {
+  Walker(use, on_folder).walk(folder);
+}
+
+bool is_folder(const fs::path& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+bool is_real_folder(const fs::path& path) {
+  struct stat status {};
+  return ::lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+bool is_link(const fs::path& path) {
+  struct stat status {};
+  return ::lstat(path.c_str(), &status) == 0 && S_ISLNK(status.st_mode);
+}
+
+bool is_own_name(const RepoPaths& paths, const std::string& commit, const std::string& file) {
+  fs::path folder = paths.pointer(commit, file).parent_path();
+  while (folder != paths.folder()) {
+    if (!is_real_folder(folder)) return false;
+    folder = folder.parent_path();
+  }
+  return true;
+}
+
+Uses::Uses(const RepoPaths& paths, const fs::path& except) {
+  const auto own = id_of(paths.folder());
+  const auto left_out = own_id_of(except);
+  for (const fs::path& repository : entries_of(paths.cache_dir())) {
+    try {
+      add(repository, left_out);
+    } catch (const Error& error) {
+      // Another user's, most likely, whose links lead to blobs of their own.
+      if (error.errc() != Errc::io_error || id_of(repository) == own) throw;
+    }
+  }
+}
+
+void Uses::add(const fs::path& repository, const std::optional<FileId>& except) {
+  if (except && own_id_of(repository) == except) return;
+  for (const fs::path& snapshot : entries_of(repository / "snapshots")) {
+    if (except && own_id_of(snapshot) == except) continue;
+    const auto add_name = [&](const fs::path& name) {
+      for (const Hop& hop : follow(name).hops) {
+        if (hop.id) ids_.insert(*hop.id);
+        if (hop.folder) names_.emplace(*hop.folder, hop.name);
+      }
+    };
+    walk(snapshot, add_name, [&](FileId folder) { folders_.insert(folder); });
+  }
+}
+
+bool Uses::contain(const fs::path& path) const {
+  const auto own = own_id_of(path);
+  const auto end = id_of(path);
+  return (own && ids_.contains(*own)) || (end && ids_.contains(*end));
+}
+
+fs::path Uses::broken_by_removing(const fs::path& folder) const {
+  if (!is_real_folder(folder)) return {};
+  const auto id = id_of(folder);
+  if (id && folders_.contains(*id)) return folder;
+  for (const fs::path& entry : entries_of(folder)) {
+    if (is_real_folder(entry)) {
+      if (fs::path found = broken_by_removing(entry); !found.empty()) return found;
+    } else if (id && names_.contains({*id, entry.filename()})) {
+      return entry;
+    }
+  }
+  return {};
+}
+
+}  // namespace stella::hub
