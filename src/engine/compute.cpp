@@ -73,7 +73,8 @@ tokenizer::Encoding Compute::Active::encode(std::size_t index) const {
   const std::string& text = request.texts[index];
   validate_text(text);
   const tokenizer::EncodeOptions options{.max_length = request.max_length,
-                                         .add_special_tokens = request.add_special_tokens};
+                                         .add_special_tokens = request.add_special_tokens,
+                                         .cancelled = &completed};
   tokenizer::Encoding encoding = request.prompt.empty() ? request.tokenizer->encode(text, options)
                                                         : request.tokenizer->encode(request.prompt + text, options);
   if (encoding.truncated() && request.on_long == OnLong::error) {

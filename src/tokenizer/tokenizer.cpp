@@ -24,6 +24,21 @@ struct Workspace {
 
 }  // namespace
 
+/// Looks at a flag now and then.
+class CancelCheck {
+ public:
+  explicit CancelCheck(const std::atomic<bool>* cancelled) : cancelled_(cancelled) {}
+  void operator()() {
+    if (cancelled_ == nullptr || ++calls_ % kEvery != 0) return;
+    if (cancelled_->load(std::memory_order_relaxed)) throw Error(Errc::cancelled, "cancelled");
+  }
+
+ private:
+  static constexpr std::uint32_t kEvery = 64;
+  const std::atomic<bool>* cancelled_;
+  std::uint32_t calls_ = 0;
+};
+
 struct Tokenizer::Impl {
   TokenizerParts parts;
   Vocabulary added;  // content as id_to_token() shows it
@@ -32,9 +47,10 @@ struct Tokenizer::Impl {
 
   void assign_added_tokens(const std::string& source);
   std::string_view normalize(std::string_view text, std::vector<NormalizerScratch>& scratch) const;
-  void encode_text(std::string_view text, Workspace& workspace, std::vector<std::int32_t>& ids) const;
+  void encode_text(std::string_view text, Workspace& workspace, CancelCheck check,
+                   std::vector<std::int32_t>& ids) const;
   template <class Model, class Scratch>
-  void encode_words(const Model& model, Scratch& scratch, std::string_view text, WordCache& cache,
+  void encode_words(const Model& model, Scratch& scratch, std::string_view text, WordCache& cache, CancelCheck& check,
                     std::vector<std::int32_t>& ids) const;
 
   std::unique_ptr<Workspace> borrow() const;
@@ -94,8 +110,9 @@ std::string_view Tokenizer::Impl::normalize(std::string_view text, std::vector<N
 
 template <class Model, class Scratch>
 void Tokenizer::Impl::encode_words(const Model& model, Scratch& scratch, std::string_view text, WordCache& cache,
-                                   std::vector<std::int32_t>& ids) const {
+                                   CancelCheck& check, std::vector<std::int32_t>& ids) const {
   for_each_word(parts.splitter, text, [&](std::string_view word) {
+    check();
     WordCache::Entry* const place = cache.place(word);
     if (WordCache::find(place, word, ids)) return;
     const std::size_t before = ids.size();
@@ -104,13 +121,14 @@ void Tokenizer::Impl::encode_words(const Model& model, Scratch& scratch, std::st
   });
 }
 
-void Tokenizer::Impl::encode_text(std::string_view text, Workspace& workspace, std::vector<std::int32_t>& ids) const {
+void Tokenizer::Impl::encode_text(std::string_view text, Workspace& workspace, CancelCheck check,
+                                  std::vector<std::int32_t>& ids) const {
   const auto push = [&ids](std::int32_t id) { ids.push_back(id); };
   const auto words = [&](std::string_view part) {
     if (const Bpe* bpe = std::get_if<Bpe>(&parts.model)) {
-      encode_words(*bpe, workspace.bpe, part, workspace.cache, ids);
+      encode_words(*bpe, workspace.bpe, part, workspace.cache, check, ids);
     } else {
-      encode_words(std::get<WordPiece>(parts.model), workspace.wordpiece, part, workspace.cache, ids);
+      encode_words(std::get<WordPiece>(parts.model), workspace.wordpiece, part, workspace.cache, check, ids);
     }
   };
   in_raw_text.split(
@@ -174,13 +192,23 @@ Encoding Tokenizer::encode(std::string_view text, const EncodeOptions& options) 
   add(impl_->parts.around.before);
   const std::size_t before = result.ids.size();
   auto workspace = impl_->borrow();
-  impl_->encode_text(text, *workspace, result.ids);
+  impl_->encode_text(text, *workspace, CancelCheck(options.cancelled), result.ids);
   impl_->give_back(std::move(workspace));
   const std::size_t own = result.ids.size() - before;
   result.full_tokens = own + specials;
-  result.ids.resize(before + std::min(own, options.max_length - specials));
+  const std::size_t kept = std::min(own, options.max_length - specials);
+  if (options.truncation_side.value_or(impl_->parts.truncation_side) == TruncationSide::left) {
+    const auto first = result.ids.begin() + static_cast<std::ptrdiff_t>(before);
+    result.ids.erase(first, first + static_cast<std::ptrdiff_t>(own - kept));
+  } else {
+    result.ids.resize(before + kept);
+  }
   add(impl_->parts.around.after);
   return result;
+}
+
+TruncationSide Tokenizer::truncation_side() const noexcept {
+  return impl_->parts.truncation_side;
 }
 
 std::size_t Tokenizer::special_tokens_per_text() const noexcept {

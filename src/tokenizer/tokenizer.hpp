@@ -1,19 +1,25 @@
 // Text to token ids, as a checkpoint's tokenizer.json says.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace stella::tokenizer {
 
+enum class TruncationSide { right, left };
+
 struct EncodeOptions {
-  std::size_t max_length = SIZE_MAX;  ///< Most ids in the result, special tokens included; truncates on the right.
+  std::size_t max_length = SIZE_MAX;  ///< Most ids in the result, special tokens included.
   bool add_special_tokens = true;     ///< Apply the post-processor's template ([CLS] … [SEP], … <|endoftext|>).
+  std::optional<TruncationSide> truncation_side;  ///< Where a text is cut; absent: as the file says.
+  const std::atomic<bool>* cancelled = nullptr;   ///< Once it is true, encode() ends soon with Error(cancelled).
 };
 
 struct Encoding {
@@ -23,8 +29,8 @@ struct Encoding {
 };
 
 /// A tokenizer.json, compiled. Ids equal those of the Hugging Face `tokenizers` library 0.23.3 with truncation to
-/// max_length and no padding; the truncation and padding settings inside the file are ignored. Immutable: const members
-/// are thread-safe.
+/// max_length and no padding. Of the truncation settings inside the file only the direction counts, of those for padding
+/// none. Immutable: const members are thread-safe.
 class Tokenizer {
  public:
   /// Throws Error(malformed_file) for broken JSON or missing parts, Error(unsupported_model) naming a component that is
@@ -40,6 +46,8 @@ class Tokenizer {
   /// the special tokens.
   Encoding encode(std::string_view text, const EncodeOptions& options = {}) const;
 
+  /// Where the file's truncation settings cut; right without such settings.
+  TruncationSide truncation_side() const noexcept;
   /// Ids that the post-processor adds to a single text.
   std::size_t special_tokens_per_text() const noexcept;
   /// One more than the largest id.

@@ -24,6 +24,7 @@ class Reader {
     if (const auto version = find(root, "version"); version && text(*version, "version") != "1.0") {
       unsupported("version " + std::string(text(*version, "version")));
     }
+    if (const auto truncation = find(root, "truncation")) read_truncation(as_object(*truncation, "truncation"));
     read_added_tokens(root);
     if (const auto normalizer = find(root, "normalizer")) read_normalizer(as_object(*normalizer, "normalizer"));
     const bool byte_level = read_pre_tokenizer(root);
@@ -83,6 +84,19 @@ class Reader {
     const auto number = as<std::int64_t>(value, path, "a number");
     if (number < 0 || number > kMaxId) malformed(path + " is not an id: " + std::to_string(number));
     return static_cast<std::int32_t>(number);
+  }
+
+  /// How many tokens are kept is the caller's to say, and a stride only makes further pieces, which are not embedded.
+  void read_truncation(const object& truncation) {
+    if (const auto direction = find(truncation, "direction")) {
+      const std::string_view side = text(*direction, "truncation.direction");
+      if (side != "Left" && side != "Right") malformed("truncation.direction is neither Left nor Right");
+      if (side == "Left") parts_.truncation_side = TruncationSide::left;
+    }
+    if (const auto strategy = find(truncation, "strategy")) {
+      const std::string_view name = text(*strategy, "truncation.strategy");
+      if (name != "LongestFirst" && name != "OnlyFirst") unsupported("truncation strategy " + std::string(name));
+    }
   }
 
   void read_added_tokens(const object& root) {
@@ -176,12 +190,19 @@ class Reader {
   }
 
   void read_post_processor(const object& processor) {
-    const std::string_view type = type_of(processor, "post_processor");
+    // Files of old versions of the library name no type.
+    const bool is_legacy = !find(processor, "type") && find(processor, "sep") && find(processor, "cls");
+    const std::string_view type = is_legacy ? "BertProcessing" : type_of(processor, "post_processor");
     if (type == "ByteLevel") return;  // changes offsets only
-    if (type == "TemplateProcessing") {
-      if (has_template_) unsupported("post_processor with more than one TemplateProcessing");
+    if (type == "TemplateProcessing" || type == "BertProcessing" || type == "RobertaProcessing") {
+      if (has_template_) unsupported("post_processor " + std::string(type) + " after another that adds tokens");
       has_template_ = true;
-      read_template(processor);
+      if (type == "TemplateProcessing") {
+        read_template(processor);
+      } else {
+        parts_.around.before.push_back(token_and_id(processor, "cls"));
+        parts_.around.after.push_back(token_and_id(processor, "sep"));
+      }
     } else if (type == "Sequence") {
       const std::string path = "post_processor.processors";
       for (const element part : as_array(need(processor, "processors", path), path)) {
@@ -190,6 +211,15 @@ class Reader {
     } else {
       unsupported("post_processor " + std::string(type));
     }
+  }
+
+  /// The id in `"name": ["[CLS]", 101]`.
+  std::int32_t token_and_id(const object& processor, std::string_view name) const {
+    const std::string path = "post_processor." + std::string(name);
+    const array pair = as_array(need(processor, name, path), path);
+    if (pair.size() != 2) malformed(path + " is not a token and its id");
+    text(pair.at(0).value(), path + "[0]");
+    return id(pair.at(1).value(), path + "[1]");
   }
 
   void read_template(const object& processor) {
@@ -217,8 +247,19 @@ class Reader {
     if (!seen) unsupported("a post_processor template for single texts other than one with $A once");
   }
 
+  /// Files of old versions of the library name no type: as there, the first that the members fit.
+  std::string_view model_type(const object& model) const {
+    if (find(model, "type")) return type_of(model, "model");
+    const auto has = [&](std::string_view name) { return find(model, name).has_value(); };
+    if (has("merges")) return "BPE";
+    if (has("unk_token") && has("continuing_subword_prefix") && has("max_input_chars_per_word")) return "WordPiece";
+    if (has("unk_token")) return "WordLevel";
+    if (has("unk_id")) return "Unigram";
+    malformed("model.type is missing");
+  }
+
   void read_model(const object& model, bool byte_level) {
-    const std::string_view type = type_of(model, "model");
+    const std::string_view type = model_type(model);
     if (type != "BPE" && type != "WordPiece") unsupported("model " + std::string(type));
     read_vocabulary(as_object(need(model, "vocab", "model.vocab"), "model.vocab"));
     if (type == "BPE") {

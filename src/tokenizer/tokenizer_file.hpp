@@ -5,6 +5,7 @@
 #include "tokenizer/bpe.hpp"
 #include "tokenizer/normalizer.hpp"
 #include "tokenizer/splitter.hpp"
+#include "tokenizer/tokenizer.hpp"
 #include "tokenizer/vocabulary.hpp"
 #include "tokenizer/wordpiece.hpp"
 
@@ -29,6 +30,7 @@ struct TokenizerParts {
   Splitter splitter;
   std::variant<std::monostate, Bpe, WordPiece> model;
   Template around;
+  TruncationSide truncation_side = TruncationSide::right;
 };
 
 /// Fills empty `parts`. Errors as Tokenizer::from_json.
