@@ -18,8 +18,8 @@ enum class TruncationSide { right, left };
 struct EncodeOptions {
   std::size_t max_length = SIZE_MAX;  ///< Most ids in the result, special tokens included.
   bool add_special_tokens = true;     ///< Apply the post-processor's template ([CLS] … [SEP], … <|endoftext|>).
-  std::optional<TruncationSide> truncation_side;  ///< Where a text is cut; absent: as the file says.
-  const std::atomic<bool>* cancelled = nullptr;   ///< Once it is true, encode() ends soon with Error(cancelled).
+  std::optional<TruncationSide> truncation_side = std::nullopt;  ///< Where a text is cut; absent: as the file says.
+  const std::atomic<bool>* cancelled = nullptr;  ///< Once it is true, encode() ends soon with Error(cancelled).
 };
 
 struct Encoding {
@@ -29,8 +29,8 @@ struct Encoding {
 };
 
 /// A tokenizer.json, compiled. Ids equal those of the Hugging Face `tokenizers` library 0.23.3 with truncation to
-/// max_length and no padding. Of the truncation settings inside the file only the direction counts, of those for padding
-/// none. Immutable: const members are thread-safe.
+/// max_length and no padding. Of the truncation settings inside the file only the direction counts, of those for
+/// padding none. Immutable: const members are thread-safe.
 class Tokenizer {
  public:
   /// Throws Error(malformed_file) for broken JSON or missing parts, Error(unsupported_model) naming a component that is

@@ -3,6 +3,8 @@
 #include "stella/error.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -126,6 +128,71 @@ TEST(WordPieceTokenizer, TruncationWithoutSpecialTokens) {
   EXPECT_THAT(encoding.ids, ElementsAre(3, 4));
   EXPECT_EQ(encoding.full_tokens, 3U);
   EXPECT_THAT(tokenizer.encode("unaffable", {.max_length = 0, .add_special_tokens = false}).ids, SizeIs(0));
+}
+
+TEST(WordPieceTokenizer, TruncationOnTheLeftWhereTheFileOrTheCallerSaysSo) {
+  const auto file = [](const char* truncation) { return make(changed(kWordPiece, "/truncation", truncation)); };
+  const char* const left = R"({"direction": "Left", "max_length": 3, "strategy": "OnlyFirst", "stride": 2})";
+  const auto cut = [](const Tokenizer& tokenizer, std::size_t length,
+                      std::optional<TruncationSide> side = std::nullopt) {
+    const Encoding encoding = tokenizer.encode("unaffable a", {.max_length = length, .truncation_side = side});
+    EXPECT_EQ(encoding.full_tokens, 6U);
+    return encoding.ids;
+  };
+  const Tokenizer tokenizer = file(left);
+  EXPECT_EQ(tokenizer.truncation_side(), TruncationSide::left);
+  EXPECT_THAT(cut(tokenizer, 2), ElementsAre(1, 2));
+  EXPECT_THAT(cut(tokenizer, 3), ElementsAre(1, 8, 2));
+  EXPECT_THAT(cut(tokenizer, 5), ElementsAre(1, 4, 5, 8, 2));
+  EXPECT_THAT(cut(tokenizer, 6), ElementsAre(1, 3, 4, 5, 8, 2));
+  EXPECT_THAT(cut(tokenizer, 3, TruncationSide::right), ElementsAre(1, 3, 2));
+  EXPECT_THAT(cut(make(json::parse(kWordPiece)), 3, TruncationSide::left), ElementsAre(1, 8, 2));
+  EXPECT_THAT(tokenizer.encode("unaffable a", {.max_length = 2, .add_special_tokens = false}).ids, ElementsAre(5, 8));
+  EXPECT_EQ(file("null").truncation_side(), TruncationSide::right);
+}
+
+TEST(WordPieceTokenizer, ProcessorsOfBertAndRoberta) {
+  for (const char* processor :
+       {R"({"type": "BertProcessing", "sep": ["[SEP]", 2], "cls": ["[CLS]", 1]})",
+        R"({"sep": ["[SEP]", 2], "cls": ["[CLS]", 1]})",
+        R"({"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 1], "trim_offsets": true,
+            "add_prefix_space": false})",
+        R"({"type": "Sequence", "processors": [
+              {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false},
+              {"type": "BertProcessing", "sep": ["[SEP]", 2], "cls": ["[CLS]", 1]}]})"}) {
+    const Tokenizer tokenizer = make(changed(kWordPiece, "/post_processor", processor));
+    EXPECT_THAT(ids(tokenizer, "unaffable a"), ElementsAre(1, 3, 4, 5, 8, 2)) << processor;
+    EXPECT_THAT(tokenizer.encode("unaffable a", {.max_length = 4}).ids, ElementsAre(1, 3, 4, 2)) << processor;
+    EXPECT_EQ(tokenizer.special_tokens_per_text(), 2U);
+  }
+}
+
+TEST(Tokenizer, ModelsWithoutAType) {
+  const auto without_type = [](const char* file) {
+    json::value result = json::parse(file);
+    result.as_object()["model"].as_object().erase("type");
+    return result;
+  };
+  EXPECT_THAT(ids(make(without_type(kWordPiece)), "unaffable a"), ElementsAre(1, 3, 4, 5, 8, 2));
+  EXPECT_THAT(ids(make(without_type(kBpe)), " abc a"), ElementsAre(11, 5, 11));
+  json::value file = without_type(kWordPiece);
+  file.as_object()["model"].as_object().erase("max_input_chars_per_word");
+  EXPECT_THAT(refused(file).what(), HasSubstr("model WordLevel"));
+  file.as_object()["model"].as_object().erase("unk_token");
+  EXPECT_THAT(refused(file).what(), HasSubstr("model.type is missing"));
+}
+
+TEST(Tokenizer, EncodingEndsWhenItIsCancelled) {
+  const Tokenizer tokenizer = make(json::parse(kWordPiece));
+  const std::atomic<bool> cancelled{true};
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += "un ";
+  try {
+    tokenizer.encode(text, {.cancelled = &cancelled});
+    FAIL() << "encoded";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.errc(), Errc::cancelled);
+  }
 }
 
 TEST(WordPieceTokenizer, NoRoomForSpecialTokens) {
@@ -259,7 +326,13 @@ TEST(Tokenizer, UnsupportedComponentsAreNamed) {
   expect(kBpe, "/pre_tokenizer",
          R"({"type": "Sequence", "pretokenizers": [{"type": "BertPreTokenizer"}, {"type": "BertPreTokenizer"}]})",
          "after another that splits");
-  expect(kBpe, "/post_processor", R"({"type": "RobertaProcessing"})", "post_processor RobertaProcessing");
+  expect(kBpe, "/post_processor", R"({"type": "PairProcessing"})", "post_processor PairProcessing");
+  expect(kBpe, "/post_processor",
+         R"({"type": "Sequence", "processors": [{"type": "BertProcessing", "sep": ["b", 1], "cls": ["a", 0]},
+                                                {"type": "RobertaProcessing", "sep": ["b", 1], "cls": ["a", 0]}]})",
+         "post_processor RobertaProcessing after another");
+  expect(kBpe, "/truncation", R"({"direction": "Left", "max_length": 3, "strategy": "OnlySecond", "stride": 0})",
+         "truncation strategy OnlySecond");
   expect(kWordPiece, "/post_processor/single", R"([{"Sequence": {"id": "B", "type_id": 0}}])", "$A once");
   expect(kBpe, "/model/type", R"("Unigram")", "model Unigram");
   expect(kBpe, "/model/dropout", "0.1", "dropout");
@@ -279,6 +352,11 @@ TEST(Tokenizer, MalformedFilesSayWhere) {
   };
   expect(json::array{}, "the top level is not an object");
   expect(changed(kBpe, "/model", "null"), "model is missing");
+  expect(changed(kBpe, "/truncation", R"({"direction": "left"})"), "truncation.direction is neither");
+  expect(changed(kBpe, "/post_processor", R"({"type": "BertProcessing", "sep": ["[SEP]", 2]})"),
+         "post_processor.cls is missing");
+  expect(changed(kBpe, "/post_processor", R"({"type": "BertProcessing", "sep": ["[SEP]"], "cls": ["a", 0]})"),
+         "post_processor.sep is not a token and its id");
   expect(changed(kBpe, "/model/vocab", "[]"), "model.vocab is not an object");
   expect(changed(kBpe, "/model/vocab/a", "-1"), "'a' an impossible id");
   expect(changed(kBpe, "/model/vocab/a", "99999999"), "'a' an impossible id");
