@@ -161,6 +161,116 @@ TEST_F(CacheBundle, HostileNamesAreRefused) {
   expect_refused_with("a blob of nothing", file(kRoot + "blobs/" + kSha256, "abc"));
 }
 
+TEST_F(CacheBundle, NamesThatATerminalWouldObeyAreRefusedAndNotShown) {
+  const std::string folder = kRoot + "snapshots/" + kCommit + "/";
+  std::string many;
+  for (int i = 0; i < 33; ++i) many += "d/";
+  for (const std::string& name :
+       {std::string("\x1b[2J"), std::string("a\nb"), std::string("a\tb"), std::string("a\rb"), std::string("\x7f"),
+        std::string("\xc2\x9b"
+                    "31m"),
+        std::string("\xe2\x80\xae"
+                    "txt"),
+        std::string("\xff"), std::string("\xed\xa0\x80"), std::string(120, 'n') + std::string("\0b", 2),
+        std::string(256, 'n'), "x/" + std::string(256, 'n') + "/y", many + "x"}) {
+    std::string levels;
+    for (const char c : name) levels += c == '/' ? "../" : "";
+    const Piece piece = link(folder + name, "../../" + levels + "blobs/" + kGit);
+    expect_refused_with(name, piece);
+    expect_refused_with("ref " + name, file(kRoot + "refs/" + name, kCommit));
+    try {
+      cache::unpack(other_, archive_);
+    } catch (const Error& error) {
+      for (const char c : std::string(error.what())) EXPECT_GE(static_cast<unsigned char>(c), 0x20U);
+      EXPECT_EQ(std::string(error.what()).find("\xc2\x9b"), std::string::npos);
+    }
+  }
+  auto pieces = good();
+  pieces.push_back(link(folder + "\xe6\xa8\xa1\xe5\x9e\x8b", "../../blobs/" + kGit));  // any language will do
+  pieces.push_back(link(folder + std::string(255, 'n'), "../../blobs/" + kGit));
+  write(archive_of(pieces));
+  EXPECT_EQ(cache::unpack(other_, archive_).size(), 1U);
+}
+
+TEST_F(CacheBundle, ALinkInThePlaceOfAFolderIsNotWrittenThrough) {
+  auto pieces = good();
+  pieces.push_back(link(kRoot + "snapshots/" + kCommit + "/d/e", "../../../blobs/" + kGit));
+  pieces.push_back(file(kRoot + "refs/pr/1", kCommit));
+  write(archive_of(pieces));
+  const fs::path outside = root_ / "outside";
+  const RepoPaths there(other_.cache_dir, "org/name");
+  for (const fs::path& planted : {there.folder(), there.blobs(), there.folder() / "snapshots", there.snapshot(kCommit),
+                                  there.snapshot(kCommit) / "d", there.folder() / "refs", there.folder() / "refs/pr",
+                                  other_.cache_dir / ".locks", other_.cache_dir / ".locks/models--org--name"}) {
+    for (const char* target : {"outside", "absent", ""}) {  // a file for the last
+      fs::remove_all(other_.cache_dir);
+      fs::create_directories(planted.parent_path());
+      fs::create_directories(outside);
+      if (*target == '\0') {
+        std::ofstream(planted.native()) << "x";
+      } else {
+        fs::create_directory_symlink(root_ / target, planted);
+      }
+      EXPECT_THROW(cache::unpack(other_, archive_), Error) << planted << " → " << target;
+      EXPECT_TRUE(fs::is_empty(outside)) << planted;
+      EXPECT_FALSE(fs::exists(root_ / "absent"));
+      EXPECT_FALSE(fs::exists(there.blob(kGit))) << planted;
+    }
+  }
+  fs::remove_all(other_.cache_dir);
+  fs::create_directory_symlink(outside, other_.cache_dir);  // where the cache is, is the user's own choice
+  cache::unpack(other_, archive_);
+  EXPECT_TRUE(cached_file(there, "pr/1", "d/e"));
+}
+
+TEST_F(CacheBundle, ALinkInThePlaceOfAFileIsReplaced) {
+  write(archive_of(good()));
+  const RepoPaths there(other_.cache_dir, "org/name");
+  make_folders(there, kCommit, "a");
+  fs::create_directories(there.folder() / "refs");
+  const fs::path precious = root_ / "precious";
+  std::ofstream(precious) << "text";
+  for (const fs::path& planted : {there.blob(kGit), there.pointer(kCommit, "a"), there.ref("main")}) {
+    fs::remove(planted);
+    fs::create_symlink(precious, planted);
+  }
+  cache::unpack(other_, archive_);
+  EXPECT_EQ(fs::file_size(precious), 4U);
+  EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(there.blob(kGit))));
+  EXPECT_TRUE(cached_file(there, "main", "a"));
+  EXPECT_TRUE(check_cache(other_.cache_dir, "", false, {}, {}).problems.empty());
+}
+
+TEST_F(CacheBundle, ADamagedBlobIsReplaced) {
+  write(archive_of(good()));
+  cache::unpack(other_, archive_);
+  std::ofstream(RepoPaths(other_.cache_dir, "org/name").blob(kGit)) << "hellO\n";
+  cache::unpack(other_, archive_);
+  EXPECT_TRUE(check_cache(other_.cache_dir, "", false, {}, {}).problems.empty());
+}
+
+TEST_F(CacheBundle, SizesThatLieAndArchivesBeyondReasonAreRefused) {
+  const std::string blob = kRoot + "blobs/" + kSha256;
+  for (const std::uint64_t size :
+       {std::uint64_t{4}, std::uint64_t{1} << 33U, std::uint64_t{1} << 62U, ~std::uint64_t{0}, ~std::uint64_t{511}}) {
+    write(tar_header({TarEntry::Kind::file, blob, {}, size}) + "abc" + tar_padding(3) + tar_end());
+    expect_refused("a size of " + std::to_string(size));
+  }
+  constexpr std::uint64_t kHuge = (std::uint64_t{1} << 40U) + 512;
+  write(tar_header({TarEntry::Kind::file, blob, {}, kHuge}));
+  std::error_code error;
+  fs::resize_file(archive_, kHuge + 8 * kTarBlock, error);  // of holes
+  if (!error) expect_refused("a terabyte", Errc::limit_exceeded);
+  {
+    std::ofstream out(archive_, std::ios::binary);
+    for (int i = 0; i <= 100'000; ++i) {
+      out << tar_header({TarEntry::Kind::folder, kRoot + "snapshots/" + kCommit + "/" + std::to_string(i), {}});
+    }
+    out << tar_end();
+  }
+  expect_refused("100,001 folders", Errc::limit_exceeded);
+}
+
 TEST_F(CacheBundle, HostileLinksAreRefused) {
   const std::string snapshot = kRoot + "snapshots/" + kCommit;
   for (const std::string& target :

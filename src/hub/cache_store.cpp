@@ -124,7 +124,12 @@ bool has_blob(const RepoPaths& paths, const std::string& etag) {
 void make_folders(const RepoPaths& paths, const std::string& commit, const std::string& file) {
   make_parent(paths.blobs() / "x");
   make_parent(paths.pointer(commit, file));
+  make_cache(paths);
+}
+
+void make_cache(const RepoPaths& paths) {
   const fs::path tag = paths.cachedir_tag();
+  make_parent(tag);
   struct stat status {};
   if (::lstat(tag.c_str(), &status) == 0) return;
   try {

@@ -31,6 +31,9 @@ void record_missing(const RepoPaths& paths, const std::string& revision, const s
 /// Whether blobs/<etag> holds a body: a regular file, or a link into huggingface_hub's shared store that leads to one.
 bool has_blob(const RepoPaths& paths, const std::string& etag);
 
+/// Makes the cache's own folder and CACHEDIR.TAG in it. Throws Error(io_error).
+void make_cache(const RepoPaths& paths);
+
 /// Makes the folders for blobs and for the file's pointer, and CACHEDIR.TAG. Throws Error(io_error).
 void make_folders(const RepoPaths& paths, const std::string& commit, const std::string& file);
 

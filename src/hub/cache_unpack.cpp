@@ -1,28 +1,25 @@
+#include "base/text.hpp"
+#include "hub/cache_bundle.hpp"
 #include "hub/cache_scan.hpp"
-#include "hub/cache_store.hpp"
 #include "hub/file_io.hpp"
-#include "hub/tar.hpp"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string_view>
+#include <utility>
 
 namespace stella::hub {
 namespace {
 
 constexpr std::size_t kMaxEntries = 100'000;
+constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 40U;   // of contents
+constexpr std::size_t kMaxNameBytes = std::size_t{64} << 20U;  // of all names
+constexpr std::size_t kLongestName = 1024;
+constexpr std::size_t kLongestPart = 255;
+constexpr std::size_t kDeepest = 32;
 constexpr std::size_t kCommitDigits = 40;
-
-// What an archive holds of one repository, checked.
-struct Bundle {
-  struct Link {
-    std::string commit, file, etag;
-  };
-  std::string repo;
-  std::map<std::string, TarEntry> blobs;    // by etag
-  std::vector<Link> links;                  // names are unique, and none is another's folder
-  std::map<std::string, std::string> refs;  // revision, commit
-};
+constexpr std::size_t kMostShown = 200;
 
 // Reads an archive's headers and the hashes of its contents into bundles; refuses it where anything is not as pack()
 // writes it.
@@ -35,6 +32,7 @@ class Inspector {
 
  private:
   void take(const TarEntry& entry);
+  void check_name(const TarEntry& entry, const std::string& name);
   void take_link(Bundle& bundle, const TarEntry& entry, const std::string& rest);
   void take_ref(Bundle& bundle, const TarEntry& entry, const std::string& revision);
   void check_whole(const Bundle& bundle) const;
@@ -46,12 +44,41 @@ class Inspector {
   const std::stop_token& stop_;
   std::map<std::string, Bundle> bundles_{};  // by folder
   std::set<std::string> names_{};
+  std::size_t name_bytes_ = 0;
+  std::uint64_t content_bytes_ = 0;
 };
 
 void Inspector::refuse(const TarEntry& entry, const std::string& why) const {
-  std::string shown;
-  for (const char c : entry.name.substr(0, 200)) shown += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-  reader_.refuse("its entry '" + shown + "' " + why);
+  reader_.refuse("its entry '" + printable_line(entry.name, kMostShown) + "' " + why);
+}
+
+void Inspector::check_name(const TarEntry& entry, const std::string& name) {
+  try {
+    check_file(name);
+  } catch (const Error&) {
+    refuse(entry, "leaves the cache");
+  }
+  if (printable(name) != name || name.find_first_of("\n\t") != std::string::npos) {
+    refuse(entry, "has control characters in its name, or is no UTF-8");
+  }
+  std::size_t deep = 0;
+  std::size_t longest = 0;
+  for (std::size_t begin = 0; begin <= name.size(); ++deep) {
+    const std::size_t end = std::min(name.find('/', begin), name.size());
+    longest = std::max(longest, end - begin);
+    begin = end + 1;
+  }
+  if (name.size() > kLongestName || longest > kLongestPart || deep > kDeepest) refuse(entry, "has too long a name");
+  if (!names_.insert(name).second) refuse(entry, "is there twice");
+  const auto cap = [&](const std::string& what) {
+    throw Error(Errc::limit_exceeded, "refused the archive '" + reader_.path().string() + "': it has more than " +
+                                          what + ", the most that is unpacked");
+  };
+  name_bytes_ += name.size();
+  content_bytes_ += entry.size;  // each is held against the archive's size, so the sum cannot overflow
+  if (names_.size() > kMaxEntries) cap(std::to_string(kMaxEntries) + " entries");
+  if (name_bytes_ > kMaxNameBytes) cap(std::to_string(kMaxNameBytes) + " bytes of names");
+  if (content_bytes_ > kMaxBytes) cap(std::to_string(kMaxBytes) + " bytes of contents");
 }
 
 void Inspector::take(const TarEntry& entry) {
@@ -59,12 +86,7 @@ void Inspector::take(const TarEntry& entry) {
   if (entry.kind == TarEntry::Kind::folder) {
     while (name.ends_with('/')) name.pop_back();
   }
-  try {
-    check_file(name);
-  } catch (const Error&) {
-    refuse(entry, "leaves the cache");
-  }
-  if (!names_.insert(name).second) refuse(entry, "is there twice");
+  check_name(entry, name);
   const std::size_t first = name.find('/');
   const std::size_t second = first == std::string::npos ? first : name.find('/', first + 1);
   const std::string folder = name.substr(0, first);
@@ -160,7 +182,6 @@ void Inspector::check_hashes(const Bundle& bundle) const {
 std::vector<Bundle> Inspector::inspect() {
   while (const auto entry = reader_.next()) {
     check_stop(stop_);
-    if (names_.size() >= kMaxEntries) reader_.refuse("it has more than " + std::to_string(kMaxEntries) + " entries");
     take(*entry);
   }
   std::vector<Bundle> bundles;
@@ -173,26 +194,6 @@ std::vector<Bundle> Inspector::inspect() {
   return bundles;
 }
 
-// The archive may change while it is read, so the hash is taken again of what is written.
-void place_blob(const TarReader& reader, const RepoPaths& paths, const std::string& etag, const TarEntry& entry,
-                const std::stop_token& stop) {
-  const FileLock lock = wait_for_lock(paths.lock(etag), stop);
-  if (has_blob(paths, etag)) return;
-  NewFile out(paths.blob(etag), ".", ".incomplete");
-  const std::string hash = hash_range(reader.fd(), entry.offset, entry.size, etag, reader.path(), stop,
-                                      [&](std::span<const std::byte> block) { out.write(block); });
-  if (hash != etag) reader.refuse("it changed while it was read");
-  out.commit();
-}
-
-void place(const HubOptions& hub, const TarReader& reader, const Bundle& bundle, const std::stop_token& stop) {
-  const RepoPaths paths(hub.cache_dir, bundle.repo);
-  for (const auto& link : bundle.links) make_folders(paths, link.commit, link.file);
-  for (const auto& [etag, entry] : bundle.blobs) place_blob(reader, paths, etag, entry, stop);
-  for (const auto& link : bundle.links) link_blob(paths, link.commit, link.file, link.etag, hub.symlinks);
-  for (const auto& [revision, commit] : bundle.refs) write_ref(paths, revision, commit);
-}
-
 }  // namespace
 }  // namespace stella::hub
 
@@ -202,6 +203,7 @@ std::vector<Unpacked> unpack(const HubOptions& hub, const std::filesystem::path&
                              const ProgressCallback& on_progress, const std::stop_token& stop) {
   hub::TarReader reader(archive);
   const auto bundles = hub::Inspector(reader, on_progress, stop).inspect();
+  for (const hub::Bundle& bundle : bundles) hub::check_place(hub, bundle);
   std::vector<Unpacked> unpacked;
   for (const hub::Bundle& bundle : bundles) {
     hub::place(hub, reader, bundle, stop);

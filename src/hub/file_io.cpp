@@ -45,9 +45,9 @@ std::string hash_range(const UniqueFd& fd, std::uint64_t offset, std::uint64_t s
   return hasher.digest();
 }
 
-FileLock wait_for_lock(const std::filesystem::path& path, const std::stop_token& stop) {
+FileLock wait_for_lock(const Folder& folder, const std::string& name, const std::stop_token& stop) {
   while (true) {
-    if (auto lock = FileLock::try_acquire(path)) return std::move(*lock);
+    if (auto lock = FileLock::try_acquire(folder, name)) return std::move(*lock);
     check_stop(stop);
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }

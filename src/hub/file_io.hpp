@@ -30,7 +30,7 @@ using BlockSink = std::function<void(std::span<const std::byte>)>;
 std::string hash_range(const UniqueFd& fd, std::uint64_t offset, std::uint64_t size, const std::string& etag,
                        const std::filesystem::path& name, const std::stop_token& stop, const BlockSink& sink);
 
-/// The lock, waited for.
-FileLock wait_for_lock(const std::filesystem::path& path, const std::stop_token& stop);
+/// The lock of that name in a folder, waited for.
+FileLock wait_for_lock(const Folder& folder, const std::string& name, const std::stop_token& stop);
 
 }  // namespace stella::hub

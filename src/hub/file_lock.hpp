@@ -2,9 +2,11 @@
 #pragma once
 
 #include "base/file.hpp"
+#include "hub/folder.hpp"
 
 #include <filesystem>
 #include <optional>
+#include <string>
 
 namespace stella::hub {
 
@@ -14,9 +16,12 @@ class FileLock {
   /// Nothing while someone else holds it. Makes missing folders. Throws Error(io_error), also where the path is a
   /// symbolic link. On a file system without flock(2) the lock is granted unlocked: the cache stays correct without it.
   static std::optional<FileLock> try_acquire(const std::filesystem::path& path);
+  /// The same for a name in a folder that is held open.
+  static std::optional<FileLock> try_acquire(const Folder& folder, const std::string& name);
 
  private:
   explicit FileLock(UniqueFd fd) : fd_(std::move(fd)) {}
+  static std::optional<FileLock> acquire(int folder, const char* name, const std::filesystem::path& shown);
   UniqueFd fd_;
 };
 
