@@ -105,8 +105,10 @@ int DownloadCommand::run(Session& session) const {
     throw Failure(kBadInput,
                   "--pack is for models of the hub, and '" + *common->model + "' is a directory; copy that as it is");
   }
-  const auto files = session.run<std::vector<DownloadedFile>>(
-      [&](auto token) { workspace.model().download(wanted, all, std::move(token)); });
+  const auto files = workspace.fetching([&] {
+    return session.run<std::vector<DownloadedFile>>(
+        [&](auto token) { workspace.model().download(wanted, all, std::move(token)); });
+  });
   std::string result;
   if (pack) {
     result = write_archive(workspace);

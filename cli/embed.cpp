@@ -3,6 +3,7 @@
 #include "cli/rows.hpp"
 #include "cli/stream.hpp"
 #include "cli/text.hpp"
+#include "cli/text_options.hpp"
 
 #include <memory>
 #include <string>

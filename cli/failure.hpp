@@ -22,10 +22,12 @@ class Failure : public std::runtime_error {
   int status_;
 };
 
-/// A signal asked the program to stop.
+/// A signal asked the program to stop. what() is the line for the user: what was finished, and where it is.
 class Interrupted : public std::runtime_error {
  public:
-  explicit Interrupted(int signal_number) : std::runtime_error("interrupted"), signal_number_(signal_number) {}
+  explicit Interrupted(int signal_number, const std::string& line = "interrupted")
+      : std::runtime_error(line), signal_number_(signal_number) {}
+  int signal_number() const noexcept { return signal_number_; }
   /// 130 for SIGINT, as shells report it.
   int status() const noexcept { return 128 + signal_number_; }
 

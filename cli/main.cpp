@@ -71,7 +71,7 @@ int run_command(const Command& command, Session& session, const CommonOptions* o
   } catch (const BrokenPipe&) {
     return kOk;  // its reader has what it wanted
   } catch (const Interrupted& interrupted) {
-    print_error("interrupted; files downloaded so far are kept for the next run");
+    print_error(interrupted.what());
     return interrupted.status();
   } catch (const Failure& failure) {
     print_error(failure.what());

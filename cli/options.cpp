@@ -149,59 +149,6 @@ void add_common(CLI::App& app, CommonOptions& options, bool positional) {
   add_program(app, options);
 }
 
-void add_texts(CLI::App& app, TextOptions& options) {
-  app.add_option(
-         "TEXT",
-         [&options](const CLI::results_t& results) {
-           for (const std::string& text : results) options.texts.push_back(unguard(text));
-           return true;
-         },
-         "Texts; put -- before them where one starts with a dash")
-      ->expected(0, CLI::detail::expected_max_vector_size)
-      ->allow_extra_args()
-      ->take_all()
-      ->type_name("");
-  add_string(app, "--input", options.input, "Read the texts from a file, - for standard input")->type_name("FILE|-");
-  add_string(app, "--input-format", options.input_format,
-             "lines: a text a line (default). jsonl: a JSON string or object a line")
-      ->type_name("lines|jsonl");
-  add_string(app, "--field", options.field, "Field of the objects that holds the text (default text)")
-      ->type_name("NAME");
-}
-
-std::unique_ptr<TextSource> open_texts(const TextOptions& options, Session& session) {
-  if (!options.input) {
-    if (options.input_format) {
-      throw Failure(kBadInput,
-                    "--input-format describes the file of --input; give --input FILE, or - for standard input");
-    }
-    if (options.texts.empty()) {
-      throw Failure(kBadInput, "no text; give TEXT arguments or --input FILE (- for standard input)");
-    }
-    return make_argument_source(options.texts);
-  }
-  if (!options.texts.empty()) throw Failure(kBadInput, "both TEXT arguments and --input; give one of them");
-  const std::string format = options.input_format.value_or("lines");
-  if (format != "lines" && format != "jsonl") {
-    throw Failure(kBadInput, "unknown --input-format '" + format + "'; choose one of: lines, jsonl");
-  }
-  return make_file_source(*options.input, format == "lines" ? InputFormat::lines : InputFormat::jsonl, options.field,
-                          [&session](int descriptor, short events) { session.wait_for(descriptor, events); });
-}
-
-void add_max_length(CLI::App& app, PromptOptions& options) {
-  add_count(app, "--max-length", options.max_length,
-            "Most tokens of a text, with prompt and special tokens (default: the model's own, often 512)");
-}
-
-void add_prompt(CLI::App& app, PromptOptions& options) {
-  add_string(app, "--task", options.task,
-             "Prompt by name: s2p for search queries (the default), s2s for likeness between sentences, document or "
-             "none for texts to be found")
-      ->type_name("NAME");
-  add_string(app, "--prompt", options.prompt, "Literal text put before each text, in place of --task's");
-}
-
 Screen::Screen(const CommonOptions& options, const HubOptions& hub, ProgressStyle otherwise)
     : quiet_(options.quiet), display_(choose_style(options, hub, otherwise), STDERR_FILENO) {
   const LogLevel least = options.quiet ? LogLevel::error : parse_log_level(options.log_level);
@@ -232,7 +179,10 @@ Workspace::Workspace(Session& session, const CommonOptions& options, ProgressSty
   model.precision = parse_precision(options.precision);
   model.packed_weights.keep = options.keep_packed_weights;
   model.hub = hub_options(options);
-  model.on_progress = [this](const Progress& progress) { screen_.display().on_file(progress); };
+  model.on_progress = [this](const Progress& progress) {
+    if (!progress.from_cache) transferred_ = true;
+    screen_.display().on_file(progress);
+  };
   model.on_load = [this](double fraction) { screen_.display().on_load(fraction); };
   model.runtime = runtime_;
   model_.emplace(resolve_model(name_), std::move(model));
@@ -244,28 +194,16 @@ Workspace::~Workspace() {
 }
 
 ModelDescription Workspace::describe() {
-  return session_.run<ModelDescription>([this](auto token) { model_->describe(std::move(token)); });
+  return fetching(
+      [this] { return session_.run<ModelDescription>([this](auto token) { model_->describe(std::move(token)); }); });
 }
 
 LoadedStellaModel Workspace::load() {
-  auto loaded =
-      session_.run<LoadedStellaModel>([this](auto token) { LoadedStellaModel::load(*model_, std::move(token)); });
+  auto loaded = fetching([this] {
+    return session_.run<LoadedStellaModel>([this](auto token) { LoadedStellaModel::load(*model_, std::move(token)); });
+  });
   screen_.display().close();
   return loaded;
-}
-
-void check_prompt(const PromptOptions& options) {
-  if (options.task && options.prompt) throw Failure(kBadInput, "both --task and --prompt; give one of them");
-}
-
-std::string effective_task(const PromptOptions& options, const ModelDescription& description, Workspace& workspace) {
-  if (!options.task || options.task->empty()) return description.default_task;
-  const std::string& task = *options.task;
-  if (description.prompts.contains(task) || workspace.model().supports_task(task)) return task;
-  std::string known;
-  for (const auto& [name, prompt] : description.prompts) known += name + ", ";
-  workspace.warn("unknown task '" + task + "', using '" + description.default_task + "'; known: " + known + "none");
-  return description.default_task;
 }
 
 std::string failure_line(const Error& error, const CommonOptions* options) {

@@ -1,7 +1,7 @@
 // What the subcommands' options have in common.
 #pragma once
 
-#include "cli/input.hpp"
+#include "cli/failure.hpp"
 #include "cli/progress.hpp"
 #include "cli/session.hpp"
 #include "stella/error.hpp"
@@ -9,6 +9,7 @@
 #include "stella/options.hpp"
 #include "stella/runtime.hpp"
 
+#include <atomic>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -65,24 +66,6 @@ struct Command {
   std::function<int(Session&)> run{};
 };
 
-struct TextOptions {
-  std::vector<std::string> texts{};
-  std::optional<std::string> input{};
-  std::optional<std::string> input_format{};
-  std::string field = "text";
-};
-void add_texts(CLI::App& app, TextOptions& options);
-/// Opens the input. Throws Failure(kBadInput) where there is none, or both kinds.
-std::unique_ptr<TextSource> open_texts(const TextOptions& options, Session& session);
-
-struct PromptOptions {
-  std::optional<std::string> task{};
-  std::optional<std::string> prompt{};
-  std::optional<std::size_t> max_length{};
-};
-void add_prompt(CLI::App& app, PromptOptions& options);
-void add_max_length(CLI::App& app, PromptOptions& options);
-
 /// Progress and the library's remarks on standard error, while it lives.
 class Screen {
  public:
@@ -117,6 +100,16 @@ class Workspace {
 
   ModelDescription describe();
   LoadedStellaModel load();
+  /// `run()`, which may download: an interruption of it says what becomes of the files that are here already.
+  template <class Run>
+  auto fetching(Run&& run) {
+    try {
+      return run();
+    } catch (const Interrupted& interrupted) {
+      if (!transferred_) throw;
+      throw Interrupted(interrupted.signal_number(), "interrupted; files downloaded so far are kept for the next run");
+    }
+  }
   /// One line on standard error, unless --quiet.
   void warn(const std::string& line) { screen_.warn(line); }
   Screen& screen() noexcept { return screen_; }
@@ -125,15 +118,10 @@ class Workspace {
   Session& session_;
   std::string name_;
   Screen screen_;
+  std::atomic<bool> transferred_{false};  ///< Bytes came from the hub.
   std::shared_ptr<Runtime> runtime_;
   std::optional<StellaEmbeddingModel> model_{};
 };
-
-/// Throws Failure(kBadInput) where both a task and a prompt were given.
-void check_prompt(const PromptOptions& options);
-
-/// A task as it will be used: the model's default for none given and, with a warning, for one it does not know.
-std::string effective_task(const PromptOptions& options, const ModelDescription& description, Workspace& workspace);
 
 /// One line with the context that helps: for a hub that cannot be reached and the default model, what needs no hub.
 std::string failure_line(const Error& error, const CommonOptions* options);

@@ -3,6 +3,7 @@
 #include "cli/output.hpp"
 #include "cli/stream.hpp"
 #include "cli/text.hpp"
+#include "cli/text_options.hpp"
 
 #include <algorithm>
 #include <array>

@@ -2,6 +2,7 @@
 #include "cli/commands.hpp"
 #include "cli/output.hpp"
 #include "cli/stream.hpp"
+#include "cli/text_options.hpp"
 
 #include <memory>
 #include <string>
