@@ -1,12 +1,16 @@
 // `stella embed`: texts to vectors.
 #include "cli/commands.hpp"
+#include "cli/output.hpp"
 #include "cli/rows.hpp"
 #include "cli/stream.hpp"
 #include "cli/text.hpp"
 #include "cli/text_options.hpp"
 
+#include <chrono>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <unistd.h>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -16,17 +20,25 @@ namespace {
 
 constexpr const char* kFooter = R"(Examples:
   stella embed --model demo "What are safetensors?"
-  stella embed --task document --input passages.txt --output passages.npy --format npy
-  cat texts.jsonl | stella embed --input - --input-format jsonl --field body --dim 256,1024
+  stella embed --task document --input passages.txt --output passages.npy --meta passages.json
+  stella embed --task document --input docs.jsonl --field body --keep id,url --output vectors.jsonl
+  cat texts.txt | stella embed --task document --input - --dim 256,1024
 
 Output:
   json   {"model","task","precision","data":[rows]}; the default for TEXT arguments
   jsonl  a row a line; the default with --input
          {"index":0,"tokens":12,"truncated":false,"dimension":1024,"embedding":[...]}
+         "full_tokens" follows "truncated" where that is true; the fields of --keep follow "index"
          with several dimensions "embeddings":{"256":[...],"1024":[...]} in place of the last two
   npy    float32 array (rows, dimension) for numpy.load; needs --output FILE
   f32    raw little-endian float32 rows
-  With several dimensions npy and f32 write v.256.npy, v.1024.npy for --output v.npy.)";
+  With several dimensions npy and f32 write v.256.npy, v.1024.npy for --output v.npy. Without --format
+  the name says which: .json, .jsonl, .ndjson, .npy, .f32, .bin.
+
+Where a line cannot be embedded, the rows before it stay in FILE.partial.)";
+
+/// A run this long says what it embeds the texts as while there is time to stop it.
+constexpr double kSecondsToRemark = 2;
 
 struct EmbedCommand {
   std::shared_ptr<CommonOptions> common = std::make_shared<CommonOptions>();
@@ -34,6 +46,7 @@ struct EmbedCommand {
   PromptOptions prompt{};
   std::string output = "-";
   std::optional<std::string> format{};
+  std::optional<std::string> meta{};
   std::optional<std::string> dimensions{};
   bool no_normalize = false;
   std::string on_long = "truncate";
@@ -43,7 +56,10 @@ struct EmbedCommand {
 };
 
 RowFormat EmbedCommand::row_format() const {
-  if (!format) return texts.input ? RowFormat::jsonl : RowFormat::json;
+  if (!format) {
+    if (const auto named = format_of_name(output)) return *named;
+    return texts.input ? RowFormat::jsonl : RowFormat::json;
+  }
   if (*format == "json") return RowFormat::json;
   if (*format == "jsonl") return RowFormat::jsonl;
   if (*format == "npy") return RowFormat::npy;
@@ -51,52 +67,244 @@ RowFormat EmbedCommand::row_format() const {
   throw Failure(kBadInput, "unknown --format '" + *format + "'; choose one of: json, jsonl, npy, f32");
 }
 
-int EmbedCommand::run(Session& session) const {
-  const RowFormat rows = row_format();
-  EmbedOptions options;
-  if (dimensions) options.dimensions = parse_dimensions(*dimensions);
+const char* name_of(RowFormat format) {
+  switch (format) {
+    case RowFormat::json:
+      return "json";
+    case RowFormat::jsonl:
+      return "jsonl";
+    case RowFormat::npy:
+      return "npy";
+    default:
+      return "f32";
+  }
+}
+
+bool same_file(const std::string& a, int standard_a, const std::string& b, int standard_b) {
+  const auto first = identity_of(a, standard_a);
+  if (first && first == identity_of(b, standard_b)) return true;
+  if (a == "-" || b == "-") return a == b && standard_a == standard_b;
+  const auto whole = [](const std::string& path) {
+    std::error_code error;
+    const auto absolute = std::filesystem::absolute(path, error);
+    return error ? std::filesystem::path(path) : std::filesystem::weakly_canonical(absolute, error);
+  };
+  return whole(a) == whole(b) && !whole(a).empty();
+}
+
+/// One run: what was asked for, checked before anything is loaded, and what comes of it.
+class EmbedRun {
+ public:
+  EmbedRun(const EmbedCommand& command, Session& session);
+  void run();
+
+ private:
+  void check_options();
+  void check_files() const;
+  void open_outputs();
+  void prepare(Workspace& workspace);
+  void embed(Workspace& workspace, LoadedStellaModel& model);
+  void write(const Chunk& chunk, const std::vector<Embedding>& results);
+  /// What became of the rows that were finished before a failure: "; 7 rows were finished before and are in
+  /// 'v.npy.partial'".
+  std::string keep_rows(bool interrupted);
+  void remark_on_task(Workspace& workspace);
+  void write_meta(const ModelDescription& description);
+
+  const EmbedCommand& command_;
+  Session& session_;
+  RowFormat format_;
+  EmbedOptions options_{};
+  RowsHeader header_{};
+  std::vector<std::string> paths_{};
+  std::unique_ptr<TextSource> source_{};
+  std::vector<std::unique_ptr<Output>> outputs_{};
+  std::unique_ptr<Output> meta_{};
+  std::unique_ptr<RowWriter> writer_{};
+  std::optional<TextReport> report_{};
+  std::size_t limit_ = 0;  ///< Most tokens of a text.
+  std::size_t rows_ = 0;   ///< Written.
+  std::string prompt_{};   ///< The text before each text.
+  bool remark_due_ = false;
+  bool as_queries_ = false;
+};
+
+EmbedRun::EmbedRun(const EmbedCommand& command, Session& session)
+    : command_(command), session_(session), format_(command.row_format()) {
+  check_options();
+  source_ = open_texts(command_.texts, session_);
+  paths_ = row_paths(format_, command_.output, options_.dimensions);
+  check_files();
+  open_outputs();
+}
+
+void EmbedRun::check_options() {
+  if (command_.dimensions) options_.dimensions = parse_dimensions(*command_.dimensions);
+  const std::string& on_long = command_.on_long;
   if (on_long != "truncate" && on_long != "error") {
     throw Failure(kBadInput, "unknown --on-long '" + on_long + "'; choose one of: truncate, error");
   }
-  const bool to_file = output != "-";
-  if (rows == RowFormat::npy && !to_file) throw Failure(kBadInput, "--format npy needs --output FILE");
-  if (rows == RowFormat::f32 && !to_file && options.dimensions.size() > 1) {
+  const bool to_file = command_.output != "-";
+  if (format_ == RowFormat::npy && !to_file) throw Failure(kBadInput, "--format npy needs --output FILE");
+  if (format_ == RowFormat::f32 && !to_file && options_.dimensions.size() > 1) {
     throw Failure(kBadInput, "--format f32 with several dimensions needs --output FILE");
   }
-  check_prompt(prompt);
-  const auto source = open_texts(texts, session);
+  const bool text_rows = format_ == RowFormat::json || format_ == RowFormat::jsonl;
+  if (command_.texts.keep && !text_rows) {
+    throw Failure(kBadInput, std::string("--keep carries fields into json and jsonl rows, and --format is ") +
+                                 name_of(format_) + "; choose another format or leave it out");
+  }
+  check_prompt(command_.prompt);
+  header_.keep = kept_fields(command_.texts);
+  options_.prompt = command_.prompt.prompt;
+  options_.normalize = !command_.no_normalize;
+  options_.max_length = command_.prompt.max_length;
+}
 
-  Workspace workspace(session, *common);
-  LoadedStellaModel model = workspace.load();
-  for (const std::size_t dimension : options.dimensions) model.embedding_dimension(dimension);
-  if (options.dimensions.empty()) options.dimensions = {model.embedding_dimension()};
-  RowsHeader header{workspace.name(), std::nullopt, to_string(model.precision()), options.dimensions};
-  options.prompt = prompt.prompt;
-  if (!prompt.prompt) header.task = options.task = effective_task(prompt, model.description(), workspace);
-  options.normalize = !no_normalize;
-  options.max_length = prompt.max_length;
-  const std::size_t limit = prompt.max_length.value_or(model.description().default_max_length);
-
-  const auto writer = make_row_writer(rows, header, output,
-                                      [&](int descriptor, short events) { session.wait_for(descriptor, events); });
-  const auto start = [&](std::vector<std::string> chunk) {
-    return session.start<std::vector<Embedding>>(
-        [&](auto token) { model.batch_embed(std::move(chunk), options, std::move(token)); });
-  };
-  // Over-long texts are found in the results: the rows before them are good, and the message can count the tokens.
-  stream_texts<Embedding>(session, *source, start, [&](std::size_t index, const std::vector<Embedding>& results) {
-    for (const Embedding& row : results) {
-      if (row.truncated && on_long == "error") {
-        writer->flush();
-        throw Failure(kBadInput, source->describe(index) + " has " + std::to_string(row.full_tokens) +
-                                     " tokens, more than the limit of " + std::to_string(limit) +
-                                     "; shorten it, raise --max-length or use --on-long truncate");
+/// Nothing that is read may be written over, nor two results over each other.
+void EmbedRun::check_files() const {
+  if (const auto& input = command_.texts.input) {
+    const std::string name = *input == "-" ? "standard input" : "--input '" + *input + "'";
+    for (const std::string& path : paths_) {
+      const std::string output = path == "-" ? "standard output" : "--output '" + path + "'";
+      if (same_file(path, STDOUT_FILENO, *input, STDIN_FILENO)) {
+        throw Failure(kBadInput, output + " is the file of " + name + "; write to another file");
       }
-      writer->write(index++, row);
+      if (path != "-" && same_file(partial_path(path), STDOUT_FILENO, *input, STDIN_FILENO)) {
+        throw Failure(kBadInput, name + " is where " + output + " would keep unfinished rows; write to another file");
+      }
     }
-    writer->flush();
+    if (command_.meta && same_file(*command_.meta, STDOUT_FILENO, *input, STDIN_FILENO)) {
+      throw Failure(kBadInput, "--meta '" + *command_.meta + "' is the file of " + name + "; write to another file");
+    }
+  }
+  for (const std::string& path : paths_) {
+    if (command_.meta && same_file(*command_.meta, STDOUT_FILENO, path, STDOUT_FILENO)) {
+      throw Failure(kBadInput, "--meta '" + *command_.meta + "' and --output are the same; write to two files");
+    }
+  }
+}
+
+void EmbedRun::open_outputs() {
+  outputs_ = open_rows(format_, paths_, waiting(session_));
+  if (command_.meta) meta_ = std::make_unique<Output>(*command_.meta, waiting(session_));
+}
+
+/// Finds what the model cannot do before its weights are fetched and loaded.
+void EmbedRun::prepare(Workspace& workspace) {
+  const ModelDescription description = workspace.describe();
+  for (const std::size_t dimension : options_.dimensions) workspace.model().embedding_dimension(dimension);
+  if (options_.dimensions.empty()) options_.dimensions = {workspace.model().embedding_dimension()};
+  if (options_.prompt) {
+    prompt_ = *options_.prompt;
+  } else {
+    header_.task = options_.task = effective_task(command_.prompt, description, workspace);
+    prompt_ = prompt_of(options_.task, description);
+  }
+  header_.model = workspace.name();
+  header_.dimensions = options_.dimensions;
+  limit_ = command_.prompt.max_length.value_or(description.default_max_length);
+  as_queries_ = prompt_ == prompt_of("s2p", description);
+  remark_due_ = command_.texts.input && !command_.prompt.task && !command_.prompt.prompt && !prompt_.empty();
+}
+
+void EmbedRun::run() {
+  Workspace workspace(session_, *command_.common);
+  prepare(workspace);
+  LoadedStellaModel model = workspace.load();
+  header_.precision = to_string(model.precision());
+  writer_ = make_row_writer(format_, header_, std::move(outputs_));
+  const bool rows_on_terminal = command_.output == "-" && isatty(STDOUT_FILENO) == 1;
+  report_.emplace(workspace, *source_, command_.texts.input && !rows_on_terminal);
+  try {
+    embed(workspace, model);
+  } catch (const WriteFailure&) {
+    throw;
+  } catch (const Interrupted& interrupted) {
+    throw Interrupted(interrupted.signal_number(), interrupted.what() + keep_rows(true));
+  } catch (const Failure& failure) {
+    throw Failure(failure.status(), failure.what() + keep_rows(false));
+  } catch (const Error& error) {
+    throw Failure(exit_status(error), failure_line(error, command_.common.get()) + keep_rows(false));
+  }
+  writer_->finish();
+  write_meta(model.description());
+  report_->finish(limit_);
+  if (rows_ != 0) remark_on_task(workspace);
+}
+
+void EmbedRun::embed(Workspace& workspace, LoadedStellaModel& model) {
+  const auto start = [&](std::vector<std::string> chunk) {
+    return session_.start<std::vector<Embedding>>(
+        [&](auto token) { model.batch_embed(std::move(chunk), options_, std::move(token)); });
+  };
+  stream_texts<Embedding>(session_, *source_, start, [&](const Chunk& chunk, const std::vector<Embedding>& results) {
+    write(chunk, results);
+    if (report_->seconds() >= kSecondsToRemark) remark_on_task(workspace);
   });
-  writer->finish();
+}
+
+void EmbedRun::write(const Chunk& chunk, const std::vector<Embedding>& results) {
+  std::uint64_t tokens = 0;
+  std::size_t truncated = 0;
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    const Embedding& row = results[i];
+    // Over-long texts are found in the results: the rows before them are good, and the message can count the tokens.
+    if (row.truncated && command_.on_long == "error") {
+      throw Failure(kBadInput, source_->describe(chunk.indices[i]) + " has " + std::to_string(row.full_tokens) +
+                                   " tokens, more than the limit of " + std::to_string(limit_) +
+                                   "; shorten it, raise --max-length or use --on-long truncate");
+    }
+    writer_->write(chunk.indices[i], row, chunk.kept[i]);
+    ++rows_;
+    tokens += row.tokens;
+    truncated += row.truncated ? 1 : 0;
+  }
+  writer_->flush();
+  report_->add(chunk, tokens, truncated);
+}
+
+std::string EmbedRun::keep_rows(bool interrupted) {
+  if (rows_ == 0) return "; no row was finished";
+  const std::string count =
+      "; " + with_separators(rows_) + (rows_ == 1 ? " row was finished before" : " rows were finished before");
+  if (command_.output == "-") {
+    if (!interrupted) writer_->flush();  // which might have been what was interrupted
+    return count + " and written";
+  }
+  try {
+    std::string names;
+    for (const std::string& name : writer_->keep_partial()) names += (names.empty() ? "'" : ", '") + name + "'";
+    return count + (names.empty() ? " and written" : (rows_ == 1 ? " and is in " : " and are in ") + names);
+  } catch (const Failure& failure) {
+    return count + ", but not kept: " + failure.what();
+  }
+}
+
+void EmbedRun::remark_on_task(Workspace& workspace) {
+  if (!std::exchange(remark_due_, false)) return;
+  workspace.warn(std::string("no --task was given: the texts were embedded ") +
+                 (as_queries_ ? "as search queries (--task " : "with the prompt of the model's default (--task ") +
+                 options_.task + "); embed passages that are to be found with --task document");
+}
+
+void EmbedRun::write_meta(const ModelDescription& description) {
+  if (!meta_) return;
+  const auto text = [](const std::optional<std::string>& value) { return value ? json_string(*value) : "null"; };
+  meta_->write("{\"model\":" + json_string(header_.model) +
+               ",\"commit\":" + (description.commit.empty() ? "null" : json_string(description.commit)) +
+               ",\"task\":" + text(header_.task) + ",\"prompt\":" + json_string(prompt_) +
+               ",\"precision\":" + json_string(header_.precision) + ",\"dimensions\":[" +
+               join(header_.dimensions, ",") + "],\"normalized\":" + (options_.normalize ? "true" : "false") +
+               ",\"max_length\":" + std::to_string(limit_) + ",\"format\":" + json_string(name_of(format_)) +
+               ",\"counts\":{\"rows\":" + std::to_string(rows_) + ",\"skipped\":" + std::to_string(report_->skipped()) +
+               ",\"truncated\":" + std::to_string(report_->truncated()) +
+               ",\"tokens\":" + std::to_string(report_->tokens()) + "},\"version\":\"" STELLA_VERSION "\"}\n");
+  meta_->commit();
+}
+
+int EmbedCommand::run(Session& session) const {
+  EmbedRun(*this, session).run();
   return kOk;
 }
 
@@ -110,6 +318,13 @@ Command add_embed(CLI::App& root) {
   add_string(*app, "--output", command->output, "Write to a file, which appears when it is complete (default -)")
       ->type_name("FILE|-");
   add_string(*app, "--format", command->format, "json, jsonl, npy or f32 (see below)")->type_name("NAME");
+  add_string(*app, "--keep", command->texts.keep,
+             "Fields of the JSON lines to carry into the rows; null where a line has none of that name")
+      ->type_name("F[,F...]");
+  add_string(
+      *app, "--meta", command->meta,
+      "Also write JSON that says how the vectors were made: model, commit, task, prompt, precision, sizes, counts")
+      ->type_name("FILE");
   add_prompt(*app, command->prompt);
   add_string(*app, "--dim", command->dimensions, "Sizes of the vectors, each of which the model has a head for")
       ->type_name("N[,N...]");

@@ -1,8 +1,10 @@
 #include "cli/input.hpp"
 
+#include "base/file.hpp"
 #include "base/utf8.hpp"
 #include "cli/text.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <exception>
@@ -14,33 +16,15 @@
 #include <unistd.h>
 #include <utility>
 
-#include <boost/json.hpp>
-
 namespace stella::cli {
 namespace {
 
 constexpr std::size_t kReadBytes = 65'536;
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+constexpr const char* kEmpty = "is empty; give it a text, remove it or use --skip-empty";
 
-const char* kind_name(const boost::json::value& value) {
-  switch (value.kind()) {
-    case boost::json::kind::null:
-      return "null";
-    case boost::json::kind::bool_:
-      return "a boolean";
-    case boost::json::kind::array:
-      return "an array";
-    case boost::json::kind::object:
-      return "an object";
-    case boost::json::kind::string:
-      return "a string";
-    default:
-      return "a number";
-  }
-}
-
-/// What is wrong with a text, or nothing.
+/// What is wrong with a text that is not empty, or nothing.
 std::optional<std::string> problem_of(std::string_view text, std::size_t max_bytes) {
-  if (text.empty()) return "is empty; give it a text or remove it";
   if (text.size() > max_bytes) return "holds more than 1,000,000 bytes; split it";
   if (const std::size_t at = utf8::find_invalid(text); at != std::string_view::npos) {
     return "is not valid UTF-8 (byte " + std::to_string(at + 1) + "); convert it to UTF-8";
@@ -50,26 +34,10 @@ std::optional<std::string> problem_of(std::string_view text, std::size_t max_byt
 
 }  // namespace
 
-std::string text_of_json(std::string_view line, const std::string& field) {
-  boost::json::error_code error;
-  const boost::json::value value = boost::json::parse({line.data(), line.size()}, error);
-  if (error) throw std::invalid_argument("is not JSON (" + error.message() + ")");
-  const boost::json::value* text = &value;
-  if (const auto* object = value.if_object()) {
-    text = object->if_contains(field);
-    if (text == nullptr) {
-      throw std::invalid_argument("has no field " + json_string(field) + "; name the text's field with --field");
-    }
-    if (!text->is_string()) {
-      throw std::invalid_argument("has " + std::string(kind_name(*text)) + " in field " + json_string(field) +
-                                  "; a string is wanted");
-    }
-  } else if (!value.is_string()) {
-    throw std::invalid_argument("is " + std::string(kind_name(value)) + "; a JSON string or an object with field " +
-                                json_string(field) + " is wanted");
-  }
-  const auto& string = text->get_string();
-  return {string.data(), string.size()};
+void Chunk::cut(std::size_t texts_left) {
+  texts.resize(texts_left);
+  indices.resize(texts_left);
+  kept.resize(texts_left);
 }
 
 LineReader::LineReader(int descriptor, std::size_t max_line, WaitFunction wait)
@@ -87,15 +55,17 @@ bool LineReader::holds_line() {
 
 bool LineReader::fill() {
   buffer_.erase(0, start_);
+  dropped_ += start_;
   scanned_ -= start_;
   start_ = 0;
   const std::size_t old_size = buffer_.size();
   buffer_.resize(old_size + kReadBytes);
-  if (may_block_ && wait_) wait_(descriptor_, POLLIN);
   ssize_t got = 0;
   do {
+    // Of a file as well, which is always ready: a signal is looked for on the way.
+    if (wait_) wait_(descriptor_, POLLIN);
     got = ::read(descriptor_, buffer_.data() + old_size, kReadBytes);
-  } while (got < 0 && errno == EINTR);
+  } while (got < 0 && (errno == EINTR || (errno == EAGAIN && wait_)));
   const int error_number = errno;
   buffer_.resize(old_size + static_cast<std::size_t>(got > 0 ? got : 0));
   at_end_ = got <= 0;
@@ -103,18 +73,29 @@ bool LineReader::fill() {
   return !at_end_;
 }
 
+/// Room for the mark and for the CR of an end of line that is not read whole yet.
+bool LineReader::holds_too_much() const noexcept {
+  return buffer_.size() - start_ > max_line_ + kByteOrderMark.size() + 1;
+}
+
+std::string_view LineReader::without_mark(std::string_view line) {
+  if (std::exchange(at_start_, false) && line.starts_with(kByteOrderMark)) line.remove_prefix(kByteOrderMark.size());
+  return line;
+}
+
 std::optional<std::string_view> LineReader::next() {
   while (!holds_line()) {
-    if (buffer_.size() - start_ > max_line_) throw std::length_error("line too long");
+    if (holds_too_much()) throw std::length_error("line too long");
     if (at_end_ || !fill()) {
       if (error_) throw std::system_error(error_);
-      if (start_ == buffer_.size()) return std::nullopt;
-      const std::string_view last = std::string_view(buffer_).substr(start_);
+      const bool nothing = start_ == buffer_.size();
+      const std::string_view last = without_mark(std::string_view(buffer_).substr(start_));
       start_ = scanned_ = buffer_.size();
-      return last;
+      if (last.size() > max_line_) throw std::length_error("line too long");
+      return nothing || last.empty() ? std::nullopt : std::optional(last);
     }
   }
-  std::string_view line = std::string_view(buffer_).substr(start_, scanned_ - start_);
+  std::string_view line = without_mark(std::string_view(buffer_).substr(start_, scanned_ - start_));
   start_ = scanned_ = scanned_ + 1;
   if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
   if (line.size() > max_line_) throw std::length_error("line too long");
@@ -122,7 +103,7 @@ std::optional<std::string_view> LineReader::next() {
 }
 
 bool LineReader::available() {
-  while (!at_end_ && !holds_line() && buffer_.size() - start_ <= max_line_) {
+  while (!at_end_ && !holds_line() && !holds_too_much()) {
     if (may_block_) {
       pollfd entry{descriptor_, POLLIN, 0};
       if (::poll(&entry, 1, 0) == 0) return false;
@@ -136,117 +117,149 @@ namespace {
 
 class ArgumentSource final : public TextSource {
  public:
-  explicit ArgumentSource(std::vector<std::string> texts) : texts_(std::move(texts)) {
+  ArgumentSource(std::vector<std::string> texts, bool skip_empty, std::string what)
+      : texts_(std::move(texts)), what_(std::move(what)) {
     for (std::size_t i = 0; i < texts_.size(); ++i) {
+      if (texts_[i].empty() && skip_empty) continue;
+      if (texts_[i].empty()) throw Failure(kBadInput, describe(i) + " " + kEmpty);
       if (const auto problem = problem_of(texts_[i], kMaxTextBytes))
         throw Failure(kBadInput, describe(i) + " " + *problem);
     }
   }
 
-  Chunk read(std::size_t max_texts, std::size_t max_bytes) override {
-    Chunk chunk{next_, {}};
-    std::size_t bytes = 0;
-    while (next_ < texts_.size() && chunk.texts.size() < max_texts && bytes < max_bytes) {
+  Chunk read(std::size_t max_texts, std::size_t max_bytes, bool) override {
+    Chunk chunk;
+    for (std::size_t bytes = 0; next_ < texts_.size() && chunk.size() < max_texts && bytes < max_bytes; ++next_) {
+      if (texts_[next_].empty()) {
+        ++skipped_;
+        continue;
+      }
       bytes += texts_[next_].size();
-      chunk.texts.push_back(std::move(texts_[next_++]));
+      chunk.texts.push_back(std::move(texts_[next_]));
+      chunk.indices.push_back(next_);
+      chunk.kept.emplace_back();
     }
+    chunk.last = next_ == texts_.size();
     return chunk;
   }
 
-  bool available() override { return true; }
-  std::string describe(std::size_t index) const override { return "TEXT argument " + std::to_string(index + 1); }
+  std::string describe(std::size_t index) const override { return what_ + " " + std::to_string(index + 1); }
+  std::size_t skipped() const noexcept override { return skipped_; }
+  std::optional<std::uint64_t> size() const noexcept override { return std::nullopt; }
 
  private:
   std::vector<std::string> texts_;
+  std::string what_;
   std::size_t next_ = 0;
+  std::size_t skipped_ = 0;
 };
 
-/// Closes a descriptor that it opened.
+/// A file to read, or standard input. Opening a FIFO does not wait for its writer, which no signal would end; reading
+/// does.
 class InputDescriptor {
  public:
-  explicit InputDescriptor(const std::string& path) : owned_(path != "-") {
-    if (!owned_) return;
+  explicit InputDescriptor(const std::string& path) {
+    if (path == "-") return;
+    int descriptor = -1;
     do {
-      value_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    } while (value_ < 0 && errno == EINTR);
-    const auto refuse = [&](int error_number) {
-      throw Failure(kBadInput, with_errno("cannot read --input '" + path + "'", error_number) +
-                                   "; check the path and its permissions");
+      descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    } while (descriptor < 0 && errno == EINTR);
+    const int error_number = errno;
+    owned_ = UniqueFd(descriptor);
+    const auto refuse = [&](int number) {
+      throw Failure(kBadInput,
+                    with_errno("cannot read --input '" + path + "'", number) + "; check the path and its permissions");
     };
-    if (value_ < 0) refuse(errno);
+    if (!owned_) refuse(error_number);
     struct stat status {};
-    if (fstat(value_, &status) == 0 && S_ISDIR(status.st_mode)) {
-      ::close(value_);
-      refuse(EISDIR);
-    }
+    if (fstat(owned_.get(), &status) == 0 && S_ISDIR(status.st_mode)) refuse(EISDIR);
   }
-  InputDescriptor(const InputDescriptor&) = delete;
-  InputDescriptor& operator=(const InputDescriptor&) = delete;
-  ~InputDescriptor() {
-    if (owned_) ::close(value_);
+  int value() const noexcept { return owned_ ? owned_.get() : STDIN_FILENO; }
+
+  /// Bytes from the place where it stands to the end of a regular file.
+  std::optional<std::uint64_t> size() const noexcept {
+    struct stat status {};
+    if (fstat(value(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
+    const off_t place = std::max<off_t>(::lseek(value(), 0, SEEK_CUR), 0);
+    return static_cast<std::uint64_t>(std::max<off_t>(status.st_size - place, 0));
   }
-  int value() const noexcept { return value_; }
 
  private:
-  bool owned_;
-  int value_ = STDIN_FILENO;
+  UniqueFd owned_{};
 };
 
 class FileSource final : public TextSource {
  public:
-  FileSource(const std::string& path, InputFormat format, std::string field, WaitFunction wait)
+  FileSource(const std::string& path, FileSourceOptions options, WaitFunction wait)
       : name_(path == "-" ? "standard input" : path),
-        format_(format),
-        field_(std::move(field)),
+        options_(std::move(options)),
         descriptor_(path),
-        lines_limit_(format == InputFormat::lines ? kMaxTextBytes : kMaxJsonLineBytes),
+        size_(descriptor_.size()),
+        lines_limit_(options_.format == InputFormat::lines ? kMaxTextBytes : kMaxJsonLineBytes),
         lines_(descriptor_.value(), lines_limit_, std::move(wait)) {}
 
-  Chunk read(std::size_t max_texts, std::size_t max_bytes) override {
+  Chunk read(std::size_t max_texts, std::size_t max_bytes, bool may_wait) override {
     if (failure_) throw Failure(*failure_);
-    Chunk chunk{next_, {}};
-    std::size_t bytes = 0;
-    while (!ended_ && chunk.texts.size() < max_texts && bytes < max_bytes) {
-      if (!chunk.texts.empty() && !lines_.available()) break;
+    Chunk chunk;
+    for (std::size_t bytes = 0; !ended_ && chunk.size() < max_texts && bytes < max_bytes;) {
+      if ((!may_wait || chunk.size() != 0) && !lines_.available()) break;
       try {
-        auto text = next_text();
-        if (!text) {
+        auto line = next_line();
+        if (!line) {
           ended_ = true;
           break;
         }
-        bytes += text->size();
-        chunk.texts.push_back(std::move(*text));
-        ++next_;
+        const std::size_t index = next_++;
+        if (line->text.empty()) {
+          ++skipped_;
+          continue;
+        }
+        bytes += line->text.size();
+        for (const std::string& value : line->kept) bytes += value.size();
+        chunk.texts.push_back(std::move(line->text));
+        chunk.indices.push_back(index);
+        chunk.kept.push_back(std::move(line->kept));
       } catch (const Failure& failure) {
-        if (chunk.texts.empty()) throw;
+        if (chunk.size() == 0) throw;
         failure_ = failure;
         break;
       }
     }
+    chunk.end = lines_.consumed();
+    chunk.last = ended_;
     return chunk;
   }
 
-  bool available() override { return failure_ || ended_ || lines_.available(); }
   std::string describe(std::size_t index) const override {
     return "line " + std::to_string(index + 1) + " of " + name_;  // every line is a row
   }
+  std::size_t skipped() const noexcept override { return skipped_; }
+  std::optional<std::uint64_t> size() const noexcept override { return size_; }
 
  private:
-  /// Throws Failure that names the line.
-  std::optional<std::string> next_text() {
+  /// The next line's text and fields; its text is empty where it is to be skipped. Throws Failure that names the line.
+  std::optional<JsonLine> next_line() {
     try {
       const auto line = lines_.next();
       if (!line) return std::nullopt;
+      JsonLine result;
       std::optional<std::string> problem = problem_of(*line, lines_limit_);
-      std::string text;
-      if (!problem) {
-        text = format_ == InputFormat::lines ? std::string(*line) : text_of_json(*line, field_);
-        problem = problem_of(text, kMaxTextBytes);
+      if (!problem && !line->empty()) {
+        if (options_.format == InputFormat::lines) {
+          result.text = *line;
+        } else {
+          result = parse_json_line(*line, options_.fields);
+        }
+        problem = problem_of(result.text, kMaxTextBytes);
       }
+      if (!problem && result.text.empty() && !options_.skip_empty) problem = kEmpty;
       if (problem) throw std::invalid_argument(*problem);
-      return text;
+      return result;
     } catch (const std::length_error&) {
-      throw Failure(kBadInput, describe(next_) + " is longer than a text may be (1,000,000 bytes); split it");
+      throw Failure(kBadInput, describe(next_) + " is longer than " +
+                                   (options_.format == InputFormat::lines ? "a text may be (1,000,000 bytes)"
+                                                                          : "a line may be (6,200,000 bytes)") +
+                                   "; split it");
     } catch (const std::invalid_argument& error) {
       throw Failure(kBadInput, describe(next_) + " " + error.what());
     } catch (const std::system_error& error) {
@@ -256,25 +269,25 @@ class FileSource final : public TextSource {
   }
 
   std::string name_;
-  InputFormat format_;
-  std::string field_;
+  FileSourceOptions options_;
   InputDescriptor descriptor_;
+  std::optional<std::uint64_t> size_;
   std::size_t lines_limit_;
   LineReader lines_;
   std::size_t next_ = 0;  ///< Index of the next row.
+  std::size_t skipped_ = 0;
   bool ended_ = false;
   std::optional<Failure> failure_{};
 };
 
 }  // namespace
 
-std::unique_ptr<TextSource> make_argument_source(std::vector<std::string> texts) {
-  return std::make_unique<ArgumentSource>(std::move(texts));
+std::unique_ptr<TextSource> make_argument_source(std::vector<std::string> texts, bool skip_empty, std::string what) {
+  return std::make_unique<ArgumentSource>(std::move(texts), skip_empty, std::move(what));
 }
 
-std::unique_ptr<TextSource> make_file_source(const std::string& path, InputFormat format, std::string field,
-                                             WaitFunction wait) {
-  return std::make_unique<FileSource>(path, format, std::move(field), std::move(wait));
+std::unique_ptr<TextSource> make_file_source(const std::string& path, FileSourceOptions options, WaitFunction wait) {
+  return std::make_unique<FileSource>(path, std::move(options), std::move(wait));
 }
 
 }  // namespace stella::cli

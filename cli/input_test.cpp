@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
 
@@ -21,9 +22,9 @@ using testing::HasSubstr;
 class InputFile : public testing::Test {
  protected:
   std::unique_ptr<TextSource> open(const std::string& content, InputFormat format = InputFormat::lines,
-                                   const std::string& field = "text") {
+                                   const std::string& field = "text", bool skip_empty = false) {
     std::ofstream(path_, std::ios::binary) << content;
-    return make_file_source(path_.string(), format, field, {});
+    return make_file_source(path_.string(), {.format = format, .fields = {field, {}}, .skip_empty = skip_empty}, {});
   }
 
   std::vector<std::string> read_all(const std::string& content, InputFormat format = InputFormat::lines,
@@ -34,9 +35,9 @@ class InputFile : public testing::Test {
   static std::vector<std::string> drain(TextSource& source, std::size_t max_texts = 3) {
     std::vector<std::string> all;
     while (true) {
-      Chunk chunk = source.read(max_texts, 1 << 20);
+      Chunk chunk = source.read(max_texts, 1 << 20, true);
       if (chunk.texts.empty()) return all;
-      EXPECT_EQ(chunk.first_index, all.size());
+      EXPECT_EQ(chunk.indices.front(), all.size());
       EXPECT_LE(chunk.texts.size(), max_texts);
       for (auto& text : chunk.texts) all.push_back(std::move(text));
     }
@@ -65,7 +66,7 @@ TEST_F(InputFile, LinesEndWithLfOrCrLf) {
 
 TEST_F(InputFile, AnEmptyLineIsNamedAndWhatCameBeforeItIsGivenOut) {
   const auto source = open("one\ntwo\n\nfour\n");
-  EXPECT_THAT(source->read(10, 1000).texts, ElementsAre("one", "two"));
+  EXPECT_THAT(source->read(10, 1000, true).texts, ElementsAre("one", "two"));
   EXPECT_THAT(failure_of(*source), HasSubstr("line 3 of " + path_.string() + " is empty"));
   EXPECT_THAT(failure_of(*open("\r\n")), HasSubstr("line 1"));
   EXPECT_THAT(failure_of(*open("a\n\n")), HasSubstr("line 2"));
@@ -107,13 +108,55 @@ TEST_F(InputFile, ALineThatIsTooLongStopsBeforeItIsRead) {
 
 TEST_F(InputFile, ChunksHoldLittleMoreThanTheBytesAskedFor) {
   const auto source = open("aaaa\nbbbb\ncccc\n");
-  EXPECT_EQ(source->read(100, 5).texts.size(), 2U);
-  EXPECT_EQ(source->read(100, 5).texts.size(), 1U);
+  EXPECT_EQ(source->read(100, 5, true).texts.size(), 2U);
+  EXPECT_EQ(source->read(100, 5, true).texts.size(), 1U);
+}
+
+TEST_F(InputFile, AByteOrderMarkAtTheStartIsNoText) {
+  const std::string mark = "\xef\xbb\xbf";
+  EXPECT_THAT(read_all(mark + "a\n" + mark + "b\n"), ElementsAre("a", mark + "b"));
+  EXPECT_THAT(read_all(mark), ElementsAre());
+  EXPECT_THAT(read_all(mark + "\"a\"\n", InputFormat::jsonl), ElementsAre("a"));
+  EXPECT_THAT(failure_of(*open(mark + "\na\n")), HasSubstr("line 1"));
+  EXPECT_EQ(read_all(mark + std::string(kMaxTextBytes, 'a') + "\r\n").front().size(), kMaxTextBytes);
+}
+
+TEST_F(InputFile, EmptyTextsAreSkippedAndCountedWhereThatIsAskedFor) {
+  const auto source = open("\na\n\r\n\nb\n\n", InputFormat::lines, "text", true);
+  const Chunk chunk = source->read(10, 1000, true);
+  EXPECT_THAT(chunk.texts, ElementsAre("a", "b"));
+  EXPECT_THAT(chunk.indices, ElementsAre(1U, 4U));
+  EXPECT_TRUE(chunk.last);
+  EXPECT_EQ(source->skipped(), 4U);
+  EXPECT_EQ(source->describe(4), "line 5 of " + path_.string());
+  const auto json = open("{\"text\":\"\"}\n\n\"\"\n\"x\"\n", InputFormat::jsonl, "text", true);
+  EXPECT_THAT(json->read(10, 1000, true).indices, ElementsAre(3U));
+  EXPECT_EQ(json->skipped(), 3U);
+}
+
+TEST_F(InputFile, ChunksSayHowFarTheFileWasRead) {
+  const auto source = open("aaaa\nbb\nc");
+  EXPECT_EQ(source->size(), 9U);
+  EXPECT_EQ(source->read(1, 1000, true).end, 5U);
+  EXPECT_EQ(source->read(1, 1000, true).end, 8U);
+  EXPECT_EQ(source->read(1, 1000, true).end, 9U);
+}
+
+TEST_F(InputFile, ControlCharactersAreTexts) {
+  EXPECT_THAT(read_all(std::string("a\0b\n\x1b[2J\n", 9)), ElementsAre(std::string("a\0b", 3), "\x1b[2J"));
+}
+
+TEST_F(InputFile, AFifoWithoutAWriterIsWaitedForWhereSignalsAreSeen) {
+  const std::string fifo = (folder_.path() / "fifo").string();
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  struct SignalCame {};
+  const auto source = make_file_source(fifo, {}, [](int, short) { throw SignalCame(); });
+  EXPECT_THROW(source->read(1, 1, true), SignalCame);
 }
 
 TEST_F(InputFile, UnreadableFilesAreNamed) {
-  EXPECT_THROW(make_file_source("/nonexistent/file", InputFormat::lines, "text", {}), Failure);
-  EXPECT_THROW(make_file_source(testing::TempDir(), InputFormat::lines, "text", {}), Failure);
+  EXPECT_THROW(make_file_source("/nonexistent/file", {}, {}), Failure);
+  EXPECT_THROW(make_file_source(testing::TempDir(), {}, {}), Failure);
 }
 
 TEST(LineReaderTest, APipeGivesWhatIsThereWithoutWaitingForMore) {
@@ -142,8 +185,22 @@ TEST(LineReaderTest, AReadErrorIsReportedAfterTheLinesBeforeIt) {
   close(folder);
 }
 
+TEST(LineReaderTest, WhatIsSkippedIsNotWaitedFor) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  ASSERT_EQ(write(ends[1], "\n\n", 2), 2);
+  const auto source = make_file_source("/proc/self/fd/" + std::to_string(ends[0]), {.skip_empty = true}, {});
+  const Chunk chunk = source->read(10, 1000, false);
+  EXPECT_EQ(chunk.size(), 0U);
+  EXPECT_FALSE(chunk.last);
+  EXPECT_EQ(source->skipped(), 2U);
+  close(ends[1]);
+  EXPECT_TRUE(source->read(10, 1000, false).last);
+  close(ends[0]);
+}
+
 TEST(Arguments, AreCheckedAtOnce) {
-  EXPECT_THAT(make_argument_source({"a", " "})->read(10, 10).texts, ElementsAre("a", " "));
+  EXPECT_THAT(make_argument_source({"a", " "})->read(10, 10, true).texts, ElementsAre("a", " "));
   EXPECT_THROW(make_argument_source({"a", ""}), Failure);
   EXPECT_THROW(make_argument_source({"\xff"}), Failure);
 }

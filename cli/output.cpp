@@ -1,5 +1,7 @@
 #include "cli/output.hpp"
 
+#include "base/file.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -17,6 +19,8 @@ namespace stella::cli {
 namespace {
 
 constexpr std::size_t kBufferBytes = 65'536;
+/// Of the file's own name in its temporary one: a name has at most 255.
+constexpr std::size_t kTemporaryNameBytes = 200;
 
 const char* remedy(int error_number) {
   switch (error_number) {
@@ -44,35 +48,45 @@ Output::Output(const std::string& path, WaitFunction wait)
 }
 
 void Output::open_path(const std::string& path) {
+  if (path.empty()) fail(ENOENT);
   std::error_code error;
   std::filesystem::path target = path;
   struct stat status {};
   const bool exists = stat(path.c_str(), &status) == 0;
   if (exists && S_ISDIR(status.st_mode)) fail(EISDIR);
-  if (exists && !S_ISREG(status.st_mode)) {
-    descriptor_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
-    if (descriptor_ < 0) fail(errno);
-    return;
-  }
+  if (exists && !S_ISREG(status.st_mode)) return open_in_place(path, S_ISFIFO(status.st_mode));
   if (exists && access(path.c_str(), W_OK) != 0) fail(errno);
   // Through a link the file that it names is replaced, not the link.
   if (exists) target = std::filesystem::canonical(path, error);
   if (error) fail(error.value());
   final_path_ = target.string();
   const mode_t mode = exists ? status.st_mode & 0777 : 0666;
-  for (int attempt = 0; descriptor_ < 0; ++attempt) {
-    std::string name = ".";
-    name.append(target.filename().string()).append(".").append(std::to_string(getpid()));
-    name.append("-").append(std::to_string(attempt)).append(".tmp");
-    temporary_ = (target.parent_path() / name).string();
-    descriptor_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-    if (descriptor_ < 0 && (errno != EEXIST || attempt == 100)) {
-      const int error_number = errno;
-      temporary_.clear();
-      fail(error_number);
-    }
+  const std::string start = target.filename().string().substr(0, kTemporaryNameBytes);
+  temporary_ = (target.parent_path() / ("." + start + "." + random_hex(16) + ".tmp")).string();
+  descriptor_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+  if (descriptor_ < 0) {
+    const int error_number = errno;
+    temporary_.clear();
+    fail(error_number);
   }
-  if (exists && fchmod(descriptor_, mode) != 0) fail(errno);
+  if (exists && fchmod(descriptor_, mode) != 0) {
+    const int error_number = errno;
+    remove_temporary();
+    fail(error_number);
+  }
+}
+
+void Output::open_in_place(const std::string& path, bool fifo) {
+  // The reader of a FIFO is waited for here and not in open(2), where no signal would end it.
+  while (true) {
+    descriptor_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | (fifo && wait_ ? O_NONBLOCK : 0));
+    if (descriptor_ >= 0) break;
+    if (errno == EINTR) continue;
+    if (errno != ENXIO || !fifo || !wait_) fail(errno);
+    wait_(-1, 0);
+  }
+  const int flags = ::fcntl(descriptor_, F_GETFL);
+  if (flags >= 0) ::fcntl(descriptor_, F_SETFL, flags & ~O_NONBLOCK);
 }
 
 Output::~Output() {
@@ -86,7 +100,7 @@ void Output::remove_temporary() noexcept {
 }
 
 void Output::fail(int error_number) const {
-  throw Failure(kRuntimeFailure, with_errno("cannot write " + name_, error_number) + remedy(error_number));
+  throw WriteFailure(with_errno("cannot write " + name_, error_number) + remedy(error_number));
 }
 
 void Output::write(std::string_view bytes) {
@@ -95,8 +109,9 @@ void Output::write(std::string_view bytes) {
 }
 
 void Output::flush() {
-  write_all(buffer_);
-  buffer_.clear();
+  writing_.clear();
+  std::swap(buffer_, writing_);
+  write_all(writing_);
 }
 
 void Output::write_all(std::string_view bytes) {
@@ -129,13 +144,43 @@ void Output::patch(std::size_t offset, std::string_view bytes) {
   }
 }
 
-void Output::commit() {
-  flush();
-  if (final_path_.empty()) return;
+void Output::rename_to(const std::string& path) {
   if (fsync(descriptor_) != 0) fail(errno);
   if (::close(std::exchange(descriptor_, -1)) != 0) fail(errno);
-  if (std::rename(temporary_.c_str(), final_path_.c_str()) != 0) fail(errno);
+  if (std::rename(temporary_.c_str(), path.c_str()) != 0) fail(errno);
   temporary_.clear();
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  sync_folder(folder.empty() ? "." : folder);
+}
+
+void Output::commit() {
+  flush();
+  if (!final_path_.empty()) rename_to(final_path_);
+}
+
+std::optional<std::string> Output::keep_partial() {
+  flush();
+  if (final_path_.empty()) return std::nullopt;
+  std::string path = partial_path(final_path_);
+  rename_to(path);
+  return path;
+}
+
+std::optional<FileIdentity> identity_of(const std::string& path, int standard) {
+  struct stat status {};
+  const int result = path == "-" ? ::fstat(standard, &status) : ::stat(path.c_str(), &status);
+  if (result != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
+  return FileIdentity{status.st_dev, status.st_ino};
+}
+
+std::string partial_path(const std::string& path) {
+  return path + ".partial";
+}
+
+std::string lower_extension(const std::string& path) {
+  std::string extension = std::filesystem::path(path).extension().string();
+  for (char& c : extension) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return extension;
 }
 
 std::string path_for_dimension(const std::string& path, std::size_t dimension) {

@@ -9,7 +9,9 @@
 #include <iterator>
 #include <string>
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include <climits>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -47,6 +49,58 @@ TEST_F(OutputFolder, AppearsOnCommitOnly) {
   out.commit();
   EXPECT_EQ(content(path_), "New");
   EXPECT_EQ(entries(), 1);
+}
+
+TEST_F(OutputFolder, WhatWasFinishedCanBeKeptBesideTheOldFile) {
+  std::ofstream(path_) << "old";
+  Output out(path_);
+  out.write("new");
+  EXPECT_EQ(out.keep_partial(), path_ + ".partial");
+  EXPECT_EQ(content(path_), "old");
+  EXPECT_EQ(content(path_ + ".partial"), "new");
+  EXPECT_EQ(entries(), 2);
+  Output device("/dev/null");
+  EXPECT_EQ(device.keep_partial(), std::nullopt);
+}
+
+TEST_F(OutputFolder, OneFileHasOneIdentityByWhateverName) {
+  std::ofstream(path_) << "x";
+  const std::string hard = (folder_ / "hard").string();
+  const std::string soft = (folder_ / "soft").string();
+  std::filesystem::create_hard_link(path_, hard);
+  std::filesystem::create_symlink("out.txt", soft);
+  ASSERT_TRUE(identity_of(path_, 0));
+  EXPECT_EQ(identity_of(path_, 0), identity_of(hard, 0));
+  EXPECT_EQ(identity_of(path_, 0), identity_of(soft, 0));
+  EXPECT_EQ(identity_of("/dev/null", 0), std::nullopt);
+  EXPECT_EQ(identity_of((folder_ / "none").string(), 0), std::nullopt);
+}
+
+TEST_F(OutputFolder, AnInterruptedWriteIsNotRepeated) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  struct SignalCame {};
+  int waits = 0;
+  Output out("/proc/self/fd/" + std::to_string(ends[1]), [&](int, short) {
+    if (++waits == 2) throw SignalCame();
+  });
+  out.write(std::string(PIPE_BUF + 1, 'x'));
+  EXPECT_THROW(out.flush(), SignalCame);
+  out.write("y");
+  out.flush();
+  std::string read_back(3 * PIPE_BUF, '\0');
+  const ssize_t got = read(ends[0], read_back.data(), read_back.size());
+  EXPECT_EQ(got, PIPE_BUF + 1);
+  close(ends[0]);
+  close(ends[1]);
+}
+
+TEST_F(OutputFolder, TheLongestNameIsFine) {
+  const std::string longest = (folder_ / std::string(255, 'n')).string();
+  Output out(longest);
+  out.write("x");
+  out.commit();
+  EXPECT_EQ(content(longest), "x");
 }
 
 TEST_F(OutputFolder, KeepsModeAndFollowsLinks) {
@@ -94,6 +148,7 @@ TEST_F(OutputFolder, DevicesAreWrittenInPlace) {
 TEST_F(OutputFolder, WhatCannotBeOpenedIsNamed) {
   EXPECT_THROW(Output((folder_ / "no/such/folder").string()), Failure);
   EXPECT_THROW(Output(folder_.string()), Failure);
+  EXPECT_THROW(Output(""), Failure);
 }
 
 TEST(Paths, CarryTheDimensionBeforeTheExtension) {

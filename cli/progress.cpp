@@ -1,5 +1,8 @@
 #include "cli/progress.hpp"
 
+#include "base/text.hpp"
+#include "base/utf8.hpp"
+#include "cli/columns.hpp"
 #include "cli/text.hpp"
 
 #include <algorithm>
@@ -22,8 +25,17 @@ std::string bar(double fraction, std::size_t cells) {
 
 /// The end of a long path says more than its start.
 std::string fit_name(const std::string& name) {
-  if (name.size() <= kNameWidth) return name + std::string(kNameWidth - name.size(), ' ');
-  return "..." + name.substr(name.size() - (kNameWidth - 3));
+  const std::string line = printable_line(name);
+  if (columns_of(line) <= kNameWidth) return pad_columns(line, kNameWidth);
+  const char* at = line.data() + line.size();
+  std::string end;
+  while (true) {
+    at = utf8::previous(at);
+    const std::string_view rest(at, static_cast<std::size_t>(line.data() + line.size() - at));
+    if (columns_of(rest) > kNameWidth - 3) break;
+    end = rest;
+  }
+  return pad_columns("..." + end, kNameWidth);
 }
 
 std::string percent(double fraction) {
@@ -33,11 +45,15 @@ std::string percent(double fraction) {
 
 std::string assemble(const std::string& name, double fraction, const std::string& details, std::size_t width) {
   const std::string head = fit_name(name) + percent(fraction) + " ";
-  const std::size_t taken = head.size() + details.size() + 3;
-  std::string line =
-      head + (width > taken + 5 ? bar(fraction, std::min<std::size_t>(width - taken, 40)) + " " : "") + details;
-  if (line.size() > width) line.resize(width);
-  return line;
+  const std::size_t taken = columns_of(head) + details.size() + 3;
+  return fit_columns(
+      head + (width > taken + 5 ? bar(fraction, std::min<std::size_t>(width - taken, 40)) + " " : "") + details, width);
+}
+
+std::string rate_of(const TextProgress& progress) {
+  if (progress.seconds <= 0) return {};
+  const double rate = static_cast<double>(progress.tokens) / progress.seconds;
+  return with_separators(static_cast<std::uint64_t>(rate)) + " tokens/s";
 }
 
 }  // namespace
@@ -70,9 +86,25 @@ std::string format_overall(std::size_t finished, std::uint64_t finished_bytes,
   return format_bar(sum, width);
 }
 
+std::string format_texts(const TextProgress& progress, std::size_t width) {
+  const std::string name = with_separators(progress.texts) + (progress.texts == 1 ? " text" : " texts");
+  if (progress.total == 0) return fit_columns(name + "  " + rate_of(progress), width);
+  const double fraction = static_cast<double>(progress.bytes) / static_cast<double>(progress.total);
+  std::string details = format_bytes(progress.bytes) + " / " + format_bytes(progress.total) + "  " + rate_of(progress);
+  if (fraction > 0) details += "  " + format_duration(progress.seconds * (1 - fraction) / fraction);
+  return assemble(name, fraction, details, width);
+}
+
+std::string format_texts_done(const TextProgress& progress) {
+  return with_separators(progress.texts) + (progress.texts == 1 ? " text, " : " texts, ") +
+         with_separators(progress.tokens) + " tokens in " + format_duration(progress.seconds) + ", " +
+         rate_of(progress);
+}
+
 std::string format_finished(const Progress& progress) {
-  if (progress.from_cache) return progress.file + ": in the cache";
-  std::string line = progress.file + ": " + format_bytes(progress.bytes);
+  const std::string name = printable_line(progress.file);
+  if (progress.from_cache) return name + ": in the cache";
+  std::string line = name + ": " + format_bytes(progress.bytes);
   if (progress.bytes_per_second > 0) {
     line += ", " + format_bytes(static_cast<std::uint64_t>(progress.bytes_per_second)) + "/s";
   }
@@ -118,16 +150,31 @@ void ProgressDisplay::on_load(double fraction) {
   if (fraction >= 1 || std::chrono::steady_clock::now() - last_draw_ >= kRedrawInterval) draw();
 }
 
+void ProgressDisplay::on_texts(const TextProgress& progress) {
+  if (style_ != ProgressStyle::bars) return;
+  const std::lock_guard lock(mutex_);
+  texts_ = progress;
+  if (std::chrono::steady_clock::now() - last_draw_ >= kRedrawInterval) draw();
+}
+
+void ProgressDisplay::on_texts_done(const TextProgress& progress) {
+  if (style_ != ProgressStyle::bars) return;
+  const std::lock_guard lock(mutex_);
+  texts_.reset();
+  put(erase_sequence() + format_texts_done(progress) + "\n");
+}
+
 void ProgressDisplay::print(std::string_view line) {
   const std::lock_guard lock(mutex_);
   put(erase_sequence() + std::string(line) + "\n");
-  if (!files_.empty() || load_fraction_ >= 0) draw();
+  if (!files_.empty() || load_fraction_ >= 0 || texts_) draw();
 }
 
 void ProgressDisplay::close() {
   const std::lock_guard lock(mutex_);
   files_.clear();
   load_fraction_ = -1;
+  texts_.reset();
   if (drawn_lines_ != 0) put(erase_sequence());
 }
 
@@ -144,6 +191,10 @@ void ProgressDisplay::draw() {
   }
   if (load_fraction_ >= 0 && load_fraction_ < 1) {
     out += assemble("loading the weights", load_fraction_, "", columns) + "\n";
+    ++drawn_lines_;
+  }
+  if (texts_) {
+    out += format_texts(*texts_, columns) + "\n";
     ++drawn_lines_;
   }
   put(out);

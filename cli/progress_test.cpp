@@ -1,5 +1,7 @@
 #include "cli/progress.hpp"
 
+#include "cli/columns.hpp"
+
 #include <array>
 #include <map>
 #include <string>
@@ -30,7 +32,7 @@ TEST(Bar, SaysNameShareBytesRateAndTimeLeft) {
 }
 
 TEST(Bar, FitsNarrowTerminalsAndUnknownTotals) {
-  EXPECT_LE(format_bar(half(), 30).size(), 30U);
+  EXPECT_LE(columns_of(format_bar(half(), 30)), 30U);
   Progress unknown = half();
   unknown.total = 0;
   unknown.file = "a/very/long/path/inside/the/repository/model-00001-of-00002.safetensors";
@@ -48,6 +50,27 @@ TEST(Bar, AllFilesTogether) {
   }
   under_way["b"].total = 0;
   EXPECT_THAT(format_overall(3, 520'000'000, under_way, 120), HasSubstr("2.26 GB  174 MB/s"));
+}
+
+TEST(Bar, OfTexts) {
+  TextProgress progress{.texts = 1234, .tokens = 50'000, .bytes = 25'000, .total = 100'000, .seconds = 10};
+  const std::string bar = format_texts(progress, 120);
+  for (const char* part : {"1,234 texts ", " 25% [", "25.0 kB / 100 kB", "5,000 tokens/s", "0:30"}) {
+    EXPECT_THAT(bar, HasSubstr(part));
+  }
+  EXPECT_LE(columns_of(format_texts(progress, 30)), 30U);
+  EXPECT_EQ(format_texts_done(progress), "1,234 texts, 50,000 tokens in 0:10, 5,000 tokens/s");
+  progress.total = 0;
+  EXPECT_EQ(format_texts(progress, 120), "1,234 texts  5,000 tokens/s");
+}
+
+TEST(Bar, NamesAreShownInColumnsAndHarmless) {
+  Progress progress = half();
+  progress.file = "\x1b[2J日本語日本語日本語日本語日本語日本語";
+  const std::string bar = format_bar(progress, 100);
+  EXPECT_EQ(bar.find('\x1b'), std::string::npos);
+  EXPECT_LE(columns_of(bar), 100U);
+  EXPECT_THAT(bar, HasSubstr("...日本語日本語日本語日本語 "));
 }
 
 /// What a display in `style` writes for one file's progress and one line.

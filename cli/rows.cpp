@@ -1,12 +1,12 @@
 #include "cli/rows.hpp"
 
-#include "cli/output.hpp"
 #include "cli/text.hpp"
 
 #include <bit>
 #include <cmath>
 #include <stdexcept>
 #include <string_view>
+#include <utility>
 
 namespace stella::cli {
 namespace {
@@ -18,9 +18,17 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "f32 and npy rows are written as they lie in memory");
 
-std::string json_row(std::size_t index, const Embedding& row) {
-  std::string out = "{\"index\":" + std::to_string(index) + ",\"tokens\":" + std::to_string(row.tokens) +
-                    ",\"truncated\":" + (row.truncated ? "true" : "false");
+std::string json_row(std::size_t index, const Embedding& row, const std::vector<std::string>& names,
+                     const std::vector<std::string>& kept) {
+  std::string out = "{\"index\":" + std::to_string(index);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    out += ',';
+    append_json_string(out, names[i]);
+    out += ':';
+    out += i < kept.size() ? kept[i] : "null";
+  }
+  out += ",\"tokens\":" + std::to_string(row.tokens) + ",\"truncated\":" + (row.truncated ? "true" : "false");
+  if (row.truncated) out += ",\"full_tokens\":" + std::to_string(row.full_tokens);
   try {
     if (row.vectors.size() == 1) {
       out += ",\"dimension\":" + std::to_string(row.vectors[0].first) + ",\"embedding\":";
@@ -39,62 +47,74 @@ std::string json_row(std::size_t index, const Embedding& row) {
   return out + '}';
 }
 
+std::vector<std::string> names_of(std::optional<std::string> partial) {
+  if (!partial) return {};
+  return {*std::move(partial)};
+}
+
 class JsonWriter final : public RowWriter {
  public:
-  JsonWriter(const RowsHeader& header, const std::string& path, const WaitFunction& wait) : output_(path, wait) {
-    output_.write("{\"model\":" + json_string(header.model) +
-                  ",\"task\":" + (header.task ? json_string(*header.task) : "null") +
-                  ",\"precision\":" + json_string(header.precision) + ",\"data\":[");
+  JsonWriter(const RowsHeader& header, std::unique_ptr<Output> output)
+      : names_(header.keep), output_(std::move(output)) {
+    output_->write("{\"model\":" + json_string(header.model) +
+                   ",\"task\":" + (header.task ? json_string(*header.task) : "null") +
+                   ",\"precision\":" + json_string(header.precision) + ",\"data\":[");
   }
-  void write(std::size_t index, const Embedding& row) override {
-    output_.write((first_ ? "\n" : ",\n") + json_row(index, row));
+  void write(std::size_t index, const Embedding& row, const std::vector<std::string>& kept) override {
+    const std::string text = json_row(index, row, names_, kept);
+    output_->write(first_ ? "\n" : ",\n");
+    output_->write(text);
     first_ = false;
   }
-  void flush() override { output_.flush(); }
+  void flush() override { output_->flush(); }
   void finish() override {
-    output_.write("\n]}\n");
-    output_.commit();
+    output_->write(kEnd);
+    output_->commit();
+  }
+  std::vector<std::string> keep_partial() override {
+    output_->write(kEnd);
+    return names_of(output_->keep_partial());
   }
 
  private:
-  Output output_;
+  static constexpr std::string_view kEnd = "\n]}\n";
+  std::vector<std::string> names_;
+  std::unique_ptr<Output> output_;
   bool first_ = true;
 };
 
 class JsonLinesWriter final : public RowWriter {
  public:
-  JsonLinesWriter(const std::string& path, const WaitFunction& wait) : output_(path, wait) {}
-  void write(std::size_t index, const Embedding& row) override { output_.write(json_row(index, row) + '\n'); }
-  void flush() override { output_.flush(); }
-  void finish() override { output_.commit(); }
+  JsonLinesWriter(const RowsHeader& header, std::unique_ptr<Output> output)
+      : names_(header.keep), output_(std::move(output)) {}
+  void write(std::size_t index, const Embedding& row, const std::vector<std::string>& kept) override {
+    output_->write(json_row(index, row, names_, kept) + '\n');
+  }
+  void flush() override { output_->flush(); }
+  void finish() override { output_->commit(); }
+  std::vector<std::string> keep_partial() override { return names_of(output_->keep_partial()); }
 
  private:
-  Output output_;
+  std::vector<std::string> names_;
+  std::unique_ptr<Output> output_;
 };
 
 /// Raw rows, one output for each dimension; with `npy`, each behind a header that finish() completes.
 class BinaryWriter final : public RowWriter {
  public:
-  BinaryWriter(const RowsHeader& header, const std::string& path, bool npy, const WaitFunction& wait)
-      : dimensions_(header.dimensions), npy_(npy) {
-    for (const std::size_t dimension : dimensions_) {
-      const std::string own_path = dimensions_.size() == 1 ? path : path_for_dimension(path, dimension);
-      outputs_.push_back(std::make_unique<Output>(own_path, wait));
-      if (!npy_) continue;
-      if (!outputs_.back()->regular()) {
-        throw Failure(kBadInput,
-                      "--format npy needs a regular file, which '" + own_path + "' is not; use --format f32");
-      }
-      outputs_.back()->write(npy_header(0, dimension));
-    }
+  BinaryWriter(const RowsHeader& header, std::vector<std::unique_ptr<Output>> outputs, bool npy)
+      : dimensions_(header.dimensions), npy_(npy), outputs_(std::move(outputs)) {
+    for (std::size_t i = 0; npy_ && i < outputs_.size(); ++i) outputs_[i]->write(npy_header(0, dimensions_[i]));
   }
 
-  void write(std::size_t index, const Embedding& row) override {
-    for (std::size_t i = 0; i < outputs_.size(); ++i) {
-      const std::vector<float>& vector = row.vectors.at(i).second;
+  void write(std::size_t index, const Embedding& row, const std::vector<std::string>&) override {
+    for (const auto& [dimension, vector] : row.vectors) {
       for (const float value : vector) {
         if (!std::isfinite(value)) refuse_not_finite(index);
       }
+    }
+    for (std::size_t i = 0; i < outputs_.size(); ++i) {
+      const std::vector<float>& vector = row.vectors.at(i).second;
       outputs_[i]->write({reinterpret_cast<const char*>(vector.data()), vector.size() * sizeof(float)});
     }
     ++rows_;
@@ -103,18 +123,60 @@ class BinaryWriter final : public RowWriter {
     for (const auto& output : outputs_) output->flush();
   }
   void finish() override {
-    for (std::size_t i = 0; npy_ && i < outputs_.size(); ++i) outputs_[i]->patch(0, npy_header(rows_, dimensions_[i]));
+    complete_headers();
     for (const auto& output : outputs_) output->commit();
+  }
+  std::vector<std::string> keep_partial() override {
+    complete_headers();
+    std::vector<std::string> names;
+    for (const auto& output : outputs_) {
+      if (auto name = output->keep_partial()) names.push_back(*std::move(name));
+    }
+    return names;
   }
 
  private:
+  void complete_headers() {
+    for (std::size_t i = 0; npy_ && i < outputs_.size(); ++i) outputs_[i]->patch(0, npy_header(rows_, dimensions_[i]));
+  }
+
   std::vector<std::size_t> dimensions_;
   bool npy_;
   std::size_t rows_ = 0;
-  std::vector<std::unique_ptr<Output>> outputs_{};
+  std::vector<std::unique_ptr<Output>> outputs_;
 };
 
 }  // namespace
+
+std::optional<RowFormat> format_of_name(const std::string& path) {
+  const std::string extension = lower_extension(path);
+  if (extension == ".npy") return RowFormat::npy;
+  if (extension == ".jsonl" || extension == ".ndjson") return RowFormat::jsonl;
+  if (extension == ".json") return RowFormat::json;
+  if (extension == ".f32" || extension == ".bin") return RowFormat::f32;
+  return std::nullopt;
+}
+
+std::vector<std::string> row_paths(RowFormat format, const std::string& output,
+                                   const std::vector<std::size_t>& dimensions) {
+  const bool one = format == RowFormat::json || format == RowFormat::jsonl || dimensions.size() <= 1;
+  if (one) return {output};
+  std::vector<std::string> paths;
+  for (const std::size_t dimension : dimensions) paths.push_back(path_for_dimension(output, dimension));
+  return paths;
+}
+
+std::vector<std::unique_ptr<Output>> open_rows(RowFormat format, const std::vector<std::string>& paths,
+                                               const WaitFunction& wait) {
+  std::vector<std::unique_ptr<Output>> outputs;
+  for (const std::string& path : paths) {
+    outputs.push_back(std::make_unique<Output>(path, wait));
+    if (format == RowFormat::npy && !outputs.back()->regular()) {
+      throw Failure(kBadInput, "--format npy needs a regular file, which '" + path + "' is not; use --format f32");
+    }
+  }
+  return outputs;
+}
 
 std::string npy_header(std::size_t rows, std::size_t columns) {
   std::string header("\x93NUMPY\x01\x00", 8);
@@ -126,15 +188,15 @@ std::string npy_header(std::size_t rows, std::size_t columns) {
   return header + '\n';
 }
 
-std::unique_ptr<RowWriter> make_row_writer(RowFormat format, const RowsHeader& header, const std::string& output,
-                                           const WaitFunction& wait) {
+std::unique_ptr<RowWriter> make_row_writer(RowFormat format, const RowsHeader& header,
+                                           std::vector<std::unique_ptr<Output>> outputs) {
   switch (format) {
     case RowFormat::json:
-      return std::make_unique<JsonWriter>(header, output, wait);
+      return std::make_unique<JsonWriter>(header, std::move(outputs.at(0)));
     case RowFormat::jsonl:
-      return std::make_unique<JsonLinesWriter>(output, wait);
+      return std::make_unique<JsonLinesWriter>(header, std::move(outputs.at(0)));
     default:
-      return std::make_unique<BinaryWriter>(header, output, format == RowFormat::npy, wait);
+      return std::make_unique<BinaryWriter>(header, std::move(outputs), format == RowFormat::npy);
   }
 }
 

@@ -11,6 +11,7 @@
 namespace stella::cli {
 namespace {
 
+constexpr int kMomentMilliseconds = 20;
 constexpr std::array<int, 3> kSignals{SIGINT, SIGTERM, SIGHUP};
 
 /// Those of kSignals that the caller (nohup, a shell's background job) does not want ignored.
@@ -81,11 +82,11 @@ void Session::wait_for(int descriptor, short events) {
   while (true) {
     std::array<pollfd, 2> entries{
         {{descriptor, events, 0}, {signal_descriptor_.native_handle(), static_cast<short>(POLLIN), 0}}};
-    const int ready = ::poll(entries.data(), entries.size(), -1);
+    const int ready = ::poll(entries.data(), entries.size(), descriptor < 0 ? kMomentMilliseconds : -1);
     if (ready < 0 && errno != EINTR) return;
     if (ready > 0 && entries[1].revents != 0) on_signal();
     if (interrupted_by_ != 0) throw Interrupted(interrupted_by_);
-    if (ready > 0 && entries[0].revents != 0) return;
+    if (descriptor < 0 || (ready > 0 && entries[0].revents != 0)) return;
   }
 }
 

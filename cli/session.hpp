@@ -81,7 +81,8 @@ class Session {
     return wait(start<T>(std::forward<Initiate>(initiate)));
   }
 
-  /// poll(2) for `events` on `descriptor`; throws Interrupted where a signal comes first.
+  /// poll(2) for `events` on `descriptor`, or a moment's wait where that is negative; throws Interrupted where a signal
+  /// comes first.
   void wait_for(int descriptor, short events);
 
   /// Throws Interrupted where a signal has come.

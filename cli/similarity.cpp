@@ -1,4 +1,5 @@
 // `stella similarity`: how alike texts are, each with each.
+#include "cli/columns.hpp"
 #include "cli/commands.hpp"
 #include "cli/output.hpp"
 #include "cli/stream.hpp"
@@ -19,14 +20,15 @@ namespace stella::cli {
 namespace {
 
 constexpr const char* kFooter = R"(Examples:
-  stella similarity --model demo --task s2s "a red car" "a crimson automobile" "a bowl of soup"
+  stella similarity --model demo "a red car" "a crimson automobile" "a bowl of soup"
   stella similarity --input sentences.txt --json --dim 256
 
-Prints the cosine of every pair: 1 is the same meaning, 0 unrelated.)";
+Prints the cosine of every pair: 1 is the same meaning, 0 unrelated. Texts are compared as likes (task
+s2s) where the model has a prompt for that.)";
 
 /// A matrix of this many rows has 25 million cells.
 constexpr std::size_t kMostTexts = 5'000;
-constexpr std::size_t kLabelWidth = 48;
+constexpr std::size_t kLabelColumns = 48;
 
 struct SimilarityCommand {
   std::shared_ptr<CommonOptions> common = std::make_shared<CommonOptions>();
@@ -45,12 +47,8 @@ double dot(const std::vector<float>& a, const std::vector<float>& b) {
 }
 
 void write_table(Output& out, const std::vector<std::string>& labels, const std::vector<std::vector<float>>& vectors) {
-  const auto characters = [](const std::string& text) {
-    return static_cast<std::size_t>(
-        std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
-  };
   std::size_t widest = 0;
-  for (const std::string& label : labels) widest = std::max(widest, characters(label));
+  for (const std::string& label : labels) widest = std::max(widest, columns_of(label));
   const std::size_t index_width = std::to_string(labels.size()).size();
   std::string line(index_width + 2 + widest, ' ');
   const auto append_cell = [&line](const std::string& cell) {
@@ -60,8 +58,7 @@ void write_table(Output& out, const std::vector<std::string>& labels, const std:
   out.write(line + "\n");
   for (std::size_t row = 0; row < labels.size(); ++row) {
     const std::string index = std::to_string(row + 1);
-    line = std::string(index_width - index.size(), ' ') + index + "  " + labels[row] +
-           std::string(widest - characters(labels[row]), ' ');
+    line = std::string(index_width - index.size(), ' ') + index + "  " + pad_columns(labels[row], widest);
     for (const auto& other : vectors) {
       std::array<char, 32> cell{};
       std::snprintf(cell.data(), cell.size(), "%.4f", dot(vectors[row], other));
@@ -84,6 +81,13 @@ void write_json(Output& out, const std::string& head, const std::vector<std::vec
   out.write("\n]}\n");
 }
 
+/// Texts that are compared with each other are likes, not queries.
+std::string task_of_likes(const PromptOptions& prompt, const ModelDescription& description, Workspace& workspace) {
+  std::string task = effective_task(prompt, description, workspace);
+  const bool by_default = !prompt.task || prompt.task->empty();
+  return by_default && task == "s2p" && description.prompts.contains("s2s") ? "s2s" : task;
+}
+
 int SimilarityCommand::run(Session& session) const {
   if (!texts.input && texts.texts.size() == 1) {
     throw Failure(kBadInput, "one text has nothing to be compared with; give two TEXT arguments or more");
@@ -91,28 +95,38 @@ int SimilarityCommand::run(Session& session) const {
   check_prompt(prompt);
   const auto source = open_texts(texts, session);
   Workspace workspace(session, *common);
-  LoadedStellaModel model = workspace.load();
+  const ModelDescription description = workspace.describe();
   EmbedOptions options;
-  options.dimensions = {model.embedding_dimension(dimension)};
+  options.dimensions = {workspace.model().embedding_dimension(dimension)};
   options.prompt = prompt.prompt;
-  if (!prompt.prompt) options.task = effective_task(prompt, model.description(), workspace);
+  if (!prompt.prompt) options.task = task_of_likes(prompt, description, workspace);
   options.max_length = prompt.max_length;
+  LoadedStellaModel model = workspace.load();
+  TextReport report(workspace, *source, texts.input.has_value());
 
   std::vector<std::string> labels;
   std::vector<std::vector<float>> vectors;
   const auto start = [&](std::vector<std::string> chunk) {
-    for (const std::string& text : chunk) labels.push_back(shorten(text, kLabelWidth));
+    for (const std::string& text : chunk) labels.push_back(fit_columns(text, kLabelColumns));
     if (labels.size() > kMostTexts) {
       throw Failure(kBadInput, "more than 5000 texts make too large a matrix; use `stella embed` and a vector index");
     }
     return session.start<std::vector<Embedding>>(
         [&](auto token) { model.batch_embed(std::move(chunk), options, std::move(token)); });
   };
-  stream_texts<Embedding>(session, *source, start, [&](std::size_t, std::vector<Embedding> results) {
-    for (Embedding& row : results) vectors.push_back(std::move(row.vectors.at(0).second));
+  stream_texts<Embedding>(session, *source, start, [&](const Chunk& chunk, std::vector<Embedding> results) {
+    std::uint64_t tokens = 0;
+    std::size_t truncated = 0;
+    for (Embedding& row : results) {
+      tokens += row.tokens;
+      truncated += row.truncated ? 1 : 0;
+      vectors.push_back(std::move(row.vectors.at(0).second));
+    }
+    report.add(chunk, tokens, truncated);
   });
+  report.finish(prompt.max_length.value_or(description.default_max_length));
 
-  Output out("-", [&](int descriptor, short events) { session.wait_for(descriptor, events); });
+  Output out("-", waiting(session));
   if (json) {
     const std::string task = prompt.prompt ? "null" : json_string(options.task);
     write_json(out,
@@ -134,7 +148,7 @@ Command add_similarity(CLI::App& root) {
   CLI::App* app = root.add_subcommand("similarity", "Print how alike texts are, each with each");
   app->footer(kFooter);
   add_texts(*app, command->texts);
-  add_prompt(*app, command->prompt);
+  add_prompt(*app, command->prompt, "s2s");
   add_count(*app, "--dim", command->dimension, "Size of the vectors that are compared");
   add_max_length(*app, command->prompt);
   app->add_flag("--json", command->json, "Print JSON: the matrix under \"similarity\"");

@@ -26,33 +26,35 @@ void append_floats(std::string& out, const std::vector<float>& values) {
   out += ']';
 }
 
+std::size_t unseen_bytes(std::string_view text) noexcept {
+  const auto byte = [text](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+  if (byte(0) == 0x7f) return 1;
+  return byte(0) == 0xc2 && byte(1) >= 0x80 && byte(1) <= 0x9f ? 2 : 0;
+}
+
+void append_json_escape(std::string& out, std::string_view control) {
+  std::array<char, 8> escape{};
+  std::snprintf(escape.data(), escape.size(), "\\u%04x",
+                static_cast<unsigned>(static_cast<unsigned char>(control.back())));
+  out += escape.data();
+}
+
 void append_json_string(std::string& out, std::string_view text) {
+  constexpr std::string_view kNamed = "\"\\\n\r\t";
+  constexpr std::string_view kNames = "\"\\nrt";
   out += '"';
-  for (const char c : text) {
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20) {
-          std::array<char, 8> escape{};
-          std::snprintf(escape.data(), escape.size(), "\\u%04x", static_cast<unsigned>(c));
-          out += escape.data();
-        } else {
-          out += c;
-        }
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (const std::size_t named = kNamed.find(c); named != std::string_view::npos) {
+      out += '\\';
+      out += kNames[named];
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      append_json_escape(out, text.substr(i, 1));
+    } else if (const std::size_t length = unseen_bytes(text.substr(i)); length != 0) {
+      append_json_escape(out, text.substr(i, length));
+      i += length - 1;
+    } else {
+      out += c;
     }
   }
   out += '"';
@@ -118,16 +120,10 @@ std::string format_duration(double seconds) {
   return text.data();
 }
 
-std::string shorten(std::string_view text, std::size_t width) {
-  std::size_t characters = 0;
-  std::size_t cut = 0;  // where the last character that leaves room for "…" ends
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool starts_character = (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80;
-    if (!starts_character) continue;
-    if (characters + 1 == width) cut = i;
-    if (++characters > width) return one_line(std::string(text.substr(0, cut))) + "…";
-  }
-  return one_line(std::string(text));
+std::string with_separators(std::uint64_t number) {
+  std::string digits = std::to_string(number);
+  for (std::size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, 1, ',');
+  return digits;
 }
 
 }  // namespace stella::cli

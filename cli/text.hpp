@@ -15,9 +15,15 @@ void append_float(std::string& out, float value);
 /// Appends `[v,v,…]`; throws std::domain_error where a value is not finite.
 void append_floats(std::string& out, const std::vector<float>& values);
 
-/// Appends a JSON string with its quotes. `text` is UTF-8; only what JSON demands is escaped.
+/// Appends a JSON string with its quotes. `text` is UTF-8; escaped is what JSON demands, and DEL and C1, which a
+/// terminal would obey.
 void append_json_string(std::string& out, std::string_view text);
 std::string json_string(std::string_view text);
+
+/// Bytes of the DEL or C1 control character that `text` starts with, or 0.
+std::size_t unseen_bytes(std::string_view text) noexcept;
+/// Appends "\u009b" for those bytes.
+void append_json_escape(std::string& out, std::string_view control);
 
 /// "256,1024" → {256, 1024}. Throws Failure(kBadInput) that names the option.
 std::vector<std::size_t> parse_dimensions(const std::string& list);
@@ -31,7 +37,7 @@ std::string format_bytes(std::uint64_t bytes);
 /// "1:02:03" or "2:03".
 std::string format_duration(double seconds);
 
-/// First `width` characters (code points) of a text on one line, "…" at the end where some are missing.
-std::string shorten(std::string_view text, std::size_t width);
+/// "1,234,567"
+std::string with_separators(std::uint64_t number);
 
 }  // namespace stella::cli

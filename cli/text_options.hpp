@@ -3,11 +3,15 @@
 
 #include "cli/input.hpp"
 #include "cli/options.hpp"
+#include "cli/progress.hpp"
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace stella::cli {
@@ -16,24 +20,68 @@ struct TextOptions {
   std::vector<std::string> texts{};
   std::optional<std::string> input{};
   std::optional<std::string> input_format{};
-  std::string field = "text";
+  std::optional<std::string> field{};
+  std::optional<std::string> keep{};
+  bool skip_empty = false;
 };
+/// Adds TEXT and the options of --input.
 void add_texts(CLI::App& app, TextOptions& options);
+/// --input-format, --field and --skip-empty.
+void add_input_format(CLI::App& app, TextOptions& options);
+
+/// What --input-format or else the file's name says.
+InputFormat input_format_of(const TextOptions& options);
+/// The names of --keep.
+std::vector<std::string> kept_fields(const TextOptions& options);
 /// Opens the input. Throws Failure(kBadInput) where there is none, or both kinds.
 std::unique_ptr<TextSource> open_texts(const TextOptions& options, Session& session);
+
+/// Waits that signals end.
+WaitFunction waiting(Session& session);
 
 struct PromptOptions {
   std::optional<std::string> task{};
   std::optional<std::string> prompt{};
   std::optional<std::size_t> max_length{};
 };
-void add_prompt(CLI::App& app, PromptOptions& options);
+void add_prompt(CLI::App& app, PromptOptions& options, std::string_view default_task = "s2p");
 void add_max_length(CLI::App& app, PromptOptions& options);
 
 /// Throws Failure(kBadInput) where both a task and a prompt were given.
 void check_prompt(const PromptOptions& options);
 
-/// A task as it will be used: the model's default for none given and, with a warning, for one it does not know.
+/// The task of the options, else the model's default. Throws Failure(kBadInput) that lists the tasks for one that it
+/// does not know.
 std::string effective_task(const PromptOptions& options, const ModelDescription& description, Workspace& workspace);
+
+/// The text that a task puts before each text of this model.
+std::string prompt_of(const std::string& task, const ModelDescription& description);
+
+/// Counts what went through the model, shows it, and says what should be known of it in the end.
+class TextReport {
+ public:
+  /// `show_bar`: with a bar of the texts, on a terminal.
+  TextReport(Workspace& workspace, const TextSource& source, bool show_bar)
+      : workspace_(workspace), source_(source), show_bar_(show_bar) {}
+
+  /// A chunk's results are out.
+  void add(const Chunk& chunk, std::uint64_t tokens, std::size_t truncated);
+  /// "7 of 9 texts were cut to 512 tokens", "2 empty texts were skipped".
+  void finish(std::size_t max_length);
+
+  std::size_t texts() const noexcept { return progress_.texts; }
+  std::uint64_t tokens() const noexcept { return progress_.tokens; }
+  std::size_t truncated() const noexcept { return truncated_; }
+  std::size_t skipped() const noexcept { return source_.skipped(); }
+  double seconds() const;
+
+ private:
+  Workspace& workspace_;
+  const TextSource& source_;
+  bool show_bar_;
+  TextProgress progress_{};
+  std::size_t truncated_ = 0;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
 
 }  // namespace stella::cli

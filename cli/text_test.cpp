@@ -76,11 +76,11 @@ TEST(Durations, AreMinutesAndSeconds) {
   EXPECT_EQ(format_duration(1e9), "-:--");
 }
 
-TEST(Shorten, CountsCharactersAndKeepsOneLine) {
-  EXPECT_EQ(shorten("short", 10), "short");
-  EXPECT_EQ(shorten("exactly ten", 11), "exactly ten");
-  EXPECT_EQ(shorten("ééééé", 4), "ééé…");
-  EXPECT_EQ(shorten("two\nlines", 20), "two lines");
+TEST(Counts, HaveSeparators) {
+  EXPECT_EQ(with_separators(0), "0");
+  EXPECT_EQ(with_separators(999), "999");
+  EXPECT_EQ(with_separators(1000), "1,000");
+  EXPECT_EQ(with_separators(1234567), "1,234,567");
 }
 
 }  // namespace

@@ -36,16 +36,20 @@ int TokenizeCommand::run(Session& session) const {
   Workspace workspace(session, *common);
   TokenizeOptions options;
   options.prompt = prompt.prompt;
-  if (!prompt.prompt) options.task = effective_task(prompt, workspace.describe(), workspace);
+  const ModelDescription description = workspace.describe();
+  if (!prompt.prompt) options.task = effective_task(prompt, description, workspace);
   options.max_length = prompt.max_length;
   options.add_special_tokens = !no_special;
 
-  Output out("-", [&](int descriptor, short events) { session.wait_for(descriptor, events); });
+  Output out("-", waiting(session));
+  TextReport report(workspace, *source, false);
   const auto start = [&](std::vector<std::string> chunk) {
     return session.start<std::vector<Tokens>>(
         [&](auto token) { workspace.model().tokenize(std::move(chunk), options, std::move(token)); });
   };
-  stream_texts<Tokens>(session, *source, start, [&](std::size_t, const std::vector<Tokens>& results) {
+  stream_texts<Tokens>(session, *source, start, [&](const Chunk& chunk, const std::vector<Tokens>& results) {
+    std::uint64_t count = 0;
+    std::size_t truncated = 0;
     for (const Tokens& tokens : results) {
       std::string line = "[";
       for (const std::int32_t id : tokens.ids) {
@@ -53,10 +57,14 @@ int TokenizeCommand::run(Session& session) const {
         line += std::to_string(id);
       }
       out.write(line + "]\n");
+      count += tokens.ids.size();
+      truncated += tokens.truncated ? 1 : 0;
     }
     out.flush();
+    report.add(chunk, count, truncated);
   });
   out.commit();
+  report.finish(prompt.max_length.value_or(description.default_max_length));
   return kOk;
 }
 

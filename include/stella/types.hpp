@@ -42,6 +42,7 @@ struct ModelDescription {
   std::map<std::string, std::string> prompts;  ///< Task name → prompt text, the checkpoint's before the built-in ones.
   std::string default_task;                    ///< "s2p" or "none".
   std::filesystem::path directory;             ///< Snapshot or local directory that holds config.json.
+  std::string commit;                          ///< Of the repository, where `directory` is a snapshot in a hub cache.
   /// The precision on this machine where it is known: the model is loaded, was loaded before, or one was asked for.
   std::optional<Precision> precision;
   std::string precision_reason;  ///< Why, in words; empty while it is not known.

@@ -272,6 +272,9 @@ ModelDescription to_description(const engine::Checkpoint& checkpoint, std::optio
   description.prompts = checkpoint.prompts.all();
   description.default_task = checkpoint.prompts.default_task();
   description.directory = checkpoint.directory;
+  std::filesystem::path snapshot = checkpoint.directory.lexically_normal();
+  if (!snapshot.has_filename()) snapshot = snapshot.parent_path();  // of a name that ends in a slash
+  if (snapshot.parent_path().filename() == "snapshots") description.commit = snapshot.filename().string();
   if (choice) {
     description.precision = choice->precision;
     description.precision_reason = std::move(choice->reason);

@@ -2,6 +2,7 @@
 
 import array
 import json
+import unicodedata
 import unittest
 
 from cli_support import BERT, CHECKPOINTS, DEMO, LARGE, SMALL, CliTest, Goldens, cosine, difference, floats, read_npy
@@ -114,15 +115,42 @@ class Options(CliTest):
         document = json.loads(self.succeed("embed", "--model", SMALL, "--precision", "f32", "text"))
         self.assertEqual((document["model"], document["task"], document["precision"]), (SMALL, "s2p", "f32"))
 
-    def test_an_unknown_task_warns_once_and_is_the_default(self):
-        lines = "".join(f"line {i}\n" for i in range(1000))
-        done = self.run_stella("embed", "--model", SMALL, "--task", "s2q", "--dim", "256", "--max-length", "8",
-                               "--input", "-", stdin=lines)
-        self.assertEqual(done.returncode, 0)
-        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
-        self.assertIn(b"s2q", done.stderr)
-        first = json.loads(done.stdout.splitlines()[0])["embedding"]
-        self.assertEqual(first, self.rows("--model", SMALL, "--dim", "256", "--max-length", "8", "line 0")[0]["embedding"])
+    def test_an_unknown_task_is_an_error_that_lists_the_known_ones(self):
+        for command in (("embed",), ("tokenize",), ("similarity", "other"), ("embed", "--quiet")):
+            for task in ("s2q", "NONE", "S2P"):
+                done = self.fail_with(2, *command, "--model", SMALL, "--task", task, "text", says=[f"'{task}'", "s2p", "s2s", "document"])
+                self.assertEqual(done.stdout, b"")
+        # Known before any weight is read.
+        light = self.copy_checkpoint(name="light")
+        for file in light.rglob("*.safetensors"):
+            file.unlink()
+        self.fail_with(2, "embed", "--model", light, "--task", "s2q", "text", says="s2q")
+
+    def test_texts_of_a_file_are_said_to_be_embedded_as_queries(self):
+        texts = self.write("texts.txt", "one\ntwo\n")
+
+        def remarks(*arguments):
+            done = self.run_stella("embed", "--model", SMALL, "--dim", "256", *arguments)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done.stderr.decode().splitlines()
+        said = remarks("--input", texts)
+        self.assertEqual(len(said), 1, said)
+        for part in ("queries", "s2p", "--task document"):
+            self.assertIn(part, said[0])
+        self.assertEqual(remarks("--input", texts, "--quiet"), [])
+        self.assertEqual(remarks("--input", texts, "--task", "s2p"), [])
+        self.assertEqual(remarks("--input", texts, "--prompt", ""), [])
+        self.assertEqual(remarks("one"), [])
+        self.assertEqual(remarks("--input", self.write("empty.txt", "")), [])
+        done = self.run_stella("embed", "--model", BERT, "--input", texts)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+
+    def test_similarity_compares_likes(self):
+        default = self.succeed("similarity", "--model", SMALL, "--json", "one", "two")
+        self.assertEqual(default, self.succeed("similarity", "--model", SMALL, "--task", "s2s", "--json", "one", "two"))
+        self.assertEqual(json.loads(default)["task"], "s2s")
+        self.assertNotEqual(default, self.succeed("similarity", "--model", SMALL, "--task", "s2p", "--json", "one", "two"))
+        self.assertEqual(json.loads(self.succeed("similarity", "--model", BERT, "--json", "one", "two"))["task"], "none")
 
     def test_no_prompt_tasks(self):
         none = self.rows("--model", SMALL, "--task", "none", "text")
@@ -263,6 +291,111 @@ class Formats(CliTest):
         self.assertEqual((self.folder / "v.256.f32").stat().st_size, 3 * 256 * 4)
         self.assertEqual((self.folder / "v.1024.f32").stat().st_size, 3 * 1024 * 4)
 
+    def test_the_format_is_that_of_the_name(self):
+        self.succeed("embed", "--model", SMALL, "--dim", "256", "--output", "v.npy", *self.TEXTS)
+        self.assertEqual(read_npy(self.folder / "v.npy")[0], (3, 256))
+        for name in ("v.f32", "v.bin"):
+            self.succeed("embed", "--model", SMALL, "--dim", "256", "--output", name, *self.TEXTS)
+            self.assertEqual((self.folder / name).stat().st_size, 3 * 256 * 4)
+        for name in ("v.jsonl", "v.ndjson"):
+            self.succeed("embed", "--model", SMALL, "--dim", "256", "--output", name, *self.TEXTS)
+            self.assertEqual(len((self.folder / name).read_text().splitlines()), 3)
+        lines = self.write("texts.ndjson", '"one"\n')
+        self.succeed("embed", "--model", SMALL, "--dim", "256", "--output", "v.json", "--input", lines)
+        self.assertEqual(len(json.loads((self.folder / "v.json").read_text())["data"]), 1)
+        self.succeed("embed", "--model", SMALL, "--dim", "256", "--output", "w.npy", "--format", "jsonl", "one")
+        self.assertEqual(len((self.folder / "w.npy").read_text().splitlines()), 1)
+        upper = self.write("TEXTS.JSONL", '{"text":"one"}\n')
+        self.assertEqual(self.succeed("tokenize", "--model", SMALL, "--input", upper), self.succeed("tokenize", "--model", SMALL, "one"))
+        as_lines = self.succeed("tokenize", "--model", SMALL, "--input", upper, "--input-format", "lines")
+        self.assertNotEqual(as_lines, self.succeed("tokenize", "--model", SMALL, "one"))
+
+    def test_truncated_texts_are_counted(self):
+        texts = self.write("texts.txt", "short\n" + "one two three four five six seven eight\n" * 2)
+        common = ("embed", "--model", SMALL, "--task", "none", "--dim", "256", "--max-length", "8", "--input", texts)
+        for form in ("json", "jsonl", "npy", "f32"):
+            done = self.run_stella(*common, "--format", form, "--output", "out")
+            self.assertEqual(done.returncode, 0)
+            self.assertEqual(done.stderr.decode().count("2 of 3 texts were cut to 8 tokens"), 1, done.stderr)
+        self.assertEqual(self.run_stella(*common, "--quiet").stderr, b"")
+        rows = self.rows(*common[1:])
+        whole = json.loads(self.succeed("tokenize", "--model", SMALL, "--task", "none", "one two three four five six seven eight"))
+        self.assertEqual([row.get("full_tokens") for row in rows], [None, len(whole), len(whole)])
+        self.assertEqual(list(rows[1]), ["index", "tokens", "truncated", "full_tokens", "dimension", "embedding"])
+
+    def test_fields_are_kept(self):
+        lines = self.write("docs.jsonl", '{"id": 12345678901234567890, "text":"one", "m": {"a": [1.50, "x"]}}\n'
+                                         '{"text":"two","id":"\\u001b[2J"}\n"three"\n')
+        rows = [json.loads(line) for line in
+                self.succeed("embed", "--model", SMALL, "--dim", "256", "--input", lines, "--keep", "id,m").splitlines()]
+        self.assertEqual(list(rows[0]), ["index", "id", "m", "tokens", "truncated", "dimension", "embedding"])
+        self.assertEqual([(row["id"], row["m"]) for row in rows],
+                         [(12345678901234567890, {"a": [1.5, "x"]}), ("\x1b[2J", None), (None, None)])
+        document = json.loads(self.succeed("embed", "--model", SMALL, "--dim", "256", "--format", "json", "--input", lines, "--keep", "id"))
+        self.assertEqual([row["id"] for row in document["data"]], [row["id"] for row in rows])
+        plain = self.write("plain.txt", "one\n")
+        self.fail_with(2, "embed", "--model", SMALL, "--input", plain, "--keep", "id", says=["--keep", "plain.txt", "jsonl"])
+        self.fail_with(2, "embed", "--model", SMALL, "--keep", "id", "one", says="--keep")
+        self.fail_with(2, "embed", "--model", SMALL, "--input", lines, "--keep", "id,index", says="index")
+        self.fail_with(2, "embed", "--model", SMALL, "--input", lines, "--keep", "id,", says="--keep")
+        self.fail_with(2, "embed", "--model", SMALL, "--input", lines, "--keep", "id,id", says="twice")
+        self.fail_with(2, "embed", "--model", SMALL, "--input", lines, "--keep", "id", "--output", "v.npy", says=["--keep", "npy"])
+
+    def test_a_field_of_plain_lines_is_refused(self):
+        plain = self.write("plain.txt", "one\n")
+        for command in ("embed", "tokenize", "similarity"):
+            self.fail_with(2, command, "--model", SMALL, "--input", plain, "--field", "text", says=["--field", "plain.txt", "jsonl"])
+            self.fail_with(2, command, "--model", SMALL, "--field", "text", "one", "two", says="--field")
+
+    def test_empty_texts_are_skipped_and_counted(self):
+        lines = "one\n\ntwo\n\r\n"
+        done = self.run_stella("embed", "--model", SMALL, "--task", "none", "--dim", "256", "--skip-empty", "--input", "-", stdin=lines)
+        self.assertEqual([json.loads(line)["index"] for line in done.stdout.splitlines()], [0, 2])
+        self.assertIn(b"2 empty texts were skipped", done.stderr)
+        self.assertEqual(len(done.stderr.splitlines()), 1)
+        self.succeed("embed", "--model", SMALL, "--dim", "256", "--skip-empty", "--output", "v.npy", "--input", "-", stdin=lines)
+        self.assertEqual(read_npy(self.folder / "v.npy")[0], (2, 256))
+        self.succeed("embed", "--model", SMALL, "--dim", "256", "--skip-empty", "--output", "v.npy", "--input", "-", stdin="\n\n")
+        self.assertEqual(read_npy(self.folder / "v.npy")[0], (0, 256))
+        self.fail_with(2, "embed", "--model", SMALL, "--input", "-", stdin=lines, says=["line 2", "--skip-empty"])
+
+    def test_meta_says_how_the_vectors_were_made(self):
+        lines = "one\n\n" + "long " * 40 + "\n"
+        self.succeed("embed", "--model", SMALL, "--task", "s2s", "--dim", "256,1024", "--max-length", "30", "--skip-empty",
+                     "--precision", "f32", "--output", "v.npy", "--meta", "v.json", "--input", "-", stdin=lines)
+        meta = json.loads((self.folder / "v.json").read_text())
+        tokens = [len(json.loads(ids)) for ids in self.succeed("tokenize", "--model", SMALL, "--task", "s2s", "--max-length", "30",
+                                                               "--skip-empty", "--input", "-", stdin=lines).splitlines()]
+        self.assertEqual(meta.pop("counts"), {"rows": 2, "skipped": 1, "truncated": 1, "tokens": sum(tokens)})
+        self.assertTrue(meta.pop("version"))
+        self.assertEqual(meta, {"model": SMALL, "commit": None, "task": "s2s", "precision": "f32", "dimensions": [256, 1024],
+                                "prompt": "Instruct: Retrieve semantically similar text.\nQuery: ", "normalized": True,
+                                "max_length": 30, "format": "npy"})
+        self.succeed("embed", "--model", SMALL, "--prompt", "x: ", "--no-normalize", "--meta", "m.json", "one")
+        meta = json.loads((self.folder / "m.json").read_text())
+        self.assertEqual((meta["task"], meta["prompt"], meta["normalized"], meta["format"]), (None, "x: ", False, "json"))
+        snapshot = self.folder / "hub/models--a--b/snapshots/0123456789abcdef0123456789abcdef01234567"
+        snapshot.parent.mkdir(parents=True)
+        self.copy_checkpoint(name=str(snapshot))
+        self.succeed("embed", "--model", f"{snapshot}/", "--meta", "m.json", "one")
+        self.assertEqual(json.loads((self.folder / "m.json").read_text())["commit"], snapshot.name)
+
+    def test_a_byte_order_mark_is_no_text(self):
+        for name, content in (("a.txt", "one\ntwo\n"), ("a.jsonl", '"one"\n{"text":"two"}\n')):
+            plain = self.succeed("tokenize", "--model", LARGE, "--input", self.write(name, content))
+            marked = self.write("marked-" + name, b"\xef\xbb\xbf" + content.encode())
+            self.assertEqual(self.succeed("tokenize", "--model", LARGE, "--input", marked), plain)
+        self.assertEqual(self.succeed("tokenize", "--model", LARGE, "--input", self.write("mark.txt", b"\xef\xbb\xbf")), b"")
+
+    def test_fields_may_be_as_deep_as_python_reads_them(self):
+        for depth in (33, 1024, 5000):
+            line = '{"m":' + "[" * depth + "]" * depth + ',"n":1e99999,"text":"x","text":"one"}\n'
+            self.assertEqual(self.succeed("tokenize", "--model", SMALL, "--input", self.write("deep.jsonl", line)),
+                             self.succeed("tokenize", "--model", SMALL, "one"))
+        self.fail_with(2, "tokenize", "--model", SMALL, "--input", self.write("deep.jsonl", "[" * 100_000), says=["line 1", "10000 levels"])
+        for line, says in (('{"text":"\\ud800"}', "surrogate"), ('{"text":7}', "a number"), ('{"body":"x"}', '"text"')):
+            self.fail_with(2, "tokenize", "--model", SMALL, "--input", self.write("bad.jsonl", '"one"\n' + line), says=["line 2", says])
+
     def test_an_empty_input_gives_no_rows(self):
         self.assertEqual(self.succeed("embed", "--model", SMALL, "--input", "-", stdin=""), b"")
         document = json.loads(self.succeed("embed", "--model", SMALL, "--format", "json", "--input", "-", stdin=""))
@@ -303,6 +436,16 @@ class Similarity(CliTest):
         for number, (line, text) in enumerate(zip(lines[1:], self.TEXTS), 1):
             self.assertTrue(line.startswith(f"{number}  {text} "), line)
             self.assertEqual(line.split()[-3 + number - 1], "1.0000")
+
+
+    def test_wide_and_controlling_characters_keep_the_columns(self):
+        texts = ["日本語のテキスト", "abc", "e\u0301te\u0301", "\x1b[31mred", "長い" * 40]
+        out = self.succeed("similarity", "--model", "demo", "--", *texts).decode()
+        self.assertNotIn("\x1b", out)
+
+        def columns(line):
+            return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line)
+        self.assertEqual(len({columns(line) for line in out.splitlines()}), 1, out)
 
 
 class Info(CliTest):
