@@ -11,8 +11,11 @@
 
 #include <algorithm>
 #include <exception>
+#include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -23,6 +26,7 @@ namespace {
 constexpr const char* kFooter = R"(Examples:
   stella cache ls
   stella cache rm NovaSearch/stella_en_400M_v5
+  stella cache prune --dry-run
   stella cache verify --repair
 
 The cache is the one of Python's huggingface_hub (HF_HOME, HF_HUB_CACHE). Beside it, in the folder stella, lie
@@ -48,6 +52,14 @@ Hashes every file and compares with the hash that the hub announced for it, and 
 that was written with them. With --repair what is damaged is removed and fetched again; packed weights are only
 removed, and made again at the next load. Exit status 3 where something is wrong and was not repaired.)";
 
+constexpr const char* kPruneFooter = R"(Examples:
+  stella cache prune --dry-run
+  stella cache prune
+
+Removes what is of no more use: downloads that nobody goes on with, revisions that no branch or tag names any more
+while one names another, contents that no revision uses, what killed processes have left, and packed weights of
+models that are gone. A model of which a file is just being downloaded stays as it is.)";
+
 struct CacheCommand {
   std::shared_ptr<CommonOptions> common = std::make_shared<CommonOptions>();
   std::string model{};
@@ -55,15 +67,18 @@ struct CacheCommand {
   bool json = false;
   bool packed_only = false;
   bool repair = false;
+  bool dry_run = false;
   CLI::App* list = nullptr;
   CLI::App* remove = nullptr;
   CLI::App* verify = nullptr;
+  CLI::App* prune = nullptr;
 
   int run(Session& session) const;
   std::string packed_source() const;
   int run_list(Session& session, const HubOptions& hub) const;
   int run_remove(Session& session, const HubOptions& hub, Screen& screen) const;
   int run_verify(Session& session, const HubOptions& hub, Screen& screen) const;
+  int run_prune(Session& session, const HubOptions& hub, Screen& screen) const;
 };
 
 void print(const std::string& text) {
@@ -180,11 +195,62 @@ int CacheCommand::run_verify(Session& session, const HubOptions& hub, Screen& sc
                                          : "; run `stella cache verify --repair`"));
 }
 
+/// Removes the packed weights of models that are gone, and what killed processes have left there; or says only what
+/// that is.
+packed_weights::Removed prune_packed(const HubOptions& hub, bool dry_run) {
+  const auto folder = packed_weights::default_directory(hub);
+  std::set<std::string> models;
+  for (const cache::Repository& repository : cache::list(hub).repositories) models.insert(repository.repo);
+  const auto is_gone = [&](const std::string& source) {
+    std::error_code error;
+    const bool local = source.starts_with('/');
+    return local ? !std::filesystem::exists(source, error) && !error : !models.contains(source);
+  };
+  packed_weights::Removed removed;
+  std::set<std::string> gone;
+  for (const packed_weights::File& file : packed_weights::list(folder).files) {
+    if (file.source.empty() || !is_gone(file.source)) continue;
+    gone.insert(file.source);
+    ++removed.files;
+    removed.bytes += file.bytes;
+  }
+  if (dry_run) return removed;
+  removed = {};
+  for (const std::string& source : gone) {
+    const packed_weights::Removed part = packed_weights::remove(folder, source);
+    removed.files += part.files;
+    removed.bytes += part.bytes;
+    removed.busy += part.busy;
+  }
+  return removed;
+}
+
+int CacheCommand::run_prune(Session& session, const HubOptions& hub, Screen& screen) const {
+  const auto [pruned, packed] = run_blocking(session, [&](const std::stop_token&) {
+    auto of_hub = cache::prune(hub, dry_run);
+    return std::pair(std::move(of_hub), prune_packed(hub, dry_run));
+  });
+  for (const std::string& failure : pruned.failures) screen.warn(failure);
+  if (pruned.busy != 0) {
+    screen.warn(count(pruned.busy, "model") + " left as it is, because a file of it is just being downloaded");
+  }
+  std::string text;
+  for (const cache::Waste& waste : pruned.waste) text += waste_text(waste);
+  if (packed.files != 0) {
+    text += "packed weights  " + count(packed.files, "file") + "  " + format_bytes(packed.bytes) + "\n";
+  }
+  if (text.empty()) text = "nothing to prune: ";
+  print(text + (dry_run ? "would free " : "freed ") + format_bytes(pruned.bytes + packed.bytes) + "\n");
+  if (pruned.failures.empty()) return kOk;
+  throw Failure(kRuntimeFailure, count(pruned.failures.size(), "model") + " not pruned; see above");
+}
+
 int CacheCommand::run(Session& session) const {
   const HubOptions hub = hub_options(*common);
   Screen screen(*common, hub);
   if (list->parsed()) return run_list(session, hub);
   if (remove->parsed()) return run_remove(session, hub, screen);
+  if (prune->parsed()) return run_prune(session, hub, screen);
   return run_verify(session, hub, screen);
 }
 
@@ -206,6 +272,7 @@ Command add_cache(CLI::App& root) {
   app->footer(kFooter);
   app->require_subcommand(1);
   command->list = add_part(*app, *command, "ls", "List models, revisions, packed weights and sizes", kListFooter);
+  command->list->alias("list");
   command->list->add_flag("--json", command->json, "Print JSON, with every file");
   command->remove =
       add_part(*app, *command, "rm", "Remove a model, one revision of it, or packed weights", kRemoveFooter);
@@ -215,6 +282,8 @@ Command add_cache(CLI::App& root) {
   command->verify = add_part(*app, *command, "verify", "Hash every file again", kVerifyFooter);
   add_string(*command->verify, "MODEL", command->model, "Repository id (default: all)")->type_name("ID");
   command->verify->add_flag("--repair", command->repair, "Fetch or pack again what is damaged");
+  command->prune = add_part(*app, *command, "prune", "Remove what is of no more use", kPruneFooter);
+  command->prune->add_flag("--dry-run", command->dry_run, "Say only what would be removed");
   return {app, nullptr, [command](Session& session) { return command->run(session); }};
 }
 

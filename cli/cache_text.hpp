@@ -16,6 +16,9 @@ std::string count(std::size_t number, const std::string& singular);
 std::string cache_text(const cache::Contents& contents, const packed_weights::Contents& packed);
 std::string cache_json(const cache::Contents& contents, const packed_weights::Contents& packed);
 
+/// A line of `cache prune`.
+std::string waste_text(const cache::Waste& waste);
+
 /// A line of `cache verify`.
 std::string problem_text(const cache::Problem& problem, bool repair);
 std::string problem_text(const packed_weights::Problem& problem);

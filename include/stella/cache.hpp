@@ -83,6 +83,31 @@ struct Removed {
 /// downloaded is refused with Error(io_error), unchanged.
 Removed remove(const HubOptions& hub, const std::string& repo, const std::optional<std::string>& revision = {});
 
+/// What prune() takes away.
+struct Waste {
+  enum class Kind : std::uint8_t {
+    unfinished,  ///< A download, or an unpacking, that nobody goes on with at this moment.
+    revision,    ///< No branch or tag names it, but one names another revision of the repository.
+    blob,        ///< No file of a revision that stays leads to it.
+    temporary    ///< Written by a process that was killed, more than an hour ago.
+  };
+  Kind kind = Kind::unfinished;
+  std::string repo{};
+  std::string name{};  ///< A commit for a revision, else a path in the repository's folder.
+  std::uint64_t bytes = 0;
+};
+
+struct Pruned {
+  std::vector<Waste> waste{};
+  std::uint64_t bytes = 0;
+  std::size_t busy = 0;                 ///< Repositories of which a file is just being downloaded: as they were.
+  std::vector<std::string> failures{};  ///< A line for each repository that could not be read or changed.
+};
+
+/// Removes what is of no more use, or says only what that is. What a branch or a tag names stays, as do repositories
+/// that have none, and whatever lies behind linked folders.
+Pruned prune(const HubOptions& hub, bool dry_run = false);
+
 struct Problem {
   enum class Kind : std::uint8_t {
     damaged,    ///< The blob's bytes do not have the hash that is its name.

@@ -157,9 +157,12 @@ bool is_own_name(const RepoPaths& paths, const std::string& commit, const std::s
   return true;
 }
 
-Uses::Uses(const RepoPaths& paths, const fs::path& except) {
+Uses::Uses(const RepoPaths& paths, const std::vector<fs::path>& except) {
   const auto own = id_of(paths.folder());
-  const auto left_out = own_id_of(except);
+  std::set<FileId> left_out;
+  for (const fs::path& folder : except) {
+    if (const auto id = own_id_of(folder)) left_out.insert(*id);
+  }
   for (const fs::path& repository : entries_of(paths.cache_dir())) {
     try {
       add(repository, left_out);
@@ -170,10 +173,14 @@ Uses::Uses(const RepoPaths& paths, const fs::path& except) {
   }
 }
 
-void Uses::add(const fs::path& repository, const std::optional<FileId>& except) {
-  if (except && own_id_of(repository) == except) return;
+void Uses::add(const fs::path& repository, const std::set<FileId>& except) {
+  const auto is_left_out = [&](const fs::path& folder) {
+    const auto id = own_id_of(folder);
+    return id && except.contains(*id);
+  };
+  if (is_left_out(repository)) return;
   for (const fs::path& snapshot : entries_of(repository / "snapshots")) {
-    if (except && own_id_of(snapshot) == except) continue;
+    if (is_left_out(snapshot)) continue;
     const auto add_name = [&](const fs::path& name) {
       for (const Hop& hop : follow(name).hops) {
         if (hop.id) ids_.insert(*hop.id);

@@ -82,12 +82,13 @@ bool is_link(const std::filesystem::path& path);
 /// Whether a snapshot's name lies in the repository's own folder, not behind a linked folder.
 bool is_own_name(const RepoPaths& paths, const std::string& commit, const std::string& file);
 
-/// What the names in all snapshots of a cache pass and end in, one repository's or one snapshot's own names left out.
+/// What the names in all snapshots of a cache pass and end in, those in some repositories' or snapshots' folders left
+/// out.
 class Uses {
  public:
-  /// `except` is the folder that is left out, or empty. Throws as walk() does; another repository than that of `paths`
-  /// may be unreadable.
-  Uses(const RepoPaths& paths, const std::filesystem::path& except);
+  /// `except` are the folders that are left out. Throws as walk() does; another repository than that of `paths` may be
+  /// unreadable.
+  Uses(const RepoPaths& paths, const std::vector<std::filesystem::path>& except);
 
   /// Whether a name leads to what `path` is or leads to, by links or as a hard link.
   bool contain(const std::filesystem::path& path) const;
@@ -95,7 +96,7 @@ class Uses {
   std::filesystem::path broken_by_removing(const std::filesystem::path& folder) const;
 
  private:
-  void add(const std::filesystem::path& repository, const std::optional<FileId>& except);
+  void add(const std::filesystem::path& repository, const std::set<FileId>& except);
 
   std::set<FileId> ids_{};
   std::set<std::pair<FileId, std::string>> names_{};  // the folder, the name in it

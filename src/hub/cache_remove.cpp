@@ -1,3 +1,5 @@
+#include "hub/cache_remove.hpp"
+
 #include "base/file.hpp"
 #include "hub/cache_scan.hpp"
 #include "hub/cache_store.hpp"
@@ -9,15 +11,48 @@
 #include <sys/stat.h>
 
 namespace stella::hub {
-namespace {
 
 namespace fs = std::filesystem;
 
-// "<etag>" of "<etag>" and of what a download calls its unfinished files; empty for other names.
 std::string etag_of(const std::string& name) {
   std::string etag = name.substr(0, name.find('.'));
   return is_etag(etag) ? etag : std::string();
 }
+
+void remove_tree(const fs::path& path) {
+  std::error_code error;
+  fs::remove_all(path, error);  // removes links, never what they lead to
+  if (error) throw io_error("remove", path, error.value());
+}
+
+void remove_file(const fs::path& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw io_error("remove", path, errno);
+}
+
+void remove_snapshot(const RepoPaths& paths, const std::string& commit) {
+  remove_tree(paths.snapshot(commit));
+  remove_tree(paths.folder() / ".no_exist" / commit);
+  remove_file(paths.folder() / "trees" / (commit + ".json"));  // Python's listing of the revision
+}
+
+std::uint64_t freed_bytes(const fs::path& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_nlink != 1) return 0;
+  const bool has_holes = path.native().ends_with(".incomplete");
+  return static_cast<std::uint64_t>(has_holes ? status.st_blocks * 512 : status.st_size);
+}
+
+std::uint64_t plain_bytes(const fs::path& snapshot) {
+  std::uint64_t bytes = 0;
+  std::error_code error;
+  if (!is_real_folder(snapshot)) return bytes;
+  for (fs::recursive_directory_iterator at(snapshot, error), end; !error && at != end; at.increment(error)) {
+    bytes += freed_bytes(at->path());
+  }
+  return bytes;
+}
+
+namespace {
 
 // The locks of all blobs, unfinished ones included, that satisfy `wanted`. Nothing for those that a download holds.
 template <class Wanted>
@@ -29,16 +64,6 @@ std::map<std::string, std::optional<FileLock>> lock_blobs(const RepoPaths& paths
     locks.emplace(etag, FileLock::try_acquire(paths.lock(etag)));
   }
   return locks;
-}
-
-void remove_tree(const fs::path& path) {
-  std::error_code error;
-  fs::remove_all(path, error);  // removes links, never what they lead to
-  if (error) throw io_error("remove", path, error.value());
-}
-
-void remove_file(const fs::path& path) {
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw io_error("remove", path, errno);
 }
 
 // An emptied folder of a ref with slashes goes too.
@@ -65,24 +90,10 @@ void remove_blobs(const RepoPaths& paths, const std::map<std::string, std::optio
       ++removed.busy;
       continue;
     }
-    struct stat status {};
-    const bool alone = ::lstat(entry.c_str(), &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1;
-    if (alone) removed.bytes += static_cast<std::uint64_t>(status.st_size);
+    removed.bytes += freed_bytes(entry);
     remove_file(entry);
     ++removed.blobs;
   }
-}
-
-// Bytes of plain files in a snapshot, which go with it.
-std::uint64_t plain_bytes(const fs::path& snapshot) {
-  std::uint64_t bytes = 0;
-  if (!is_real_folder(snapshot)) return bytes;
-  walk(snapshot, [&](const fs::path& name) {
-    struct stat status {};
-    const bool alone = ::lstat(name.c_str(), &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1;
-    if (alone) bytes += static_cast<std::uint64_t>(status.st_size);
-  });
-  return bytes;
 }
 
 // Whoever made links from one snapshot into another did so by hand, and can tell which is to go first.
@@ -121,7 +132,7 @@ cache::Removed remove_repo(const RepoPaths& paths, const std::string& repo) {
                                       "… is just being downloaded; wait until that has ended, or stop it");
     }
   }
-  const Uses uses(paths, paths.folder());
+  const Uses uses(paths, {paths.folder()});
   check_unused(uses, paths.folder() / "snapshots", "'" + repo + "'");
   cache::Removed removed{};
   for (const std::string& commit : commits_of(paths)) {
@@ -152,15 +163,13 @@ cache::Removed remove_revision(const RepoPaths& paths, const std::string& repo, 
   for (const cache::File& file : files_of(paths, BlobIndex(paths), *commit)) used.insert(file.blob);
   // A download links under the blob's lock, so no name is added to these while we hold it.
   const auto locks = lock_blobs(paths, [&](const std::string& etag) { return used.contains(etag); });
-  const Uses uses(paths, snapshot);
+  const Uses uses(paths, {snapshot});
   check_unused(uses, snapshot, "revision '" + revision + "' of '" + repo + "'");
   cache::Removed removed{.revisions = 1, .bytes = plain_bytes(snapshot)};
   for (const auto& ref : refs) {
     if (named(ref)) remove_ref(paths, ref.first);
   }
-  remove_tree(snapshot);
-  remove_tree(paths.folder() / ".no_exist" / *commit);
-  remove_file(paths.folder() / "trees" / (*commit + ".json"));  // Python's listing of the revision
+  remove_snapshot(paths, *commit);
   remove_blobs(paths, locks, uses, removed);
   removed.used = 0;  // other revisions' as a matter of course
   if (!is_link(paths.folder()) && commits_of(paths).empty() && refs_of(paths).empty() &&

@@ -1,3 +1,4 @@
+#include "hub/cache_remove.hpp"
 #include "hub/cache_scan.hpp"
 #include "hub/cache_store.hpp"
 #include "hub/file_io.hpp"
@@ -12,10 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Users = std::vector<cache::Problem::User>;
-
-void remove_name(const fs::path& path) {
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw io_error("remove", path, errno);
-}
 
 // Checks one repository after another; collects into one report.
 class Checker {
@@ -133,7 +130,7 @@ bool Checker::is_mended(const RepoPaths& paths, const cache::Problem& problem) {
 // makes the blob that it leads to.
 void Checker::remove_names(const RepoPaths& paths, const cache::Problem& problem) {
   for (const auto& user : problem.users) {
-    if (is_own_name(paths, user.commit, user.file)) remove_name(paths.pointer(user.commit, user.file));
+    if (is_own_name(paths, user.commit, user.file)) remove_file(paths.pointer(user.commit, user.file));
   }
 }
 
@@ -150,7 +147,7 @@ void Checker::remove(const RepoPaths& paths, cache::Problem& problem) {
     }
     if (is_mended(paths, problem)) return;
     remove_names(paths, problem);
-    if (problem.kind == cache::Problem::Kind::damaged) remove_name(paths.blob(problem.blob));
+    if (problem.kind == cache::Problem::Kind::damaged) remove_file(paths.blob(problem.blob));
   } catch (const Error& error) {
     if (error.errc() == Errc::cancelled) throw;
     problem.failure = error.what();

@@ -21,7 +21,7 @@ UniqueFd open_lock(int folder, const char* name, const std::filesystem::path& sh
   }
   if (errno != EEXIST) throw io_error("create lock", shown, errno);
   fd = UniqueFd(::openat(folder, name, O_RDWR | kFlags));
-  if (!fd && errno == EACCES) fd = UniqueFd(::openat(folder, name, O_RDONLY | kFlags));
+  if (!fd && (errno == EACCES || errno == EROFS)) fd = UniqueFd(::openat(folder, name, O_RDONLY | kFlags));
   if (!fd && errno != ENOENT) throw io_error("open lock", shown, errno);
   return fd;
 }

@@ -77,7 +77,7 @@ class List(CacheTest):
         self.fail_with(2, "cache", says="stella cache --help")
         self.fail_with(2, "cache", "rm", says="stella cache rm --help")
         self.fail_with(2, "cache", "sweep", says="stella cache --help")
-        for part in ("ls", "rm", "verify"):
+        for part in ("ls", "rm", "verify", "prune"):
             self.assertIn("Examples:", self.succeed("cache", part, "--help").decode())
             self.assertIn(f"stella cache {part}", self.succeed("cache", part, "--help").decode())
 
@@ -249,6 +249,54 @@ class Links(CacheTest):
         self.fail_with(2, "cache", "rm", REPO, "--revision", "v1", says="v1")
         self.succeed("cache", "rm", REPO)
         self.assertFalse(self.model.exists())
+
+
+class Prune(CacheTest):
+    def test_what_is_of_no_more_use_goes(self):
+        snapshot = pathlib.Path(self.download())
+        self.assertEqual(self.succeed("cache", "prune"), b"nothing to prune: freed 0 B\n")
+        sound = self.tree(self.model)
+        old = self.model / "snapshots" / ("2" * 40)
+        shutil.copytree(snapshot, old, symlinks=True)
+        (self.model / "blobs" / ("e" * 40)).write_bytes(b"x" * 5000)
+        (self.model / "blobs" / ("e" * 64 + ".stella.incomplete")).write_bytes(b"x" * 4096)
+        before = self.tree(self.model)
+        said = self.succeed("cache", "prune", "--dry-run").decode()
+        for part in ("revision  org/small  " + "2" * 40, "unused  org/small  blobs/" + "e" * 40 + "  5.00 kB",
+                     "unfinished  org/small  blobs/", "would free 9.10 kB\n"):
+            self.assertIn(part, said)
+        self.assertEqual(self.tree(self.model), before)
+        self.assertEqual(self.succeed("cache", "prune").decode(), said.replace("would free", "freed"))
+        self.assertEqual(self.tree(self.model), sound)
+        self.assertEqual(self.rows("--model", REPO, "--dim", "256", "--offline", "text"),
+                         self.rows("--model", SMALL, "--dim", "256", "text"))
+
+    def test_a_download_under_way_is_left_alone(self):
+        self.hub.command(f"fault path={REPO}/{WEIGHTS},method=GET,times=always,gate=half,gate_at=100000")
+        process = self.start_stella("download", REPO, "--dim", "256", "--quiet", env=self.env)
+        self.hub.command("wait half")
+        done = self.run_stella("cache", "prune")
+        self.assertEqual((done.returncode, done.stdout), (0, b"nothing to prune: freed 0 B\n"))
+        self.assertIn(b"just being downloaded", done.stderr)
+        self.hub.command("clear")
+        self.hub.command("release half")
+        _, error = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, error)
+
+
+class Names(CacheTest):
+    def test_hostile_names_reach_no_terminal(self):
+        snapshot = pathlib.Path(self.download())
+        (self.model / "refs" / "\x1b[2J").write_text(snapshot.name)
+        (self.model / "refs" / "\x9b31m").write_text(snapshot.name)
+        (self.model / "refs" / "模型").write_text(snapshot.name)
+        os.symlink("nowhere", os.fsencode(snapshot) + b"/\xff\x1b]0;x\x07")
+        for arguments in (("ls",), ("ls", "--json"), ("list",), ("verify",), ("prune", "--dry-run")):
+            done = self.run_stella("cache", *arguments)
+            text = (done.stdout + done.stderr).decode()  # all of it is UTF-8
+            self.assertEqual([c for c in text if ord(c) < 32 and c != "\n" or 127 <= ord(c) < 160], [], arguments)
+        self.assertIn("  模型", self.succeed("cache", "list").decode())
+        self.assertIn("模型", self.listing()["repositories"][0]["revisions"][0]["refs"])
 
 
 class Bundle(CacheTest):
