@@ -6,6 +6,7 @@
 namespace stella::cli {
 
 Command add_embed(CLI::App& root);
+Command add_search(CLI::App& root);
 Command add_similarity(CLI::App& root);
 Command add_tokenize(CLI::App& root);
 Command add_download(CLI::App& root);

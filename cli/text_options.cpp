@@ -21,18 +21,23 @@ void add_input_format(CLI::App& app, TextOptions& options) {
   app.add_flag("--skip-empty", options.skip_empty, "Leave empty texts out and count them, instead of stopping there");
 }
 
-void add_texts(CLI::App& app, TextOptions& options) {
+void add_arguments(CLI::App& app, const std::string& name, std::vector<std::string>& arguments,
+                   const std::string& description) {
   app.add_option(
-         "TEXT",
-         [&options](const CLI::results_t& results) {
-           for (const std::string& text : results) options.texts.push_back(unguard(text));
+         name,
+         [&arguments](const CLI::results_t& results) {
+           for (const std::string& text : results) arguments.push_back(unguard(text));
            return true;
          },
-         "Texts; put -- before them where one starts with a dash")
+         description)
       ->expected(0, CLI::detail::expected_max_vector_size)
       ->allow_extra_args()
       ->take_all()
       ->type_name("");
+}
+
+void add_texts(CLI::App& app, TextOptions& options) {
+  add_arguments(app, "TEXT", options.texts, "Texts; put -- before them where one starts with a dash");
   add_string(app, "--input", options.input, "Read the texts from a file, - for standard input")->type_name("FILE|-");
   add_input_format(app, options);
 }

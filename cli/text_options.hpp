@@ -26,6 +26,9 @@ struct TextOptions {
 };
 /// Adds TEXT and the options of --input.
 void add_texts(CLI::App& app, TextOptions& options);
+/// Any number of arguments, which may look like anything.
+void add_arguments(CLI::App& app, const std::string& name, std::vector<std::string>& arguments,
+                   const std::string& description);
 /// --input-format, --field and --skip-empty.
 void add_input_format(CLI::App& app, TextOptions& options);
 

@@ -8,7 +8,7 @@ import unittest
 
 from cli_support import DEMO, SMALL, CliTest
 
-COMMANDS = ["embed", "similarity", "tokenize", "download", "info", "verify"]
+COMMANDS = ["embed", "search", "similarity", "tokenize", "download", "info", "verify"]
 
 
 class Help(CliTest):
