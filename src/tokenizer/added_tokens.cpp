@@ -54,13 +54,13 @@ bool AddedTokenFinder::stands_alone(std::string_view text, std::size_t begin, st
   return end == text.size() || !is_word(text.data() + end);
 }
 
-std::size_t AddedTokenFinder::before_spaces(std::string_view text, std::size_t at) const noexcept {
-  while (at != 0) {
+std::size_t AddedTokenFinder::before_spaces(std::string_view text, std::size_t from, std::size_t at) const noexcept {
+  while (at > from) {
     const char* const last = utf8::previous(text.data() + at);
     if ((table_->info(utf8::decode(last).value) & kWhite) == 0) break;
     at = static_cast<std::size_t>(last - text.data());
   }
-  return at;
+  return std::max(at, from);
 }
 
 std::size_t AddedTokenFinder::behind_spaces(std::string_view text, std::size_t at) const noexcept {

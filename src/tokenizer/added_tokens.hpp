@@ -38,10 +38,11 @@ class AddedTokenFinder {
     Match match{};
     for (std::size_t at = 0; find(text, at, match); at = match.search_from) {
       if (match.token == nullptr) continue;
-      const std::size_t begin = match.token->lstrip ? std::max(before_spaces(text, match.begin), done) : match.begin;
+      const std::size_t begin = match.token->lstrip ? before_spaces(text, done, match.begin) : match.begin;
       if (done < begin) use_text(text.substr(done, begin - done));
       use_id(match.token->id);
-      done = match.token->rstrip ? behind_spaces(text, match.end) : match.end;
+      // Whitespace that an earlier token swallowed is not looked at again.
+      done = match.token->rstrip ? behind_spaces(text, std::max(match.end, done)) : match.end;
     }
     if (done != text.size()) use_text(text.substr(done));
   }
@@ -55,7 +56,8 @@ class AddedTokenFinder {
   };
   bool find(std::string_view text, std::size_t from, Match& match) const noexcept;
   bool stands_alone(std::string_view text, std::size_t begin, std::size_t end) const noexcept;
-  std::size_t before_spaces(std::string_view text, std::size_t at) const noexcept;
+  /// Begin of the whitespace that ends at `at`, but not before `from`, where that is less than `at`.
+  std::size_t before_spaces(std::string_view text, std::size_t from, std::size_t at) const noexcept;
   std::size_t behind_spaces(std::string_view text, std::size_t at) const noexcept;
 
   std::vector<AddedToken> tokens_;

@@ -94,7 +94,7 @@ std::int32_t Bpe::find_whole(std::string_view token) const noexcept {
 std::size_t Bpe::place(std::int32_t left, std::int32_t right) const noexcept {
   const std::uint64_t key = std::uint64_t{static_cast<std::uint32_t>(left)} << 32 | static_cast<std::uint32_t>(right);
   // Fold before multiplying: the upper bits of the product depend on all bits of a factor only from below.
-  return ((key ^ key >> 29) * 0x9E3779B97F4A7C15U) >> shift_;
+  return ((key ^ key >> 29) * seed_.b) >> shift_;
 }
 
 void Bpe::add_merge(std::int32_t left, std::int32_t right, std::uint32_t rank) {

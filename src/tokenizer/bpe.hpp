@@ -69,7 +69,8 @@ class Bpe {
   std::array<std::int32_t, 256> byte_ids_{};  // -1: no token
   bool all_bytes_ = true;                     // no byte_ids_ is -1
   std::vector<std::uint32_t> byte_ranks_;     // (256 × 256) rank of the merge of two bytes
-  std::vector<Slot> slots_;                   // (power of two), linear probing
+  HashSeed seed_;
+  std::vector<Slot> slots_;  // (power of two), linear probing
   unsigned shift_ = 0;
   std::vector<std::int32_t> merged_;  // by rank: the token that the merge makes
 };

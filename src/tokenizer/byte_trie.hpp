@@ -1,6 +1,8 @@
 // A trie over bytes whose edges live in one hash table.
 #pragma once
 
+#include "tokenizer/vocabulary.hpp"
+
 #include <cstdint>
 #include <string_view>
 #include <vector>
@@ -41,9 +43,10 @@ class ByteTrie {
   static std::uint32_t key_of(std::uint32_t node, char byte) noexcept {
     return node << 8 | static_cast<unsigned char>(byte);
   }
-  std::size_t place(std::uint32_t key) const noexcept { return (key * std::uint64_t{0x9E3779B97F4A7C15U}) >> shift_; }
+  std::size_t place(std::uint32_t key) const noexcept { return (key * seed_.b) >> shift_; }
   void grow(std::size_t slots);
 
+  HashSeed seed_;
   std::vector<std::int32_t> values_ = {-1};  // by node
   std::vector<Slot> slots_;                  // (power of two), linear probing
   unsigned shift_ = 64;

@@ -96,6 +96,32 @@ std::string_view NfcNormalizer::apply(std::string_view text, NormalizerScratch& 
   return scratch.text;
 }
 
+std::string_view NfdNormalizer::apply(std::string_view text, NormalizerScratch& scratch) const {
+  scratch.text.clear();
+  scratch.pending.clear();
+  const auto put = [&](char32_t part) {
+    const std::uint32_t rank = combining_rank(table_->info(part));
+    if (rank == 0) {  // marks behind it stay there, and those before it are complete
+      order_marks(scratch.pending);
+      for (const Ranked& mark : scratch.pending) utf8::append(scratch.text, mark.value);
+      scratch.pending.clear();
+    }
+    scratch.pending.push_back({part, rank});
+  };
+  for (const char *at = text.data(), *const end = at + text.size(); at != end;) {
+    const utf8::Decoded c = utf8::decode(at);
+    if ((table_->info(c.value) & kDecomposes) != 0) {
+      decompose(*table_, c.value, put);
+    } else {
+      put(c.value);
+    }
+    at += c.length;
+  }
+  order_marks(scratch.pending);
+  for (const Ranked& mark : scratch.pending) utf8::append(scratch.text, mark.value);
+  return scratch.text;
+}
+
 BertNormalizer::BertNormalizer(const BertNormalizerOptions& options)
     : options_(options), table_(&CharTable::instance()) {
   for (char32_t c = 0; c < 128; ++c) {

@@ -1,6 +1,7 @@
-// The normalizers of a tokenizer.json that are implemented: NFC, and BertNormalizer.
+// The normalizers of a tokenizer.json that are implemented.
 #pragma once
 
+#include "tokenizer/simple_normalizers.hpp"
 #include "tokenizer/unicode.hpp"
 
 #include <array>
@@ -34,6 +35,15 @@ class NfcNormalizer {
   const CharTable* table_ = &CharTable::instance();
 };
 
+/// Canonical decomposition.
+class NfdNormalizer {
+ public:
+  std::string_view apply(std::string_view text, NormalizerScratch& scratch) const;
+
+ private:
+  const CharTable* table_ = &CharTable::instance();
+};
+
 struct BertNormalizerOptions {
   bool clean_text = true;
   bool handle_chinese_chars = true;
@@ -60,6 +70,7 @@ class BertNormalizer {
   std::array<bool, 128> ascii_dropped_{};
 };
 
-using Normalizer = std::variant<NfcNormalizer, BertNormalizer>;
+using Normalizer = std::variant<NfcNormalizer, NfdNormalizer, BertNormalizer, LowercaseNormalizer,
+                                StripAccentsNormalizer, StripNormalizer, PrependNormalizer, ReplaceNormalizer>;
 
 }  // namespace stella::tokenizer

@@ -1,11 +1,15 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
+#include "tokenizer/regex_splitter.hpp"
+
 #include "base/utf8.hpp"
 #include "stella/error.hpp"
-#include "tokenizer/splitter.hpp"
+#include "tokenizer/budget.hpp"
+#include "tokenizer/unicode.hpp"
 
 #include <array>
 #include <cstdio>
 #include <cstring>
+#include <vector>
 
 #include <pcre2.h>
 
@@ -39,12 +43,18 @@ std::string class_ranges(std::uint32_t bit, bool complement) {
 }
 
 /// Rewrites an Oniguruma pattern for PCRE2. Only constructs that mean the same in both are let through; what depends on
-/// Unicode data is expanded to the library's characters.
+/// Unicode data is expanded to the library's characters. A callout stands before and behind whatever is repeated, so
+/// that the steps of a match can be counted.
 class Translator {
  public:
+  static constexpr const char* kCallout = "(?C)";
+  static constexpr const char* kFirstCallout = "(?C1)";  // where a match begins
+
   Translator(std::string_view pattern, const std::string& source) : pattern_(pattern), source_(source) {}
 
   std::string run() {
+    if (pattern_.size() > kMaxPattern) too_large(std::to_string(pattern_.size()) + " bytes", kMaxPattern);
+    out_ = std::string(kFirstCallout) + "(?:";
     while (at_ < pattern_.size()) {
       const char c = pattern_[at_];
       if (c == '\\') {
@@ -54,19 +64,43 @@ class Translator {
       } else {
         plain(c);
       }
+      if (out_.size() > kMaxTranslated)
+        too_large("character classes of " + std::to_string(out_.size()) + " bytes", kMaxTranslated);
     }
-    return std::move(out_);
+    return std::move(out_) + ")";
   }
+  /// How many character classes were expanded: what a match costs at a place where it fails at once.
+  std::size_t expanded() const noexcept { return expanded_; }
 
  private:
+  static constexpr std::size_t kMaxPattern = 16384;          // bytes; GPT-4o's has 300
+  static constexpr std::size_t kMaxTranslated = 512 * 1024;  // bytes
+  static constexpr std::size_t kMaxGroups = 100;             // within each other
+  static constexpr std::size_t kNoAtom = SIZE_MAX;
+
   [[noreturn]] void unsupported(std::string_view what) const {
     throw Error(Errc::unsupported_model,
                 source_ + ": '" + std::string(what) + "' in the pre-tokenizer's Split pattern is not supported",
                 {.file = source_});
   }
+  [[noreturn]] void too_large(const std::string& what, std::size_t limit) const {
+    throw Error(Errc::limit_exceeded,
+                source_ + ": the pre-tokenizer's Split pattern has " + what + "; at most " + std::to_string(limit) +
+                    " are taken",
+                {.file = source_});
+  }
 
   void expand(std::uint32_t bit, bool complement) {
-    const std::string ranges = class_ranges(bit, complement);
+    // Made once: a pattern may name a class thousands of times.
+    for (const Class& known : classes_) {
+      if (known.bit == bit && known.complement == complement) return append_class(known.ranges);
+    }
+    classes_.push_back({bit, complement, class_ranges(bit, complement)});
+    append_class(classes_.back().ranges);
+  }
+
+  void append_class(const std::string& ranges) {
+    ++expanded_;
     out_ += in_class_ ? ranges : "[" + ranges + "]";
   }
 
@@ -74,6 +108,7 @@ class Translator {
     const std::string_view rest = pattern_.substr(at_);
     const auto is = [&](std::string_view escape) { return rest.starts_with(escape); };
     std::size_t length = 2;
+    if (!in_class_) atom_ = out_.size();
     if (is("\\p{L}") || is("\\P{L}")) {
       expand(kLetter, rest[1] == 'P');
       length = 5;
@@ -102,24 +137,78 @@ class Translator {
   }
 
   void plain(char c) {
-    if (c == '^' || c == '$') unsupported(std::string(1, c));
-    if (c == '(' && pattern_.substr(at_).starts_with("(?")) {
-      group();
-      return;
+    switch (c) {
+      case '^':
+      case '$':
+        unsupported(std::string(1, c));
+      case '(':
+        return open_group();
+      case ')':
+        atom_ = kNoAtom;
+        if (!groups_.empty()) {
+          atom_ = groups_.back();
+          groups_.pop_back();
+        }
+        break;
+      case '|':
+        atom_ = kNoAtom;
+        break;
+      case '*':
+      case '+':
+      case '?':
+      case '{':
+        return quantifier();
+      case '[':
+        atom_ = out_.size();
+        in_class_ = true;
+        break;
+      default:
+        atom_ = out_.size();
+        break;
     }
-    if (c == '[') in_class_ = true;
-    if (c == '}' && at_ + 1 < pattern_.size() && (pattern_[at_ + 1] == '+' || pattern_[at_ + 1] == '?')) {
-      unsupported(pattern_.substr(at_, 2));
-    }
-    out_ += c;
-    ++at_;
+    const std::size_t length = in_class_ ? 1 : utf8::decode(pattern_.data() + at_).length;
+    out_ += pattern_.substr(at_, length);
+    at_ += length;
     if (in_class_ && at_ < pattern_.size() && pattern_[at_] == '^') {
       out_ += '^';
       ++at_;
     }
   }
 
-  void group() {
+  /// A quantifier, possessive or lazy or neither.
+  void quantifier() {
+    const std::size_t begin = at_++;
+    if (pattern_[begin] == '{') {
+      const std::size_t close = pattern_.find('}', begin);
+      const std::string_view inside = pattern_.substr(at_, close == std::string_view::npos ? close : close - at_);
+      // {,3} and braces that are no quantifier mean different things in different engines.
+      if (close == std::string_view::npos || inside.empty() || inside.front() == ',' ||
+          inside.find_first_not_of("0123456789,") != std::string_view::npos) {
+        unsupported(pattern_.substr(begin, 2));
+      }
+      at_ = close + 1;
+      if (at_ < pattern_.size() && (pattern_[at_] == '+' || pattern_[at_] == '?'))
+        unsupported(pattern_.substr(close, 2));
+    } else if (at_ < pattern_.size() && (pattern_[at_] == '+' || pattern_[at_] == '?')) {
+      ++at_;
+    }
+    if (atom_ != kNoAtom) out_.insert(atom_, kCallout);
+    out_ += pattern_.substr(begin, at_ - begin);
+    if (atom_ != kNoAtom) out_ += kCallout;
+    atom_ = kNoAtom;
+  }
+
+  void open_group() {
+    if (groups_.size() == kMaxGroups) too_large("more groups within each other", kMaxGroups);
+    if (pattern_.substr(at_).starts_with("(*")) unsupported("(*");
+    groups_.push_back(out_.size());
+    atom_ = kNoAtom;
+    if (pattern_.substr(at_).starts_with("(?")) return group_head();
+    out_ += '(';
+    ++at_;
+  }
+
+  void group_head() {
     const std::string_view rest = pattern_.substr(at_);
     for (const std::string_view head : {"(?:", "(?!", "(?="}) {
       if (rest.starts_with(head)) {
@@ -143,11 +232,20 @@ class Translator {
     at_ += 4 + body.size();
   }
 
+  struct Class {
+    std::uint32_t bit;
+    bool complement;
+    std::string ranges;
+  };
   std::string_view pattern_;
   const std::string& source_;
   std::string out_;
   std::size_t at_ = 0;
   bool in_class_ = false;
+  std::vector<std::size_t> groups_;  // where each open one begins in out_
+  std::size_t atom_ = kNoAtom;       // where what a quantifier would repeat begins in out_
+  std::vector<Class> classes_;
+  std::size_t expanded_ = 0;
 };
 
 pcre2_code* code_of(void* code) {
@@ -163,10 +261,28 @@ std::string pcre2_message(int code) {
   return reinterpret_cast<const char*>(text.data());
 }
 
+/// Steps of one pass: callouts, the distance between one and the next, and expanded classes where a match begins.
+struct RegexSteps {
+  Budget* budget;
+  std::size_t for_a_start;
+  std::size_t last = 0;  // where the last callout was
+};
+
+int count_steps(pcre2_callout_block* block, void* data) {
+  auto& steps = *static_cast<RegexSteps*>(data);
+  const std::size_t at = block->current_position;
+  const std::size_t distance = at > steps.last ? at - steps.last : steps.last - at;
+  steps.last = at;
+  const std::size_t cost = block->callout_number == 1 ? steps.for_a_start : distance + 1;
+  return steps.budget->spend(cost) ? 0 : PCRE2_ERROR_CALLOUT;
+}
+
 }  // namespace
 
 RegexSplitter::RegexSplitter(const std::string& pattern, const std::string& source) : pattern_(pattern) {
-  const std::string translated = Translator(pattern, source).run();
+  Translator translator(pattern, source);
+  const std::string translated = translator.run();
+  steps_for_a_start_ = 1 + translator.expanded();
   const std::unique_ptr<pcre2_compile_context, decltype(&pcre2_compile_context_free)> context(
       pcre2_compile_context_create(nullptr), &pcre2_compile_context_free);
   if (context) pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
@@ -194,29 +310,49 @@ void RegexSplitter::CodeDelete::operator()(void* code) const noexcept {
 void RegexSplitter::Pass::MatchDelete::operator()(void* match) const noexcept {
   pcre2_match_data_free(match_of(match));
 }
+void RegexSplitter::Pass::StackDelete::operator()(void* stack) const noexcept {
+  pcre2_jit_stack_free(static_cast<pcre2_jit_stack*>(stack));
+}
+void RegexSplitter::Pass::ContextDelete::operator()(void* context) const noexcept {
+  pcre2_match_context_free(static_cast<pcre2_match_context*>(context));
+}
 
-RegexSplitter::Pass::Pass(const RegexSplitter& splitter, std::string_view text)
+RegexSplitter::Pass::Pass(const RegexSplitter& splitter, std::string_view text, Budget& budget)
     : splitter_(&splitter),
       text_(text),
-      match_(pcre2_match_data_create_from_pattern(code_of(splitter.code_.get()), nullptr)) {
-  if (!match_)
+      budget_(&budget),
+      match_(pcre2_match_data_create_from_pattern(code_of(splitter.code_.get()), nullptr)),
+      context_(pcre2_match_context_create(nullptr)) {
+  if (!match_ || !context_) {
     throw Error(Errc::out_of_memory, "no memory to tokenize a text of " + std::to_string(text.size()) + " bytes");
+  }
+  constexpr std::uint64_t kStepsForAPass = 16;  // what was allocated just now
+  if (!budget.spend(kStepsForAPass)) budget.check("a pattern");
+  auto* const context = static_cast<pcre2_match_context*>(context_.get());
+  constexpr std::uint32_t kHeapKibibytes = 256 * 1024;  // of the interpreter, where there is no compiled code
+  pcre2_set_heap_limit(context, kHeapKibibytes);
 }
 
 bool RegexSplitter::Pass::find() {
+  auto* const context = static_cast<pcre2_match_context*>(context_.get());
   while (from_ <= text_.size()) {
+    RegexSteps steps{budget_, splitter_->steps_for_a_start_, from_};
+    pcre2_set_callout(context, &count_steps, &steps);
     const auto search = [&](std::uint32_t options) {
       return pcre2_match(code_of(splitter_->code_.get()), reinterpret_cast<PCRE2_SPTR>(text_.data()), text_.size(),
-                         from_, options, match_of(match_.get()), nullptr);
+                         from_, options, match_of(match_.get()), context);
     };
     int result = search(PCRE2_NO_UTF_CHECK);
+    if (result == PCRE2_ERROR_JIT_STACKLIMIT && !stack_) {
+      // A group that repeats over a long word: the machine's stack, on which short matches run, has 32 KiB for it.
+      constexpr std::size_t kFirst = 64 * 1024, kMost = std::size_t{256} << 20;
+      stack_.reset(pcre2_jit_stack_create(kFirst, kMost, nullptr));
+      if (stack_) pcre2_jit_stack_assign(context, nullptr, stack_.get());
+      if (stack_) result = search(PCRE2_NO_UTF_CHECK);
+    }
     if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = search(PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT);
     if (result == PCRE2_ERROR_NOMATCH) return false;
-    if (result < 0) {
-      throw Error(Errc::invalid_argument, "a text of " + std::to_string(text_.size()) +
-                                              " bytes cannot be split by the pattern " + splitter_->pattern_ + ": " +
-                                              pcre2_message(result) + "; shorten it");
-    }
+    if (result < 0) refuse(result);
     const PCRE2_SIZE* const ends = pcre2_get_ovector_pointer(match_of(match_.get()));
     if (ends[0] == ends[1] && match_end_ != kUnset && ends[1] == match_end_) {
       // An empty match right behind the last one does not count.
@@ -229,6 +365,20 @@ bool RegexSplitter::Pass::find() {
     return true;
   }
   return false;
+}
+
+void RegexSplitter::Pass::refuse(int code) const {
+  if (code == PCRE2_ERROR_CALLOUT) budget_->check("a pattern");
+  throw Error(Errc::limit_exceeded, "a text of " + std::to_string(text_.size()) +
+                                        " bytes cannot be split by the pattern " + splitter_->pattern_ + ": " +
+                                        pcre2_message(code) + "; shorten it");
+}
+
+bool RegexSplitter::Pass::next_match(std::size_t& begin, std::size_t& end) {
+  if (!find()) return false;
+  begin = match_begin_;
+  end = match_end_;
+  return true;
 }
 
 std::string_view RegexSplitter::Pass::next() {

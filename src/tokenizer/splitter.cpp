@@ -80,6 +80,13 @@ std::string_view BertSplitter::next(const char** at, const char* end) const noex
   return take(at, skip(*table_, *at + first.length, end, kWhite | kPunctuation, 0));
 }
 
+std::string_view WhitespaceSplitter::next(const char** at, const char* end) const noexcept {
+  *at = skip(*table_, *at, end, kWhite, kWhite);
+  if (*at == end) return {};
+  const Char first = read(*table_, *at);
+  return take(at, skip(*table_, *at + first.length, end, kWhite | kWord, first.info & kWord));
+}
+
 // 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 std::string_view Gpt2Splitter::next(const char** at, const char* end) const noexcept {
   const char* const begin = *at;

@@ -1,11 +1,13 @@
 // Cutting normalized text into the words that a model tokenizes on their own.
 #pragma once
 
+#include "tokenizer/match_splitter.hpp"
+#include "tokenizer/regex_splitter.hpp"
 #include "tokenizer/unicode.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -43,63 +45,42 @@ class Gpt4Splitter {
   std::size_t max_digits_;
 };
 
-/// Any other Split pattern, by PCRE2 with \p{L}, \p{N}, \s and their complements expanded to the library's characters.
-class RegexSplitter {
+/// \w+|[^\w\s]+ of the Whitespace pre-tokenizer, by hand: runs of word characters, and of what is neither word nor
+/// whitespace.
+class WhitespaceSplitter {
  public:
-  /// Throws Error(unsupported_model) naming `source` and what in the pattern is not supported.
-  RegexSplitter(const std::string& pattern, const std::string& source);
-  RegexSplitter(RegexSplitter&&) noexcept;
-  RegexSplitter& operator=(RegexSplitter&&) noexcept;
-  ~RegexSplitter();
-
-  /// One pass over one text; the words are matches and what lies between them.
-  class Pass {
-   public:
-    Pass(const RegexSplitter& splitter, std::string_view text);
-    /// As BertSplitter::next; throws Error(invalid_argument) where a text exceeds PCRE2's limits for this pattern.
-    std::string_view next();
-
-   private:
-    struct MatchDelete {
-      void operator()(void* match) const noexcept;
-    };
-    const RegexSplitter* splitter_;
-    std::string_view text_;
-    bool find();
-
-    std::size_t at_ = 0;           // end of the last word returned
-    std::size_t from_ = 0;         // where the next search begins
-    std::size_t match_begin_ = 0;  // the last match found; its end is SIZE_MAX before the first
-    std::size_t match_end_ = SIZE_MAX;
-    bool pending_ = false;  // that match is not returned yet
-    std::unique_ptr<void, MatchDelete> match_;
-  };
+  std::string_view next(const char** at, const char* end) const noexcept;
 
  private:
-  struct CodeDelete {
-    void operator()(void* code) const noexcept;
-  };
-  std::unique_ptr<void, CodeDelete> code_;
-  std::string pattern_;
+  const CharTable* table_ = &CharTable::instance();
 };
+
+/// No splitting, but a space before a text that does not begin with one (ByteLevel with add_prefix_space).
+struct PrefixSpace {};
 
 /// No splitting: the whole text is one word.
 struct WholeSplitter {};
 
-using Splitter = std::variant<WholeSplitter, BertSplitter, Gpt2Splitter, Gpt4Splitter, RegexSplitter>;
+using Splitter = std::variant<WholeSplitter, PrefixSpace, BertSplitter, WhitespaceSplitter, Gpt2Splitter, Gpt4Splitter,
+                              RegexSplitter, MatchSplitter>;
 
 /// The splitter for a Split pattern: by hand where the pattern is one of the known ones.
 Splitter make_pattern_splitter(const std::string& pattern, const std::string& source);
 
 /// Calls `use(word)` for every word of `text`, in order.
 template <class Use>
-void for_each_word(const Splitter& splitter, std::string_view text, Use&& use) {
+void for_each_word(const Splitter& splitter, std::string_view text, Budget& budget, Use&& use) {
   std::visit(
       [&]<class T>(const T& kind) {
         if constexpr (std::is_same_v<T, WholeSplitter>) {
           if (!text.empty()) use(text);
-        } else if constexpr (std::is_same_v<T, RegexSplitter>) {
-          RegexSplitter::Pass pass(kind, text);
+        } else if constexpr (std::is_same_v<T, PrefixSpace>) {
+          if (text.empty() || text.front() == ' ') return use(text);
+          std::string spaced(1, ' ');
+          spaced += text;
+          use(std::string_view(spaced));
+        } else if constexpr (std::is_same_v<T, RegexSplitter> || std::is_same_v<T, MatchSplitter>) {
+          typename T::Pass pass(kind, text, budget);
           for (std::string_view word = pass.next(); !word.empty(); word = pass.next()) use(word);
         } else {
           const char* at = text.data();
@@ -108,6 +89,17 @@ void for_each_word(const Splitter& splitter, std::string_view text, Use&& use) {
         }
       },
       splitter);
+}
+
+/// Calls `use(word)` for every word that the splitters make, each of what those before it leave.
+template <class Use>
+void for_each_word(std::span<const Splitter> splitters, std::string_view text, Budget& budget, Use& use) {
+  if (splitters.empty()) {
+    if (!text.empty()) use(text);
+  } else {
+    for_each_word(splitters.front(), text, budget,
+                  [&](std::string_view word) { for_each_word(splitters.subspan(1), word, budget, use); });
+  }
 }
 
 }  // namespace stella::tokenizer

@@ -21,7 +21,8 @@ const std::string kQwen2 =
 
 Words words(const Splitter& splitter, std::string_view text) {
   Words found;
-  for_each_word(splitter, text, [&](std::string_view word) { found.emplace_back(word); });
+  Budget budget(text.size());
+  for_each_word(splitter, text, budget, [&](std::string_view word) { found.emplace_back(word); });
   return found;
 }
 

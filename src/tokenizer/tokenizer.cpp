@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <mutex>
-#include <unordered_map>
 #include <utility>
 
 namespace stella::tokenizer {
@@ -24,21 +23,6 @@ struct Workspace {
 
 }  // namespace
 
-/// Looks at a flag now and then.
-class CancelCheck {
- public:
-  explicit CancelCheck(const std::atomic<bool>* cancelled) : cancelled_(cancelled) {}
-  void operator()() {
-    if (cancelled_ == nullptr || ++calls_ % kEvery != 0) return;
-    if (cancelled_->load(std::memory_order_relaxed)) throw Error(Errc::cancelled, "cancelled");
-  }
-
- private:
-  static constexpr std::uint32_t kEvery = 64;
-  const std::atomic<bool>* cancelled_;
-  std::uint32_t calls_ = 0;
-};
-
 struct Tokenizer::Impl {
   TokenizerParts parts;
   Vocabulary added;  // content as id_to_token() shows it
@@ -46,11 +30,10 @@ struct Tokenizer::Impl {
   AddedTokenFinder in_normalized_text;
 
   void assign_added_tokens(const std::string& source);
-  std::string_view normalize(std::string_view text, std::vector<NormalizerScratch>& scratch) const;
-  void encode_text(std::string_view text, Workspace& workspace, CancelCheck check,
-                   std::vector<std::int32_t>& ids) const;
+  std::string_view normalize(std::string_view text, std::vector<NormalizerScratch>& scratch, Budget& budget) const;
+  void encode_text(std::string_view text, Workspace& workspace, Budget& budget, std::vector<std::int32_t>& ids) const;
   template <class Model, class Scratch>
-  void encode_words(const Model& model, Scratch& scratch, std::string_view text, WordCache& cache, CancelCheck& check,
+  void encode_words(const Model& model, Scratch& scratch, std::string_view text, WordCache& cache, Budget& budget,
                     std::vector<std::int32_t>& ids) const;
 
   std::unique_ptr<Workspace> borrow() const;
@@ -62,28 +45,36 @@ struct Tokenizer::Impl {
 
 /// Ids follow the library: those of the file do not count, a token of the model keeps its id, others are numbered on.
 void Tokenizer::Impl::assign_added_tokens(const std::string& source) {
-  std::unordered_map<std::string, std::size_t> known;  // content → index in `tokens`
+  Vocabulary known;  // content → index in `tokens`
   std::vector<AddedToken> tokens;
+  std::size_t bytes = 0;
   auto next_id = static_cast<std::int32_t>(parts.vocabulary.size());
   for (AddedToken& token : parts.added_tokens) {
     if (token.content.empty()) continue;
-    const auto [at, is_new] = known.try_emplace(token.content, tokens.size());
-    if (is_new) {
+    bytes += token.content.size();
+    const std::int32_t at = known.find(token.content);
+    if (at < 0) {
+      known.set(token.content, static_cast<std::int32_t>(tokens.size()));
       const std::int32_t id = parts.vocabulary.find(token.content);
       token.id = id >= 0 ? id : next_id++;
       tokens.push_back(std::move(token));
     } else {
-      token.id = tokens[at->second].id;
-      tokens[at->second] = std::move(token);
+      AddedToken& earlier = tokens[static_cast<std::size_t>(at)];
+      token.id = earlier.id;
+      earlier = std::move(token);
     }
   }
   std::vector<AddedToken> raw;
   std::vector<AddedToken> normalized;
   std::vector<NormalizerScratch> scratch(parts.normalizers.size());
   Vocabulary patterns;
+  Budget budget(bytes);
+  std::size_t normalized_bytes = 0;
   for (AddedToken& token : tokens) {
     if (token.normalized) {
-      const std::string_view pattern = normalize(token.content, scratch);
+      const std::string_view pattern = normalize(token.content, scratch, budget);
+      normalized_bytes += pattern.size();
+      check_added_token(pattern.size(), normalized_bytes, source);
       if (pattern.empty() || patterns.find(pattern) >= 0) {
         throw Error(Errc::malformed_file,
                     source + ": added token '" + token.content +
@@ -101,39 +92,52 @@ void Tokenizer::Impl::assign_added_tokens(const std::string& source) {
   in_normalized_text = AddedTokenFinder(std::move(normalized));
 }
 
-std::string_view Tokenizer::Impl::normalize(std::string_view text, std::vector<NormalizerScratch>& scratch) const {
+std::string_view Tokenizer::Impl::normalize(std::string_view text, std::vector<NormalizerScratch>& scratch,
+                                            Budget& budget) const {
   for (std::size_t i = 0; i < parts.normalizers.size(); ++i) {
-    text = std::visit([&](const auto& normalizer) { return normalizer.apply(text, scratch[i]); }, parts.normalizers[i]);
+    text = std::visit(
+        [&](const auto& normalizer) {
+          if constexpr (requires { normalizer.apply(text, scratch[i], budget); }) {
+            return normalizer.apply(text, scratch[i], budget);
+          } else {
+            return normalizer.apply(text, scratch[i]);
+          }
+        },
+        parts.normalizers[i]);
+    budget.check("normalizer");
   }
   return text;
 }
 
 template <class Model, class Scratch>
 void Tokenizer::Impl::encode_words(const Model& model, Scratch& scratch, std::string_view text, WordCache& cache,
-                                   CancelCheck& check, std::vector<std::int32_t>& ids) const {
-  for_each_word(parts.splitter, text, [&](std::string_view word) {
-    check();
+                                   Budget& budget, std::vector<std::int32_t>& ids) const {
+  const auto encode = [&](std::string_view word) {
+    budget.check("pre_tokenizer");
     WordCache::Entry* const place = cache.place(word);
     if (WordCache::find(place, word, ids)) return;
     const std::size_t before = ids.size();
     model.encode_word(word, scratch, ids);
     WordCache::store(place, word, std::span(ids).subspan(before));
-  });
+  };
+  for_each_word(parts.splitters, text, budget, encode);
 }
 
-void Tokenizer::Impl::encode_text(std::string_view text, Workspace& workspace, CancelCheck check,
+void Tokenizer::Impl::encode_text(std::string_view text, Workspace& workspace, Budget& budget,
                                   std::vector<std::int32_t>& ids) const {
   const auto push = [&ids](std::int32_t id) { ids.push_back(id); };
   const auto words = [&](std::string_view part) {
     if (const Bpe* bpe = std::get_if<Bpe>(&parts.model)) {
-      encode_words(*bpe, workspace.bpe, part, workspace.cache, check, ids);
+      encode_words(*bpe, workspace.bpe, part, workspace.cache, budget, ids);
     } else {
-      encode_words(std::get<WordPiece>(parts.model), workspace.wordpiece, part, workspace.cache, check, ids);
+      encode_words(std::get<WordPiece>(parts.model), workspace.wordpiece, part, workspace.cache, budget, ids);
     }
   };
   in_raw_text.split(
       text,
-      [&](std::string_view part) { in_normalized_text.split(normalize(part, workspace.normalized), words, push); },
+      [&](std::string_view part) {
+        in_normalized_text.split(normalize(part, workspace.normalized, budget), words, push);
+      },
       push);
 }
 
@@ -192,7 +196,8 @@ Encoding Tokenizer::encode(std::string_view text, const EncodeOptions& options) 
   add(impl_->parts.around.before);
   const std::size_t before = result.ids.size();
   auto workspace = impl_->borrow();
-  impl_->encode_text(text, *workspace, CancelCheck(options.cancelled), result.ids);
+  Budget budget(text.size(), options.cancelled);
+  impl_->encode_text(text, *workspace, budget, result.ids);
   impl_->give_back(std::move(workspace));
   const std::size_t own = result.ids.size() - before;
   result.full_tokens = own + specials;

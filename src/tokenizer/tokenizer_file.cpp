@@ -1,24 +1,20 @@
 #include "tokenizer/tokenizer_file.hpp"
 
-#include "stella/error.hpp"
+#include "tokenizer/components_file.hpp"
+#include "tokenizer/file_fields.hpp"
 
-#include <optional>
-#include <simdjson.h>
 #include <utility>
 
 namespace stella::tokenizer {
 namespace {
 
-using simdjson::dom::array;
-using simdjson::dom::element;
-using simdjson::dom::object;
+constexpr std::size_t kMaxFileBytes = std::size_t{256} << 20;
+constexpr std::size_t kMaxTokenBytes = 1024;  // of one token; the longest of published vocabularies has 512
+constexpr std::size_t kMaxSpecials = 64;      // that the post-processor adds
 
-constexpr std::int64_t kMaxId = (std::int64_t{1} << 24) - 1;
-constexpr std::string_view kRemedy = "; download the file again";
-
-class Reader {
+class Reader : private FileFields {
  public:
-  Reader(const std::string& source, TokenizerParts& parts) : source_(source), parts_(parts) {}
+  Reader(const std::string& source, TokenizerParts& parts) : FileFields(source), parts_(parts) {}
 
   void read(const object& root) {
     if (const auto version = find(root, "version"); version && text(*version, "version") != "1.0") {
@@ -26,66 +22,21 @@ class Reader {
     }
     if (const auto truncation = find(root, "truncation")) read_truncation(as_object(*truncation, "truncation"));
     read_added_tokens(root);
-    if (const auto normalizer = find(root, "normalizer")) read_normalizer(as_object(*normalizer, "normalizer"));
-    const bool byte_level = read_pre_tokenizer(root);
+    ComponentReader components(*this, parts_.normalizers, parts_.splitters);
+    if (const auto normalizer = find(root, "normalizer")) {
+      components.read_normalizer(as_object(*normalizer, "normalizer"));
+    }
+    const auto pre_tokenizer = find(root, "pre_tokenizer");
+    const bool byte_level = pre_tokenizer && components.read_pre_tokenizer(as_object(*pre_tokenizer, "pre_tokenizer"));
     if (const auto processor = find(root, "post_processor")) {
       read_post_processor(as_object(*processor, "post_processor"));
     }
     read_model(as_object(need(root, "model", "model"), "model"), byte_level);
   }
 
-  [[noreturn]] void malformed(const std::string& what) const {
-    throw Error(Errc::malformed_file, source_ + ": " + what + std::string(kRemedy), {.file = source_});
-  }
+  using FileFields::malformed;
 
  private:
-  [[noreturn]] void unsupported(const std::string& what) const {
-    throw Error(Errc::unsupported_model,
-                source_ + ": " + what +
-                    " is not supported; tokenizers of BERT's kind (WordPiece) and of Qwen2's (byte-level BPE) are",
-                {.file = source_});
-  }
-
-  /// A member that is there and not null.
-  static std::optional<element> find(const object& from, std::string_view name) {
-    element value;
-    if (from.at_key(name).get(value) != simdjson::SUCCESS || value.is_null()) return std::nullopt;
-    return value;
-  }
-  element need(const object& from, std::string_view name, const std::string& path) const {
-    const auto value = find(from, name);
-    if (!value) malformed(path + " is missing");
-    return *value;
-  }
-  template <class T>
-  T as(const element& value, const std::string& path, const char* kind) const {
-    T result;
-    if (value.get(result) != simdjson::SUCCESS) malformed(path + " is not " + kind);
-    return result;
-  }
-  object as_object(const element& value, const std::string& path) const { return as<object>(value, path, "an object"); }
-  array as_array(const element& value, const std::string& path) const { return as<array>(value, path, "an array"); }
-  std::string_view text(const element& value, const std::string& path) const {
-    return as<std::string_view>(value, path, "a string");
-  }
-  std::string_view need_text(const object& from, std::string_view name, const std::string& path) const {
-    return text(need(from, name, path + "." + std::string(name)), path + "." + std::string(name));
-  }
-  std::string_view type_of(const object& component, const std::string& path) const {
-    return need_text(component, "type", path);
-  }
-  bool flag(const object& from, std::string_view name, const std::string& path, std::optional<bool> otherwise) const {
-    const auto value = find(from, name);
-    if (!value && otherwise) return *otherwise;
-    if (!value) malformed(path + "." + std::string(name) + " is missing");
-    return as<bool>(*value, path + "." + std::string(name), "true or false");
-  }
-  std::int32_t id(const element& value, const std::string& path) const {
-    const auto number = as<std::int64_t>(value, path, "a number");
-    if (number < 0 || number > kMaxId) malformed(path + " is not an id: " + std::to_string(number));
-    return static_cast<std::int32_t>(number);
-  }
-
   /// How many tokens are kept is the caller's to say, and a stride only makes further pieces, which are not embedded.
   void read_truncation(const object& truncation) {
     if (const auto direction = find(truncation, "direction")) {
@@ -114,82 +65,12 @@ class Reader {
                                      .rstrip = flag(token, "rstrip", path, std::nullopt),
                                      .normalized = flag(token, "normalized", path, std::nullopt)});
       bytes += parts_.added_tokens.back().content.size();
+      check_added_token(parts_.added_tokens.back().content.size(), bytes, source());
     }
-    if (bytes > ByteTrie::kMaxBytes) malformed("added_tokens is implausibly large");
-  }
-
-  void read_normalizer(const object& normalizer) {
-    const std::string path = "normalizer";
-    const std::string_view type = type_of(normalizer, path);
-    if (type == "NFC") {
-      parts_.normalizers.emplace_back(NfcNormalizer{});
-    } else if (type == "BertNormalizer") {
-      const bool lowercase = flag(normalizer, "lowercase", path, std::nullopt);
-      parts_.normalizers.emplace_back(
-          BertNormalizer({.clean_text = flag(normalizer, "clean_text", path, std::nullopt),
-                          .handle_chinese_chars = flag(normalizer, "handle_chinese_chars", path, std::nullopt),
-                          .strip_accents = flag(normalizer, "strip_accents", path, lowercase),
-                          .lowercase = lowercase}));
-    } else if (type == "Sequence") {
-      for (const element part : as_array(need(normalizer, "normalizers", "normalizer.normalizers"), path)) {
-        read_normalizer(as_object(part, "normalizer.normalizers"));
-      }
-    } else {
-      unsupported("normalizer " + std::string(type));
-    }
-  }
-
-  /// Whether the words are spelled in bytes.
-  bool read_pre_tokenizer(const object& root) {
-    const auto value = find(root, "pre_tokenizer");
-    if (!value) unsupported("a tokenizer without a pre_tokenizer");
-    const object pre_tokenizer = as_object(*value, "pre_tokenizer");
-    if (type_of(pre_tokenizer, "pre_tokenizer") != "Sequence") {
-      return read_pre_tokenizer_step(pre_tokenizer, "pre_tokenizer");
-    }
-    bool byte_level = false;
-    std::size_t index = 0;
-    const std::string path = "pre_tokenizer.pretokenizers";
-    for (const element step : as_array(need(pre_tokenizer, "pretokenizers", path), path)) {
-      const std::string step_path = path + "[" + std::to_string(index++) + "]";
-      const object component = as_object(step, step_path);
-      if (byte_level) unsupported("pre_tokenizer " + std::string(type_of(component, step_path)) + " after ByteLevel");
-      byte_level = read_pre_tokenizer_step(component, step_path);
-    }
-    return byte_level;
-  }
-
-  bool read_pre_tokenizer_step(const object& step, const std::string& path) {
-    const std::string type(type_of(step, path));
-    const auto set = [&](Splitter splitter) {
-      if (!std::holds_alternative<WholeSplitter>(parts_.splitter)) {
-        unsupported("pre_tokenizer " + type + " after another that splits");
-      }
-      parts_.splitter = std::move(splitter);
-    };
-    if (type == "ByteLevel") {
-      if (flag(step, "add_prefix_space", path, std::nullopt))
-        unsupported("pre_tokenizer ByteLevel with add_prefix_space");
-      if (flag(step, "use_regex", path, true)) set(Gpt2Splitter{});
-      return true;
-    }
-    if (type == "BertPreTokenizer") {
-      set(BertSplitter{});
-    } else if (type == "Split") {
-      const object pattern = as_object(need(step, "pattern", path + ".pattern"), path + ".pattern");
-      const auto regex = find(pattern, "Regex");
-      if (!regex) unsupported("pre_tokenizer Split by a pattern other than Regex");
-      const std::string_view behavior = need_text(step, "behavior", path);
-      if (behavior != "Isolated") unsupported("pre_tokenizer Split with behavior " + std::string(behavior));
-      if (flag(step, "invert", path, std::nullopt)) unsupported("pre_tokenizer Split with invert");
-      set(make_pattern_splitter(std::string(text(*regex, path + ".pattern.Regex")), source_));
-    } else {
-      unsupported("pre_tokenizer " + type);
-    }
-    return false;
   }
 
   void read_post_processor(const object& processor) {
+    if (++processors_read_ > kMaxComponents) beyond_limit("the number of post_processors is", kMaxComponents);
     // Files of old versions of the library name no type.
     const bool is_legacy = !find(processor, "type") && find(processor, "sep") && find(processor, "cls");
     const std::string_view type = is_legacy ? "BertProcessing" : type_of(processor, "post_processor");
@@ -227,7 +108,9 @@ class Reader {
     const object specials =
         as_object(need(processor, "special_tokens", "post_processor.special_tokens"), "post_processor.special_tokens");
     bool seen = false;
+    std::size_t pieces = 0;
     for (const element piece : as_array(need(processor, "single", path), path)) {
+      if (++pieces > kMaxSpecials) beyond_limit("the number of pieces in " + path + " is", kMaxSpecials);
       const object parts = as_object(piece, path);
       if (const auto sequence = find(parts, "Sequence")) {
         if (need_text(as_object(*sequence, path), "id", path) != "A" || seen) {
@@ -242,6 +125,9 @@ class Reader {
       if (!known) malformed("post_processor.special_tokens lacks " + std::string(name));
       for (const element one : as_array(need(as_object(*known, path), "ids", path + ".ids"), path + ".ids")) {
         (seen ? parts_.around.after : parts_.around.before).push_back(id(one, "post_processor.special_tokens"));
+        if (parts_.around.before.size() + parts_.around.after.size() > kMaxSpecials) {
+          beyond_limit("the number of tokens that the post_processor adds is", kMaxSpecials);
+        }
       }
     }
     if (!seen) unsupported("a post_processor template for single texts other than one with $A once");
@@ -277,8 +163,13 @@ class Reader {
     for (const auto& [token, value] : vocab) {
       ++tokens;
       bytes += token.size();
+      if (token.size() > kMaxTokenBytes) {
+        beyond_limit("model.vocab has a token of " + std::to_string(token.size()) + " bytes,", kMaxTokenBytes);
+      }
     }
-    if (bytes > ByteTrie::kMaxBytes) malformed("model.vocab is implausibly large");
+    if (bytes > ByteTrie::kMaxBytes) {
+      beyond_limit("the tokens of model.vocab have " + std::to_string(bytes) + " bytes,", ByteTrie::kMaxBytes);
+    }
     parts_.vocabulary.reserve(tokens, bytes);
     for (const auto& [token, value] : vocab) {
       std::int64_t number = -1;
@@ -299,16 +190,14 @@ class Reader {
     WordPieceOptions options;
     options.unk_id = unknown_id(need_text(model, "unk_token", "model"));
     options.continuing_subword_prefix = need_text(model, "continuing_subword_prefix", "model");
-    const auto limit = as<std::uint64_t>(need(model, "max_input_chars_per_word", "model.max_input_chars_per_word"),
-                                         "model.max_input_chars_per_word", "a number");
-    options.max_input_chars_per_word = limit;
+    options.max_input_chars_per_word = count(need(model, "max_input_chars_per_word", "model.max_input_chars_per_word"),
+                                             "model.max_input_chars_per_word");
     parts_.model.emplace<WordPiece>(parts_.vocabulary, options);
   }
 
   void read_bpe(const object& model) {
     BpeOptions options;
-    if (const auto dropout = find(model, "dropout");
-        dropout && as<double>(*dropout, "model.dropout", "a number") != 0) {
+    if (const auto dropout = find(model, "dropout"); dropout && real(*dropout, "model.dropout") != 0) {
       unsupported("model BPE with dropout");
     }
     for (const std::string_view name : {"continuing_subword_prefix", "end_of_word_suffix"}) {
@@ -340,24 +229,35 @@ class Reader {
       if (pair.size() != 2) malformed("model.merges has an entry that is not two tokens");
       merges.emplace_back(text(pair.at(0).value(), "model.merges"), text(pair.at(1).value(), "model.merges"));
     }
-    parts_.model.emplace<Bpe>(parts_.vocabulary, merges, options, source_);
+    parts_.model.emplace<Bpe>(parts_.vocabulary, merges, options, source());
   }
 
-  const std::string& source_;
   TokenizerParts& parts_;
   bool has_template_ = false;
+  std::size_t processors_read_ = 0;  // sequences included
 };
 
 }  // namespace
 
+void check_added_token(std::size_t bytes, std::size_t bytes_of_all, const std::string& source) {
+  const FileFields fields(source);
+  if (bytes > kMaxTokenBytes) {
+    fields.beyond_limit("added_tokens has a token of " + std::to_string(bytes) + " bytes,", kMaxTokenBytes);
+  }
+  if (bytes_of_all > ByteTrie::kMaxBytes) fields.beyond_limit("the bytes of added_tokens are", ByteTrie::kMaxBytes);
+}
+
 void read_tokenizer_json(std::string_view json, const std::string& source, TokenizerParts& parts) {
   Reader reader(source, parts);
+  if (json.size() > kMaxFileBytes) {
+    FileFields(source).beyond_limit("the file has " + std::to_string(json.size()) + " bytes,", kMaxFileBytes);
+  }
   simdjson::dom::parser parser;
-  element root;
+  simdjson::dom::element root;
   if (const auto error = parser.parse(json.data(), json.size()).get(root); error != simdjson::SUCCESS) {
     reader.malformed(std::string("not valid JSON (") + simdjson::error_message(error) + ")");
   }
-  object top;
+  simdjson::dom::object top;
   if (root.get(top) != simdjson::SUCCESS) reader.malformed("the top level is not an object");
   reader.read(top);
 }

@@ -27,11 +27,14 @@ struct TokenizerParts {
   Vocabulary vocabulary;  // the model's; model may point to it, so parts are filled in place and never moved
   std::vector<AddedToken> added_tokens;  // as written: contents not normalized, ids not assigned
   std::vector<Normalizer> normalizers;   // in order
-  Splitter splitter;
+  std::vector<Splitter> splitters;       // in order
   std::variant<std::monostate, Bpe, WordPiece> model;
   Template around;
   TruncationSide truncation_side = TruncationSide::right;
 };
+
+/// Throws Error(limit_exceeded) where an added token, or all up to it, are too large.
+void check_added_token(std::size_t bytes, std::size_t bytes_of_all, const std::string& source);
 
 /// Fills empty `parts`. Errors as Tokenizer::from_json.
 void read_tokenizer_json(std::string_view json, const std::string& source, TokenizerParts& parts);

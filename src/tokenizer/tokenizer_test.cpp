@@ -307,25 +307,22 @@ TEST(Tokenizer, UnsupportedComponentsAreNamed) {
   expect(kBpe, "/version", R"("2.0")", "version 2.0");
   expect(kBpe, "/normalizer", R"({"type": "Precompiled"})", "normalizer Precompiled");
   expect(kBpe, "/normalizer", R"({"type": "Sequence", "normalizers": [{"type": "NFKC"}]})", "normalizer NFKC");
-  expect(kBpe, "/pre_tokenizer", "null", "without a pre_tokenizer");
+  expect(kBpe, "/normalizer", R"({"type": "ByteLevel"})", "normalizer ByteLevel");
+  expect(kBpe, "/pre_tokenizer", "null", "model BPE without pre_tokenizer ByteLevel");
   expect(kBpe, "/pre_tokenizer", R"({"type": "Metaspace"})", "pre_tokenizer Metaspace");
-  expect(kBpe, "/pre_tokenizer/add_prefix_space", "true", "add_prefix_space");
+  expect(kBpe, "/pre_tokenizer", R"({"type": "UnicodeScripts"})", "pre_tokenizer UnicodeScripts");
   expect(kBpe, "/pre_tokenizer", R"({"type": "BertPreTokenizer"})", "model BPE without");
   expect(kBpe, "/pre_tokenizer",
-         R"({"type": "Sequence", "pretokenizers": [
-              {"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Removed", "invert": false}]})",
-         "behavior Removed");
+         R"({"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Doubled", "invert": false})", "behavior Doubled");
   expect(kBpe, "/pre_tokenizer",
-         R"({"type": "Sequence", "pretokenizers": [
-              {"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Isolated", "invert": true}]})",
-         "invert");
+         R"({"type": "Split", "pattern": {"Glob": "a"}, "behavior": "Isolated", "invert": false})",
+         "other than Regex or String");
   expect(kBpe, "/pre_tokenizer",
-         R"({"type": "Sequence", "pretokenizers": [
-              {"type": "Split", "pattern": {"String": "a"}, "behavior": "Isolated", "invert": false}]})",
-         "other than Regex");
+         R"({"type": "Split", "pattern": {"String": ""}, "behavior": "Isolated", "invert": false})", "empty pattern");
   expect(kBpe, "/pre_tokenizer",
-         R"({"type": "Sequence", "pretokenizers": [{"type": "BertPreTokenizer"}, {"type": "BertPreTokenizer"}]})",
-         "after another that splits");
+         R"({"type": "Sequence", "pretokenizers": [{"type": "ByteLevel", "add_prefix_space": false},
+                                                   {"type": "Digits", "individual_digits": true}]})",
+         "pre_tokenizer Digits after ByteLevel");
   expect(kBpe, "/post_processor", R"({"type": "PairProcessing"})", "post_processor PairProcessing");
   expect(kBpe, "/post_processor",
          R"({"type": "Sequence", "processors": [{"type": "BertProcessing", "sep": ["b", 1], "cls": ["a", 0]},

@@ -46,9 +46,9 @@ void CharTable::fill_blocks() {
     std::array<std::uint32_t, 256> block;
     for (std::uint32_t i = 0; i < 256; ++i) {
       const char32_t c = begin + i;
-      while (class_run + 1 < classes.size() && classes[class_run + 1] >> 10 <= c) ++class_run;
+      while (class_run + 1 < classes.size() && classes[class_run + 1] >> 12 <= c) ++class_run;
       while (rank_run + 1 < ranks.size() && ranks[rank_run + 1] >> 8 <= c) ++rank_run;
-      block[i] = (classes[class_run] & 0x3FF) | (ranks[rank_run] & 0xFF) << 24;
+      block[i] = static_cast<std::uint32_t>(classes[class_run] & 0xFFF) | (ranks[rank_run] & 0xFF) << 24;
       if (combining_rank(block[i]) != 0) block[i] |= kNotComposed;
       if (hangul::is_syllable(c)) block[i] |= kDecomposes;
     }

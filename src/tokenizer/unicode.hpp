@@ -9,7 +9,7 @@
 
 namespace stella::tokenizer {
 
-/// Bits of CharTable::info. The first ten are the generator's; their names say which part of the library asks.
+/// Bits of CharTable::info. The first twelve are the generator's; their names say which part of the library asks.
 enum CharBits : std::uint32_t {
   kLetter = 1U << 0,       ///< \p{L} of the Split pre-tokenizer's regular expressions.
   kNumber = 1U << 1,       ///< \p{N} of the same.
@@ -21,11 +21,13 @@ enum CharBits : std::uint32_t {
   kPunctuation = 1U << 7,  ///< Isolated by BertPreTokenizer.
   kMark = 1U << 8,         ///< Non-spacing mark, removed by strip_accents.
   kCjk = 1U << 9,          ///< Spaced by handle_chinese_chars.
-  kDecomposes = 1U << 10,  ///< Has a canonical decomposition.
-  kUppercase = 1U << 11,   ///< Has a lowercase form other than itself.
+  kCombining = 1U << 10,   ///< Mark of any kind, removed by the normalizer StripAccents.
+  kNumeric = 1U << 11,     ///< Number of the pre-tokenizer Digits.
+  kDecomposes = 1U << 12,  ///< Has a canonical decomposition.
+  kUppercase = 1U << 13,   ///< Has a lowercase form other than itself.
   /// Cannot be the start of a stretch that composes on its own: it may combine with what precedes it, or is not
   /// composed.
-  kNotComposed = 1U << 12,
+  kNotComposed = 1U << 14,
 };
 
 /// The properties of all code points. Immutable; const members are thread-safe.

@@ -14,8 +14,8 @@ struct LowercaseRun {
   std::int32_t difference;
 };
 
-/// First code point of a run << 10 | the low ten bits of CharBits.
-std::span<const std::uint32_t> class_runs();
+/// First code point of a run << 12 | the low twelve bits of CharBits.
+std::span<const std::uint64_t> class_runs();
 /// First code point of a run << 8 | combining rank.
 std::span<const std::uint32_t> combining_runs();
 std::span<const LowercaseRun> lowercase_runs();

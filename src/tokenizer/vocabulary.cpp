@@ -1,8 +1,17 @@
 #include "tokenizer/vocabulary.hpp"
 
+#include <array>
 #include <bit>
+#include <unistd.h>
 
 namespace stella::tokenizer {
+
+HashSeed::HashSeed() noexcept {
+  std::array<std::uint64_t, 2> drawn{};
+  if (::getentropy(drawn.data(), sizeof(drawn)) != 0) return;  // a system without it: the constants must do
+  a = drawn[0];
+  b = drawn[1] | 1;
+}
 
 void Vocabulary::reserve(std::size_t tokens, std::size_t bytes) {
   text_.reserve(bytes);
@@ -25,14 +34,14 @@ void Vocabulary::grow(std::size_t slots) {
   slots_.assign(slots, Slot{});
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const std::string_view token = text(entries_[i]);
-    const std::uint64_t hash = hash_bytes(token.data(), token.size());
+    const std::uint64_t hash = this->hash(token);
     slots_[find_slot(token, hash)] = {static_cast<std::uint32_t>(hash >> 32), static_cast<std::uint32_t>(i + 1)};
   }
 }
 
 void Vocabulary::set(std::string_view token, std::int32_t id) {
   if ((entries_.size() + 1) * 2 > slots_.size()) grow(slots_.empty() ? 64 : slots_.size() * 2);
-  const std::uint64_t hash = hash_bytes(token.data(), token.size());
+  const std::uint64_t hash = this->hash(token);
   Slot& slot = slots_[find_slot(token, hash)];
   if (slot.entry == 0) {
     entries_.push_back({static_cast<std::uint32_t>(text_.size()), static_cast<std::uint32_t>(token.size()), id});

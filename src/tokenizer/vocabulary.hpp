@@ -9,8 +9,16 @@
 
 namespace stella::tokenizer {
 
-/// A 64-bit hash of a few bytes (multiply and fold; not for secrets).
-inline std::uint64_t hash_bytes(const char* data, std::size_t size) noexcept {
+/// What a table's hash depends on, drawn anew for each table: nobody can choose tokens that collide in it.
+class HashSeed {
+ public:
+  HashSeed() noexcept;
+  std::uint64_t a = 0x9E3779B97F4A7C15U;
+  std::uint64_t b = 0xD6E8FEB86659FD93U;  // odd
+};
+
+/// A 64-bit hash of a few bytes (multiply and fold).
+inline std::uint64_t hash_bytes(const HashSeed& seed, const char* data, std::size_t size) noexcept {
   const auto mix = [](std::uint64_t a, std::uint64_t b) {
     __extension__ using Wide = unsigned __int128;
     const Wide product = static_cast<Wide>(a) * b;
@@ -21,11 +29,9 @@ inline std::uint64_t hash_bytes(const char* data, std::size_t size) noexcept {
     std::memcpy(&word, at, bytes);
     return word;
   };
-  constexpr std::uint64_t kA = 0x9E3779B97F4A7C15U;
-  constexpr std::uint64_t kB = 0xD6E8FEB86659FD93U;
-  std::uint64_t hash = size * kB;
-  for (; size > 16; data += 16, size -= 16) hash = mix(load(data, 8) ^ hash ^ kA, load(data + 8, 8) ^ kB);
-  if (size >= 8) return mix(load(data, 8) ^ hash ^ kA, load(data + size - 8, 8) ^ kB);
+  std::uint64_t hash = size * seed.b;
+  for (; size > 16; data += 16, size -= 16) hash = mix(load(data, 8) ^ hash ^ seed.a, load(data + 8, 8) ^ seed.b);
+  if (size >= 8) return mix(load(data, 8) ^ hash ^ seed.a, load(data + size - 8, 8) ^ seed.b);
   std::uint64_t tail = 0;
   if (size >= 4) {
     tail = load(data, 4) << 32 | load(data + size - 4, 4);
@@ -33,7 +39,7 @@ inline std::uint64_t hash_bytes(const char* data, std::size_t size) noexcept {
     const auto byte = [data](std::size_t i) { return std::uint64_t{static_cast<unsigned char>(data[i])}; };
     tail = byte(0) | byte(size / 2) << 8 | byte(size - 1) << 16;
   }
-  return mix(tail ^ hash ^ kA, kB);
+  return mix(tail ^ hash ^ seed.a, seed.b);
 }
 
 /// Tokens by id and ids by token. Const members are thread-safe.
@@ -76,11 +82,12 @@ class Vocabulary {
     std::uint32_t hash;   // upper half of the token's hash
     std::uint32_t entry;  // index + 1; 0: free
   };
-  static std::uint64_t hash(std::string_view token) noexcept { return hash_bytes(token.data(), token.size()); }
+  std::uint64_t hash(std::string_view token) const noexcept { return hash_bytes(seed_, token.data(), token.size()); }
   std::string_view text(const Entry& entry) const noexcept { return {text_.data() + entry.offset, entry.length}; }
   std::size_t find_slot(std::string_view token, std::uint64_t hash) const noexcept;
   void grow(std::size_t slots);
 
+  HashSeed seed_;
   std::string text_;  // the tokens, end to end
   std::vector<Entry> entries_;
   std::vector<Slot> slots_;           // (power of two), linear probing

@@ -26,7 +26,7 @@ class WordCache {
   /// Where a word belongs; nullptr for one that is too long to be kept.
   Entry* place(std::string_view word) noexcept {
     if (word.size() > sizeof(Entry::word)) return nullptr;
-    return &entries_[hash_bytes(word.data(), word.size()) >> (64 - kBits)];
+    return &entries_[hash_bytes(seed_, word.data(), word.size()) >> (64 - kBits)];
   }
 
   /// Appends the ids of `word` where it is in its place.
@@ -48,6 +48,7 @@ class WordCache {
  private:
   static constexpr unsigned kBits = 13;  // 512 KiB: most words of a language, within a core's second-level cache
 
+  HashSeed seed_;
   std::vector<Entry> entries_ = std::vector<Entry>(std::size_t{1} << kBits);
 };
 

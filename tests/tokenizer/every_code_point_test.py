@@ -36,6 +36,12 @@ PLAN = {
     "clean_text in bytes": [(MIXED, BETWEEN)],
     "handle_chinese_chars in bytes": [(MIXED, BETWEEN)],
     "lowercase in bytes": [(MIXED, BETWEEN)],
+    "NFD in bytes": [(MIXED, MARKS)],
+    "StripAccents in bytes": [(MIXED, MARKS)],
+    "Lowercase in bytes": [(MIXED, BETWEEN)],
+    "Digits": [(MIXED, ENDS)],
+    "Whitespace": [(MIXED, BETWEEN)],
+    "Punctuation, Isolated": [(MIXED, ENDS)],
     "qwen2 with added tokens": [(LOW, "[cls]{0}naïve{0} <|im_end|>{0}<|im {0}\n")],
 }
 

@@ -21,6 +21,7 @@ class Comparison:
         self.library.no_truncation()
         self.process = subprocess.Popen([program, self.file.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         encoding="utf-8")
+        self.direction = ((json.loads(text).get("truncation") or {}).get("direction") or "Right").lower()
         self.compared = 0
         self.failures = []
 
@@ -51,7 +52,7 @@ class Comparison:
         for max_length, indices in by_length.items():
             if max_length is None:
                 continue
-            self.library.enable_truncation(max_length)
+            self.library.enable_truncation(max_length, direction=self.direction)
             for index, encoding in zip(indices, self.library.encode_batch_fast([requests[i][1] for i in indices])):
                 expected[index] = (expected[index][0], encoding.ids)
             self.library.no_truncation()

@@ -96,6 +96,78 @@ def real(folder, name):
         return json.load(file)
 
 
+def with_processor(tokenizer, processor, truncation=None):
+    return tokenizer | {"post_processor": processor, "truncation": truncation}
+
+
+def legacy(tokenizer, **processor):
+    """As old versions of the library wrote it: neither the model nor the post-processor has a type."""
+    model = {name: value for name, value in tokenizer["model"].items() if name != "type"}
+    return tokenizer | {"model": model, "post_processor": processor}
+
+
+def words_of(*steps, normalizer=None):
+    """Single characters of WordPiece, unknown ones left to the unknown token, by other pre-tokenizers than BERT's."""
+    return bert_splits() | {"normalizer": normalizer, "pre_tokenizer": {"type": "Sequence", "pretokenizers": list(steps)}}
+
+
+def split_by(pattern, behavior, invert=False):
+    return {"type": "Split", "pattern": pattern, "behavior": behavior, "invert": invert}
+
+
+def published_forms(bert, qwen2):
+    """What published files of BERT's and Qwen2's kind have beside the two real ones' components."""
+    left = {"direction": "Left", "max_length": 512, "strategy": "LongestFirst", "stride": 0}
+    sep, cls = ["[SEP]", 102], ["[CLS]", 101]
+    bert_processing = {"type": "BertProcessing", "sep": sep, "cls": cls}
+    roberta = {"type": "RobertaProcessing", "sep": sep, "cls": cls, "trim_offsets": True, "add_prefix_space": False}
+    byte_processor = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True}
+    behaviors = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"]
+    spaced = byte_level(use_regex=True) | {"add_prefix_space": True}
+    return [
+        ("bert truncated on the left", with_processor(bert, bert["post_processor"], left)),
+        ("qwen2 truncated on the left", with_processor(qwen2, qwen2["post_processor"], left | {"strategy": "OnlyFirst"})),
+        ("BertProcessing", with_processor(bert, bert_processing)),
+        ("RobertaProcessing", with_processor(bert, roberta, left)),
+        ("ByteLevel and BertProcessing", with_processor(
+            bert, {"type": "Sequence", "processors": [byte_processor, bert_processing]})),
+        ("bert without types", legacy(bert, sep=sep, cls=cls)),
+        ("qwen2 without types", legacy(qwen2, sep=sep, cls=cls)),
+        ("bert without a pre-tokenizer", bert | {"pre_tokenizer": None}),
+        ("BERT's normalizer in parts", bert | {"normalizer": {"type": "Sequence", "normalizers": [
+            {"type": "NFD"}, {"type": "Lowercase"}, {"type": "StripAccents"}]}}),
+        ("NFD in bytes", normalized_bytes({"type": "NFD"})),
+        ("Lowercase in bytes", normalized_bytes({"type": "Lowercase"})),
+        ("StripAccents in bytes", normalized_bytes({"type": "StripAccents"})),
+        ("Strip in bytes", normalized_bytes({"type": "Strip", "strip_left": True, "strip_right": True})),
+        ("Strip on the right in bytes", normalized_bytes({"type": "Strip", "strip_left": False, "strip_right": True})),
+        ("Prepend in bytes", normalized_bytes({"type": "Prepend", "prepend": "é▁"})),
+        ("Replace in bytes", normalized_bytes({"type": "Sequence", "normalizers": [
+            {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+            {"type": "Replace", "pattern": {"Regex": r"\p{N}+|[eé]{2,}"}, "content": "0"},
+            {"type": "Replace", "pattern": {"String": "the"}, "content": ""}]})),
+        ("Whitespace", words_of({"type": "Whitespace"})),
+        ("WhitespaceSplit", words_of({"type": "WhitespaceSplit"})),
+        ("WhitespaceSplit, Punctuation, Digits", words_of(
+            {"type": "WhitespaceSplit"}, {"type": "Punctuation", "behavior": "Isolated"},
+            {"type": "Digits", "individual_digits": True})),
+        ("Digits together, then BERT's words", words_of({"type": "Digits", "individual_digits": False},
+                                                        {"type": "BertPreTokenizer"})),
+        ("CharDelimiterSplit", words_of({"type": "CharDelimiterSplit", "delimiter": "e"})),
+        ("ByteLevel with a space before", with_pre_tokenizer(qwen2, spaced)),
+        ("a space before every number", with_pre_tokenizer(qwen2, {"type": "Digits", "individual_digits": False}, spaced)),
+        *((f"Split by a string, {behavior}{', inverted' if invert else ''}",
+           word_ends(split_by({"String": "x"}, behavior, invert), byte_level()))
+          for behavior in behaviors for invert in (False, True)),
+        *((f"Split by a pattern, {behavior}{', inverted' if invert else ''}",
+           word_ends(split_by({"Regex": r"x|\s*|\p{L}+(?=e)"}, behavior, invert), byte_level()))
+          for behavior in behaviors for invert in (False, True)),
+        *((f"Punctuation, {behavior}", word_ends({"type": "Punctuation", "behavior": behavior}, byte_level()))
+          for behavior in behaviors),
+        ("Digits", word_ends({"type": "Digits", "individual_digits": True}, byte_level())),
+    ]
+
+
 def all_variants(folder):
     """(name, tokenizer) for the real tokenizers and what is made from them."""
     bert, qwen2 = real(folder, "bert-base-uncased"), real(folder, "qwen2")
@@ -128,4 +200,5 @@ def all_variants(folder):
         ("ignore_merges", with_model(qwen2, ignore_merges=True, merges=qwen2["model"]["merges"][:1000])),
         ("bytes left out", some),
         ("unknown bytes", with_model(some, unk_token="a")),
+        *published_forms(bert, qwen2),
     ]

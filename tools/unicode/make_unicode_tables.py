@@ -23,7 +23,7 @@ CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 HANGUL = range(0xAC00, 0xAC00 + 11172)
 
 # Bit numbers of unicode_data.hpp.
-LETTER, NUMBER, SPACE, WORD, WHITE, DROPPED, BLANKED, PUNCTUATION, MARK, CJK = range(10)
+LETTER, NUMBER, SPACE, WORD, WHITE, DROPPED, BLANKED, PUNCTUATION, MARK, CJK, COMBINING, NUMERIC = range(12)
 
 
 def matched(pattern):
@@ -60,6 +60,9 @@ def classes():
     cjk = bert(handle_chinese_chars=True)
     strip = bert(strip_accents=True)
     nfd = normalizers.NFD()
+    accents = normalizers.StripAccents()
+    digits = pre_tokenizers.Digits()
+    others = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()]
     for c in CODE_POINTS:
         ch = chr(c)
         around = f"a{ch}a"
@@ -72,6 +75,9 @@ def classes():
         if white != regex_space:
             sys.exit(f"U+{c:04X}: whitespace differs between regex and char")
         bits[c] |= white << WHITE | (len(pieces) == 3) << PUNCTUATION
+        if [len(other.pre_tokenize_str(around)) for other in others] != [1 + white, 3 if len(pieces) == 3 else 1]:
+            sys.exit(f"U+{c:04X}: WhitespaceSplit or Punctuation differ from BertPreTokenizer")
+        bits[c] |= (accents.normalize_str(around) == "aa") << COMBINING | (len(digits.pre_tokenize_str(around)) == 3) << NUMERIC
         cleaned = clean.normalize_str(around)
         if cleaned == "aa":
             bits[c] |= 1 << DROPPED
@@ -193,14 +199,14 @@ def source(arrays, functions):
 
 
 def classes_source(bits, ranks):
-    class_words = [f"0x{start << 10 | value:x}" for start, value in runs(bits)]
+    class_words = [f"0x{start << 12 | value:x}" for start, value in runs(bits)]
     rank_words = [f"0x{start << 8 | value:x}" for start, value in runs(ranks)]
     return source(
-        [array("ClassRuns", "std::uint32_t", class_words,
-               "First code point of a run << 10 | its class bits; a run ends where the next begins."),
+        [array("ClassRuns", "std::uint64_t", class_words,
+               "First code point of a run << 12 | its class bits; a run ends where the next begins."),
          array("RankRuns", "std::uint32_t", rank_words,
                "First code point of a run << 8 | its combining rank (0: a starter).")],
-        ["std::span<const std::uint32_t> class_runs() { return kClassRuns; }",
+        ["std::span<const std::uint64_t> class_runs() { return kClassRuns; }",
          "std::span<const std::uint32_t> combining_runs() { return kRankRuns; }"])
 
 
