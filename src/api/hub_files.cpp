@@ -1,12 +1,16 @@
 #include "api/hub_files.hpp"
 
+#include "base/thread_pool.hpp"
 #include "hub/cache_paths.hpp"
 #include "stella/error.hpp"
 
 #include <exception>
+#include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace stella::api {
 namespace {
@@ -44,6 +48,20 @@ class HubFiles final : public engine::ModelFiles, public std::enable_shared_from
         });
   }
 
+  void mend(std::stop_token stop, Completion<bool> done) override {
+    auto work = std::make_shared<Mending>();
+    work->stop = std::move(stop);
+    work->done = std::move(done);
+    {
+      const std::lock_guard lock(mutex_);
+      for (const auto& [file, commit] : given_) {
+        if (!sound_.contains(file)) work->files.emplace_back(file, commit);
+      }
+    }
+    const bool posted = gate_->post([self = shared_from_this(), work] { self->mend_next(work); });
+    if (!posted) work->done(closed_error(), false);
+  }
+
   void list(std::stop_token stop, Completion<std::vector<std::string>> done) override {
     gate_->list_files(
         request({}, agreed_revision()), std::move(stop),
@@ -59,9 +77,64 @@ class HubFiles final : public engine::ModelFiles, public std::enable_shared_from
   bool is_local() const noexcept override { return false; }
 
  private:
+  /// Files to look at, one after the other.
+  struct Mending {
+    std::stop_token stop{};
+    Completion<bool> done{};
+    std::vector<std::pair<std::string, std::string>> files{};  // name and commit
+    bool replaced = false;
+  };
+
   void ask(std::string file, std::string revision, std::stop_token stop, Completion<std::filesystem::path> done) {
-    gate_->get_file(request(std::move(file), std::move(revision)), std::move(stop), source_.on_progress,
-                    std::move(done));
+    auto wanted = request(file, std::move(revision));
+    gate_->get_file(std::move(wanted), std::move(stop), source_.on_progress,
+                    [self = shared_from_this(), file = std::move(file), done = std::move(done)](
+                        std::exception_ptr error, std::filesystem::path path) mutable {
+                      if (!error) self->given(file, commit_of(path, file));
+                      done(std::move(error), std::move(path));
+                    });
+  }
+
+  // On the pool.
+  void mend_next(const std::shared_ptr<Mending>& work) try {
+    while (!work->files.empty()) {
+      if (work->stop.stop_requested()) throw Error(Errc::cancelled, "cancelled while files were being checked");
+      const auto [file, commit] = work->files.back();
+      work->files.pop_back();
+      auto wanted = request(file, commit);
+      const hub::CachedCopy copy = hub::check_cached(wanted);
+      if (copy == hub::CachedCopy::sound) known_sound(file);
+      if (copy != hub::CachedCopy::damaged && (copy == hub::CachedCopy::sound || source_.options->offline)) continue;
+      wanted.refetch = true;
+      return gate_->get_file(
+          std::move(wanted), work->stop, source_.on_progress,
+          [self = shared_from_this(), work, copy, file](std::exception_ptr error, const std::filesystem::path&) {
+            self->mended(work, file, copy, std::move(error));
+          });
+    }
+    work->done(nullptr, work->replaced);
+  } catch (...) {
+    work->done(std::current_exception(), false);
+  }
+
+  void mended(const std::shared_ptr<Mending>& work, const std::string& file, hub::CachedCopy before,
+              std::exception_ptr error) {
+    // Of what nothing here says how it should be, only the hub can: where it does not, nothing is known.
+    if (error && before == hub::CachedCopy::damaged) return work->done(std::move(error), false);
+    if (!error) {
+      work->replaced = true;
+      known_sound(file);
+    }
+    if (!gate_->post([self = shared_from_this(), work] { self->mend_next(work); })) work->done(closed_error(), false);
+  }
+
+  void given(const std::string& file, std::string commit) {
+    const std::lock_guard lock(mutex_);
+    given_.insert_or_assign(file, std::move(commit));
+  }
+  void known_sound(const std::string& file) {
+    const std::lock_guard lock(mutex_);
+    sound_.insert(file);
   }
 
   hub::FileRequest request(std::string file, std::string revision) const {
@@ -86,37 +159,63 @@ class HubFiles final : public engine::ModelFiles, public std::enable_shared_from
   const std::shared_ptr<HubGate> gate_;
   const HubSource source_;
   mutable std::mutex mutex_;
-  std::string commit_;  // guarded by mutex_; empty until the first file has arrived
+  std::string commit_;                        // guarded by mutex_; empty until the first file has arrived
+  std::map<std::string, std::string> given_;  // guarded by mutex_; the files that get() gave, with their commits
+  std::set<std::string> sound_;               // guarded by mutex_; those of them whose bytes were found right
 };
 
 }  // namespace
 
-template <class Use>
-bool HubGate::with_client(Use use) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (closed_) return false;
-    if (!client_) client_ = std::make_unique<hub::Client>(pool_);
-    ++calls_;
-  }
-  use(*client_);
+bool HubGate::enter() {
+  const std::lock_guard lock(mutex_);
+  if (closed_) return false;
+  ++calls_;
+  return true;
+}
+
+void HubGate::leave() {
   const std::lock_guard lock(mutex_);
   if (--calls_ == 0) idle_.notify_all();
-  return true;
+}
+
+template <class Use>
+std::exception_ptr HubGate::with_client(Use use) {
+  if (!enter()) return closed_error();
+  std::exception_ptr error;
+  try {
+    hub::Client* client = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!client_) client_ = std::make_unique<hub::Client>(pool_);
+      client = client_.get();
+    }
+    use(*client);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  leave();
+  return error;
 }
 
 void HubGate::get_file(hub::FileRequest request, std::stop_token stop, ProgressCallback on_progress,
                        Completion<std::filesystem::path> done) {
-  const bool asked = with_client([&](hub::Client& client) {
+  const auto error = with_client([&](hub::Client& client) {
     client.get_file(std::move(request), std::move(stop), std::move(on_progress), std::move(done));
   });
-  if (!asked) done(closed_error(), {});
+  if (error && done) done(error, {});
 }
 
 void HubGate::list_files(hub::FileRequest request, std::stop_token stop, Completion<std::vector<hub::RepoFile>> done) {
-  const bool asked = with_client(
+  const auto error = with_client(
       [&](hub::Client& client) { client.list_files(std::move(request), std::move(stop), std::move(done)); });
-  if (!asked) done(closed_error(), {});
+  if (error && done) done(error, {});
+}
+
+bool HubGate::post(UniqueFunction<void()> job) {
+  if (!enter()) return false;
+  pool_.post(std::move(job));
+  leave();
+  return true;
 }
 
 void HubGate::close() {

@@ -8,6 +8,7 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <exception>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -26,13 +27,18 @@ class HubGate {
   void get_file(hub::FileRequest request, std::stop_token stop, ProgressCallback on_progress,
                 Completion<std::filesystem::path> done);
   void list_files(hub::FileRequest request, std::stop_token stop, Completion<std::vector<hub::RepoFile>> done);
+  /// Runs `job` on the pool; false, and nothing, where the gate is closed.
+  bool post(UniqueFunction<void()> job);
   /// Completes what is pending with Error(shut_down) and joins the hub's thread. Once, not from a hub completion.
   void close();
 
  private:
-  /// Calls `use(client)` unless closed; says whether it did.
+  /// Calls `use(client)`; what kept it from that, where something did.
   template <class Use>
-  bool with_client(Use use);
+  std::exception_ptr with_client(Use use);
+
+  bool enter();
+  void leave();
 
   ThreadPool& pool_;
   std::mutex mutex_;

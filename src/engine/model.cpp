@@ -51,11 +51,29 @@ std::shared_ptr<Model> Model::create(const Machine& machine, ModelSetup setup) {
   return model;
 }
 
+// Makes a part, and once more where it failed on a damaged file that could be replaced meanwhile.
+template <class T, class Make>
+void Model::make_or_mend(const std::stop_token& stop, Completion<std::shared_ptr<const T>> done, Make make) {
+  auto last = std::make_shared<Completion<std::shared_ptr<const T>>>(std::move(done));
+  make(*this, stop,
+       [self = shared_from_this(), stop, last, make](std::exception_ptr error, std::shared_ptr<const T> value) mutable {
+         if (!error || !may_be_damage(error)) return (*last)(std::move(error), std::move(value));
+         ModelFiles& files = *self->setup_.files;
+         files.mend(stop, [self = std::move(self), stop, last, make, error](std::exception_ptr failure, bool replaced) {
+           if (failure) return (*last)(std::move(failure), nullptr);
+           if (!replaced) return (*last)(error, nullptr);
+           make(*self, stop, [last](std::exception_ptr again, std::shared_ptr<const T> made) {
+             (*last)(std::move(again), std::move(made));
+           });
+         });
+       });
+}
+
 void Model::prepare() {
   // The parts hold the model weakly: it owns them. An attempt whose model is gone has nobody left to wait for it.
   const auto part = [weak = weak_from_this()](auto make) {
-    return [weak, make](const std::stop_token& stop, auto done) {
-      if (const auto self = weak.lock()) return make(*self, stop, std::move(done));
+    return [weak, make]<class T>(const std::stop_token& stop, Completion<std::shared_ptr<const T>> done) {
+      if (const auto self = weak.lock()) return self->make_or_mend<T>(stop, std::move(done), make);
       done(std::make_exception_ptr(Error(Errc::cancelled, "cancelled")), nullptr);
     };
   };
@@ -74,7 +92,11 @@ std::shared_ptr<SharedOnce<Head>> Model::head(std::size_t dimension) {
   if (!entry) {
     entry = SharedOnce<Head>::create([weak = weak_from_this(), dimension](
                                          const std::stop_token& stop, Completion<std::shared_ptr<const Head>> done) {
-      if (const auto self = weak.lock()) return self->make_head(dimension, stop, std::move(done));
+      if (const auto self = weak.lock()) {
+        return self->make_or_mend<Head>(stop, std::move(done), [dimension](Model& model, const auto& token, auto made) {
+          model.make_head(dimension, token, std::move(made));
+        });
+      }
       done(std::make_exception_ptr(Error(Errc::cancelled, "cancelled")), nullptr);
     });
   }

@@ -116,6 +116,8 @@ class Model : public std::enable_shared_from_this<Model> {
 
   Model(const Machine& machine, ModelSetup setup) : machine_(machine), setup_(std::move(setup)) {}
   void prepare();
+  template <class T, class Make>
+  void make_or_mend(const std::stop_token& stop, Completion<std::shared_ptr<const T>> done, Make make);
   void make_tokenizer(const std::stop_token& stop, Completion<std::shared_ptr<const tokenizer::Tokenizer>> done);
   void make_weights(const std::stop_token& stop, Completion<std::shared_ptr<const Weights>> done);
   void make_head(std::size_t dimension, const std::stop_token& stop, Completion<std::shared_ptr<const Head>> done);

@@ -92,6 +92,23 @@ class DirectoryFiles final : public ModelFiles {
 
 }  // namespace
 
+// A directory is as it is.
+void ModelFiles::mend(std::stop_token /*stop*/, Completion<bool> done) {
+  done(nullptr, false);
+}
+
+bool may_be_damage(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Error& known) {
+    const Errc code = known.errc();
+    return code == Errc::malformed_file || code == Errc::missing_tensor || code == Errc::unsupported_model ||
+           code == Errc::limit_exceeded || code == Errc::integrity || code == Errc::invalid_utf8;
+  } catch (...) {
+    return false;
+  }
+}
+
 bool is_entry_not_found(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);

@@ -25,6 +25,10 @@ class ModelFiles {
   virtual void get(std::string file, std::stop_token stop, Completion<std::filesystem::path> done) = 0;
   /// Every file of the checkpoint.
   virtual void list(std::stop_token stop, Completion<std::vector<std::string>> done) = 0;
+  /// After loading has failed on what a file holds: looks at the bytes of every file given out, and replaces those that
+  /// are not what they should be (a power cut leaves zeros). Says whether any was; loading is then worth another try.
+  /// Error(integrity) where a file is damaged and cannot be replaced.
+  virtual void mend(std::stop_token stop, Completion<bool> done);
   /// For messages: the directory, or the repository.
   virtual const std::string& source() const noexcept = 0;
   virtual bool is_local() const noexcept = 0;
@@ -33,6 +37,9 @@ class ModelFiles {
 /// get() for a file without which the checkpoint is none: a local directory that lacks it is malformed
 /// (Error(malformed_file)), which is no matter of the hub.
 void get_required(ModelFiles& files, std::string file, std::stop_token stop, Completion<std::filesystem::path> done);
+
+/// Whether `error` may come of a file whose bytes are not what they should be.
+bool may_be_damage(const std::exception_ptr& error);
 
 /// Whether `error` says that the checkpoint has no such file.
 bool is_entry_not_found(const std::exception_ptr& error);

@@ -1,12 +1,14 @@
 #include "hub/cache_store.hpp"
 
 #include "base/file.hpp"
+#include "hub/file_io.hpp"
 #include "hub/text.hpp"
 
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
 #include <fcntl.h>
-#include <fstream>
-#include <iterator>
-#include <random>
+#include <span>
 #include <string_view>
 #include <sys/stat.h>
 
@@ -15,40 +17,48 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string random_suffix() {
-  constexpr char kHex[] = "0123456789abcdef";
-  std::random_device random;
-  std::string suffix;
-  for (int i = 0; i < 8; ++i) suffix += kHex[random() & 15U];
-  return suffix;
-}
-
+// Makes the folder above `path`, and every name that this makes durable.
 void make_parent(const fs::path& path) {
+  const fs::path folder = path.parent_path();
+  std::vector<fs::path> made;
   std::error_code error;
-  fs::create_directories(path.parent_path(), error);
-  if (error) throw io_error("create folder", path.parent_path(), error.value());
+  for (fs::path at = folder; !at.empty() && !fs::exists(at, error); at = at.parent_path()) made.push_back(at);
+  fs::create_directories(folder, error);
+  if (error) throw io_error("create folder", folder, error.value());
+  for (auto at = made.rbegin(); at != made.rend(); ++at) {
+    sync_folder(at->has_parent_path() ? at->parent_path() : fs::path("."));
+  }
 }
 
 // A new file with these bytes; an existing one, or a link, is not touched.
 void write_new_file(const fs::path& path, std::string_view text) {
   const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
   if (!fd) throw io_error("create", path, errno);
-  if (::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-    const int number = errno;
+  try {
+    write_all(fd, text, path);
+  } catch (...) {
     ::unlink(path.c_str());
-    throw io_error("write", path, number != 0 ? number : ENOSPC);
+    throw;
   }
 }
 
-fs::path temporary_beside(const fs::path& path) {
-  return path.parent_path() / (path.filename().string() + "." + random_suffix() + ".tmp");
+void write_durably(const fs::path& path, std::string_view text) {
+  NewFile file(path);
+  file.write(text);
+  file.commit();
 }
 
-void rename_over(const fs::path& from, const fs::path& to) {
-  if (::rename(from.c_str(), to.c_str()) == 0) return;
-  const int number = errno;
-  ::unlink(from.c_str());
-  throw io_error("replace", to, number);
+void copy_durably(const fs::path& from, const fs::path& to) {
+  const UniqueFd source = open_regular(from);
+  NewFile copy(to);
+  std::vector<std::byte> buffer(kIoBlock);
+  for (std::uint64_t at = 0;;) {
+    const std::size_t count = read_at(source, at, buffer, from);
+    if (count == 0) break;
+    copy.write(std::span<const std::byte>(buffer).first(count));
+    at += count;
+  }
+  copy.commit();
 }
 
 // Whether the file system let us make the link.
@@ -57,13 +67,25 @@ bool make_link(const std::string& target, const fs::path& pointer) {
   if (errno == EEXIST) {
     std::error_code error;
     if (fs::read_symlink(pointer, error) == fs::path(target) && !error) return true;
-    const fs::path temporary = temporary_beside(pointer);
+    const fs::path temporary = pointer.parent_path() / (pointer.filename().string() + "." + random_hex(16) + ".tmp");
     if (::symlink(target.c_str(), temporary.c_str()) != 0) return false;
-    rename_over(temporary, pointer);
-    return true;
+    if (::rename(temporary.c_str(), pointer.c_str()) == 0) return true;
+    const int number = errno;
+    ::unlink(temporary.c_str());
+    throw io_error("replace", pointer, number);
   }
   if (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS) return false;
   throw io_error("create link", pointer, errno);
+}
+
+// A short text that may be missing, or be anything but a file.
+std::string small_text(const fs::path& path) {
+  constexpr std::uint64_t kMost = 4096;
+  try {
+    return read_text_file(path, kMost);
+  } catch (const Error&) {
+    return {};
+  }
 }
 
 }  // namespace
@@ -75,14 +97,9 @@ bool is_file(const fs::path& path) {
 
 std::optional<std::string> known_commit(const RepoPaths& paths, const std::string& revision) {
   if (is_commit(revision)) return revision;
-  if (!is_file(paths.ref(revision))) return std::nullopt;  // a FIFO would keep us waiting
-  std::ifstream file(paths.ref(revision), std::ios::binary);
-  std::string text(64, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  text = std::string(trim(text));
-  if (!is_commit(text)) return std::nullopt;
-  return text;
+  const std::string text = small_text(paths.ref(revision));
+  const std::string_view commit = trim(text);
+  return is_commit(commit) ? std::optional(std::string(commit)) : std::nullopt;
 }
 
 std::optional<fs::path> cached_file(const RepoPaths& paths, const std::string& revision, const std::string& file) {
@@ -146,29 +163,33 @@ void make_cache(const RepoPaths& paths) {
 void link_blob(const RepoPaths& paths, const std::string& commit, const std::string& file, const std::string& etag,
                bool symlinks) {
   const fs::path pointer = paths.pointer(commit, file);
-  if (is_file(pointer)) return;
-  if (symlinks && make_link(RepoPaths::link_target(file, etag), pointer)) return;
-  const fs::path temporary = temporary_beside(pointer);
-  std::error_code error;
-  fs::copy_file(paths.blob(etag), temporary, error);
-  if (error) {
-    ::unlink(temporary.c_str());
-    throw io_error("copy a blob to", pointer, error.value());
-  }
-  rename_over(temporary, pointer);
+  if (symlinks && make_link(RepoPaths::link_target(file, etag), pointer)) return sync_folder(pointer.parent_path());
+  copy_durably(paths.blob(etag), pointer);
 }
 
 void write_ref(const RepoPaths& paths, const std::string& revision, const std::string& commit) {
   if (revision == commit) return;
   const fs::path ref = paths.ref(revision);
-  {
-    std::ifstream file(ref, std::ios::binary);
-    if (std::string(std::istreambuf_iterator<char>(file), {}) == commit) return;
-  }
+  if (small_text(ref) == commit) return;
   make_parent(ref);
-  const fs::path temporary = temporary_beside(ref);
-  write_new_file(temporary, commit);
-  rename_over(temporary, ref);
+  write_durably(ref, commit);
+}
+
+std::string blob_name(const RepoPaths& paths, const fs::path& pointer) {
+  std::error_code error;
+  const fs::path target = fs::read_symlink(pointer, error);
+  if (error) return {};
+  std::string name = target.filename();
+  // By where the link leads: older clients wrote absolute ones, and the cache may be reached through links.
+  const bool ours = is_etag(name) && fs::equivalent(pointer, paths.blob(name), error) && !error;
+  return ours ? name : std::string();
+}
+
+bool has_hash(const fs::path& path, const std::string& etag) {
+  const UniqueFd fd = open_regular(path);
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) throw io_error("stat", path, errno);
+  return hash_range(fd, 0, static_cast<std::uint64_t>(status.st_size), etag, path, {}, {}) == etag;
 }
 
 std::vector<std::string> snapshot_files(const RepoPaths& paths, const std::string& commit) {

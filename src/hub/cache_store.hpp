@@ -37,14 +37,20 @@ void make_cache(const RepoPaths& paths);
 /// Makes the folders for blobs and for the file's pointer, and CACHEDIR.TAG. Throws Error(io_error).
 void make_folders(const RepoPaths& paths, const std::string& commit, const std::string& file);
 
-/// Makes snapshots/<commit>/<file> point to the blob; copies it where symbolic links are not wanted or not possible.
-/// Throws Error(io_error).
+/// Makes snapshots/<commit>/<file> point to the blob, in place of whatever is there; copies it where symbolic links are
+/// not wanted or not possible. Throws Error(io_error).
 void link_blob(const RepoPaths& paths, const std::string& commit, const std::string& file, const std::string& etag,
                bool symlinks);
 
 /// Writes refs/<revision> where it does not name `commit` already; nothing for a revision that is a commit. Throws
 /// Error(io_error).
 void write_ref(const RepoPaths& paths, const std::string& revision, const std::string& commit);
+
+/// The name of the blob that the snapshot's link leads to; empty where `pointer` is no link to one.
+std::string blob_name(const RepoPaths& paths, const std::filesystem::path& pointer);
+
+/// Whether the file's bytes have the hash `etag`. Throws Error(io_error).
+bool has_hash(const std::filesystem::path& path, const std::string& etag);
 
 /// Paths of all files in the commit's snapshot, with '/'.
 std::vector<std::string> snapshot_files(const RepoPaths& paths, const std::string& commit);

@@ -102,6 +102,14 @@ void Client::list_files(FileRequest request, std::stop_token stop, Completion<st
       });
 }
 
+CachedCopy check_cached(const FileRequest& request) {
+  const RepoPaths paths(request.options->cache_dir, request.repo);
+  const auto file = find_cached(request);
+  const std::string name = file ? blob_name(paths, *file) : std::string();
+  if (name.empty()) return CachedCopy::unknown;
+  return has_hash(*file, name) ? CachedCopy::sound : CachedCopy::damaged;
+}
+
 std::optional<std::filesystem::path> find_cached(const FileRequest& request) {
   const FileRequest good = checked(request, true);
   return cached_file(RepoPaths(good.options->cache_dir, good.repo), good.revision, good.file);

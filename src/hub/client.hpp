@@ -26,6 +26,9 @@ struct FileRequest {
   std::string revision = "main";  ///< Branch, tag, pull request or 40-hex commit.
   std::string file;               ///< Path inside the repository, with '/'.
   std::shared_ptr<const HubOptions> options;
+  /// The cached copy is not trusted: its hash is compared with what the hub says, and where they differ the file is
+  /// fetched again and takes its place. Error(integrity) where that cannot be done.
+  bool refetch = false;
 };
 
 struct RepoFile {
@@ -61,6 +64,15 @@ class Client {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// What a look at the bytes of a cached file says.
+enum class CachedCopy : std::uint8_t {
+  sound,
+  damaged,  ///< Its bytes do not have the hash that its blob is named by.
+  unknown,  ///< It is not here, or nothing here says which hash it should have.
+};
+/// Reads all of the file: blocks. Throws Error(io_error).
+CachedCopy check_cached(const FileRequest& request);
 
 /// The cached path for a request, without any network; nothing where the cache has none. Reads the disk: may block.
 std::optional<std::filesystem::path> find_cached(const FileRequest& request);

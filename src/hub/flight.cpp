@@ -1,5 +1,7 @@
 #include "hub/flight.hpp"
 
+#include "base/log.hpp"
+#include "base/text.hpp"
 #include "hub/cache_store.hpp"
 #include "hub/request.hpp"
 #include "hub/url.hpp"
@@ -17,6 +19,11 @@ Error left(Errc code, const std::string& what) {
   return {code, what + (code == Errc::cancelled ? ": the request was cancelled" : ": the runtime is shutting down")};
 }
 
+bool has_size(const fs::path& path, const FileMetadata& metadata) {
+  std::error_code error;
+  return !metadata.size || (fs::file_size(path, error) == *metadata.size && !error);
+}
+
 std::uint64_t size_of(const fs::path& path) {
   std::error_code error;
   const auto size = fs::file_size(path, error);
@@ -30,7 +37,8 @@ std::string flight_key(const FileRequest& request) {
   std::string key;
   for (const std::string& part :
        {options.cache_dir.string(), options.endpoint, request.repo, request.revision, request.file, options.token,
-        std::string(options.offline ? "offline" : ""), std::string(options.symlinks ? "" : "copies")}) {
+        std::string(options.offline ? "offline" : ""), std::string(options.symlinks ? "" : "copies"),
+        std::string(request.refetch ? "refetch" : "")}) {
     key += part;
     key += '\0';
   }
@@ -52,8 +60,9 @@ struct Flight::Look {
 
 /// What lies where the file shall be.
 struct Flight::Place {
-  bool pointer = false;
-  bool blob = false;
+  bool pointer = false;            ///< A file, and as far as is known the right one.
+  bool blob = false;               ///< The same of the blob that it should lead to.
+  bool wrong = false;              ///< A file of another size than the hub names.
   std::shared_ptr<FileLock> lock;  ///< Null while another process holds it.
 };
 
@@ -74,7 +83,7 @@ void Flight::job(Work work, Next next) {
       std::move(work), [self = shared_from_this(), next = std::move(next)](std::exception_ptr error, T value) mutable {
         --self->jobs_;
         if (self->over_) return self->wind_down();
-        if (error) return self->fail(error);
+        if (error) return self->broken(error);
         next(*self, std::move(value));
       });
 }
@@ -123,6 +132,10 @@ void Flight::leave_all(Errc code) {
 }
 
 void Flight::looked(const Look& look) {
+  if (request_.refetch) {
+    if (request_.options->offline) return fail(std::make_exception_ptr(Error(Errc::offline, "offline mode is on")));
+    return ask_hub(true);
+  }
   const bool pinned = is_commit(request_.revision);
   const bool offline = request_.options->offline;
   if (look.cached && (pinned || offline)) return succeed(*look.cached, true);
@@ -158,7 +171,7 @@ void Flight::ask_hub(bool patiently) {
 void Flight::answered(std::optional<Answer> answer, std::optional<Failure> failure) {
   if (failure) return unanswered(*failure);
   try {
-    metadata_ = metadata_from(answer->head);
+    metadata_ = metadata_from(answer->head, {is_own_endpoint(request_.options->endpoint), request_.revision});
   } catch (const Error& error) {
     Failure bad;
     bad.code = error.errc();
@@ -172,7 +185,8 @@ void Flight::answered(std::optional<Answer> answer, std::optional<Failure> failu
 // hub.md's table of errors: which of them a cached copy may stand in for, and what is raised without one.
 void Flight::unanswered(const Failure& failure) {
   if (failure.code == Errc::revision_not_found) return fail(failure.exception());
-  if (failure.code == Errc::entry_not_found) {
+  if (failure.ambiguous && !cached_) return fail(failure.exception());
+  if (failure.code == Errc::entry_not_found && !failure.ambiguous) {
     if (failure.commit.empty()) return fail(failure.exception());
     return job<Nothing>(
         [paths = paths_, revision = request_.revision, commit = failure.commit, file = request_.file] {
@@ -194,22 +208,30 @@ void Flight::unanswered(const Failure& failure) {
 
 void Flight::prepare() {
   job<Place>(
-      [paths = paths_, metadata = metadata_, revision = request_.revision, file = request_.file] {
+      [paths = paths_, metadata = metadata_, request = request_] {
         Place place;
-        place.pointer = is_file(paths.pointer(metadata.commit, file));
+        const fs::path pointer = paths.pointer(metadata.commit, request.file);
+        const bool there = is_file(pointer);
+        place.wrong = there && !has_size(pointer, metadata);
+        place.pointer = there && !place.wrong && !request.refetch;
         if (!place.pointer) {
-          make_folders(paths, metadata.commit, file);
+          make_folders(paths, metadata.commit, request.file);
           return place;
         }
         try {
-          write_ref(paths, revision, metadata.commit);
+          write_ref(paths, request.revision, metadata.commit);
         } catch (const Error&) {
           return place;  // a read-only cache serves what it has
         }
         return place;
       },
       [](Flight& self, const Place& place) {
-        if (place.pointer) return self.succeed(self.paths_.pointer(self.metadata_.commit, self.request_.file), true);
+        const fs::path pointer = self.paths_.pointer(self.metadata_.commit, self.request_.file);
+        if (place.pointer) return self.succeed(pointer, true);
+        if (place.wrong) {
+          log(LogLevel::warning, pointer.string() + " has another size than the hub names; it is fetched again");
+          self.cached_.reset();
+        }
         self.try_lock();
       });
 }
@@ -217,12 +239,19 @@ void Flight::prepare() {
 void Flight::try_lock() {
   lock_timer_.reset();
   job<Place>(
-      [paths = paths_, metadata = metadata_, file = request_.file] {
+      [paths = paths_, metadata = metadata_, request = request_] {
         Place place;
         if (auto lock = FileLock::try_acquire(paths.lock(metadata.etag))) {
           place.lock = std::make_shared<FileLock>(std::move(*lock));
-          place.pointer = is_file(paths.pointer(metadata.commit, file));
-          place.blob = has_blob(paths, metadata.etag);
+          const auto sound = [&](const fs::path& path, const std::string& name) {
+            if (!request.refetch && has_size(path, metadata)) return true;
+            return !name.empty() && has_hash(path, name);
+          };
+          const fs::path pointer = paths.pointer(metadata.commit, request.file);
+          const std::string name = metadata.verifiable ? metadata.etag : blob_name(paths, pointer);
+          place.pointer = is_file(pointer) && sound(pointer, name);
+          place.blob =
+              metadata.verifiable && has_blob(paths, metadata.etag) && sound(paths.blob(metadata.etag), metadata.etag);
         }
         return place;
       },
@@ -236,8 +265,8 @@ void Flight::locked(const Place& place) {
   lock_ = place.lock;
   if (!place.pointer && !place.blob) return download();
   job<Nothing>(
-      [paths = paths_, metadata = metadata_, request = request_] {
-        link_blob(paths, metadata.commit, request.file, metadata.etag, request.options->symlinks);
+      [paths = paths_, metadata = metadata_, request = request_, linked = place.pointer] {
+        if (!linked) link_blob(paths, metadata.commit, request.file, metadata.etag, request.options->symlinks);
         write_ref(paths, request.revision, metadata.commit);
         return Nothing{};
       },
@@ -251,23 +280,24 @@ void Flight::download() {
                            file_url(request_.options->endpoint, request_.repo, metadata_.commit, request_.file)};
   transfer_ = std::make_shared<Transfer>(
       services_, std::move(transfer_job), [this](std::uint64_t bytes, std::uint64_t total) { report(bytes, total); },
-      [self = shared_from_this()](std::exception_ptr error, std::shared_ptr<PartialFile> file) {
-        self->downloaded(error, std::move(file));
+      [self = shared_from_this()](std::exception_ptr error, Received received) {
+        self->downloaded(error, std::move(received));
       });
   transfer_->start();
 }
 
-void Flight::downloaded(std::exception_ptr error, std::shared_ptr<PartialFile> file) {
+void Flight::downloaded(std::exception_ptr error, Received received) {
   transfer_.reset();
   if (over_) return wind_down();
-  if (error) return fail(error);
+  if (error) return broken(error);
+  if (received.checked != Received::Checked::by_hash) remark(received.checked);
   job<Nothing>(
-      [paths = paths_, metadata = metadata_, request = request_, file] {
+      [paths = paths_, metadata = metadata_, request = request_, received = std::move(received)] {
         if (request.options->symlinks) {
-          file->publish(paths.blob(metadata.etag));
-          link_blob(paths, metadata.commit, request.file, metadata.etag, true);
+          received.file->publish(paths.blob(received.blob));
+          link_blob(paths, metadata.commit, request.file, received.blob, true);
         } else {
-          file->publish(paths.pointer(metadata.commit, request.file));
+          received.file->publish(paths.pointer(metadata.commit, request.file));
         }
         write_ref(paths, request.revision, metadata.commit);
         return Nothing{};
@@ -275,6 +305,17 @@ void Flight::downloaded(std::exception_ptr error, std::shared_ptr<PartialFile> f
       [](Flight& self, Nothing) {
         self.succeed(self.paths_.pointer(self.metadata_.commit, self.request_.file), false);
       });
+}
+
+// Once for each repository.
+void Flight::remark(Received::Checked checked) {
+  const HubOptions& options = *request_.options;
+  if (!services_.remarked.insert(options.endpoint + " " + request_.repo).second) return;
+  const std::string how = checked == Received::Checked::by_plain_sha1
+                              ? "by plain sha1, which was checked, and not by the hub's own hashes"
+                              : "by etags that are no hashes of their content, so that they cannot be verified";
+  log(LogLevel::warning, request_.repo + ": the mirror " + redacted(options.endpoint) + " names files " + how + " (" +
+                             request_.file + ": '" + printable_line(metadata_.announced, 100) + "')");
 }
 
 void Flight::report(std::uint64_t bytes, std::uint64_t total) {
@@ -314,7 +355,41 @@ void Flight::succeed(const fs::path& path, bool from_cache) {
                      });
 }
 
+// What cannot be stored is no reason to go without what is there: a branch that moved on, say, and a cache that is
+// read-only.
+void Flight::broken(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Error& known) {
+    if (known.errc() != Errc::io_error || !cached_) return fail(error);
+    log(LogLevel::warning, describe(request_) + ": the hub has another version, which cannot be stored (" +
+                               known.what() + "); going on with the cached one");
+    return succeed(*std::exchange(cached_, std::nullopt), true);
+  } catch (...) {
+    return fail(error);
+  }
+}
+
+// A file known to be damaged is an error of its own, whatever kept it from being fetched again.
+std::exception_ptr Flight::still_damaged(const std::exception_ptr& error) const {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Error& known) {
+    ErrorContext context = known.context();
+    context.cause = known.what();
+    context.file = paths_.pointer(is_commit(request_.revision) ? request_.revision : metadata_.commit, request_.file);
+    return std::make_exception_ptr(Error(
+        Errc::integrity,
+        context.file + " is damaged: its bytes do not have the hash in its name. It could not be fetched again (" +
+            context.cause + "); `stella cache verify --repair` does so when the hub can be reached",
+        context));
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
 void Flight::fail(std::exception_ptr error) {
+  if (request_.refetch) error = still_damaged(error);
   const auto self = shared_from_this();
   auto passengers = std::move(passengers_);
   passengers_.clear();

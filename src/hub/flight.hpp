@@ -51,9 +51,12 @@ class Flight : public std::enable_shared_from_this<Flight> {
   void try_lock();
   void locked(const Place& place);
   void download();
-  void downloaded(std::exception_ptr error, std::shared_ptr<PartialFile> file);
+  void downloaded(std::exception_ptr error, Received received);
+  void remark(Received::Checked checked);
   void report(std::uint64_t bytes, std::uint64_t total);
   void succeed(const std::filesystem::path& path, bool from_cache);
+  void broken(const std::exception_ptr& error);
+  std::exception_ptr still_damaged(const std::exception_ptr& error) const;
   void fail(std::exception_ptr error);
   void close();
   void wind_down();

@@ -1,5 +1,7 @@
 #include "hub/metadata.hpp"
 
+#include "base/sha.hpp"
+#include "base/text.hpp"
 #include "hub/cache_paths.hpp"
 #include "hub/text.hpp"
 #include "hub/url.hpp"
@@ -25,13 +27,73 @@ ErrorContext context_of(const HttpHead& head) {
   return context;
 }
 
-// A server's own words, made harmless for a one-line message.
+// A server's own words, short enough for a message.
 std::string quoted_message(const HttpHead& head) {
-  std::string text = value_of(head, "x-error-message").substr(0, 300);
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-  }
+  const std::string text = printable_line(value_of(head, "x-error-message"), 300);
   return text.empty() ? text : " (the hub says: " + text + ")";
+}
+
+bool is_hex(std::string_view text, std::size_t least, std::size_t most) {
+  return text.size() >= least && text.size() <= most && is_lower_hex(to_lower(text));
+}
+
+// Without what servers append when they compress, though we ask them not to: "…-gzip", "…;br".
+std::string_view without_coding(std::string_view etag) {
+  for (const std::string_view coding : {"gzip", "br", "zstd", "deflate", "df"}) {
+    if (!etag.ends_with(coding)) continue;
+    const std::string_view rest = etag.substr(0, etag.size() - coding.size());
+    const std::size_t end = rest.find_last_not_of("-;:+.");
+    if (end != std::string_view::npos && end + 1 < rest.size()) return rest.substr(0, end + 1);
+  }
+  return etag;
+}
+
+// Nexus: {SHA1{…}}.
+std::string_view without_braces(std::string_view etag) {
+  constexpr std::string_view kOpen = "{SHA1{";
+  if (!etag.starts_with(kOpen) || !etag.ends_with("}}")) return etag;
+  return etag.substr(kOpen.size(), etag.size() - kOpen.size() - 2);
+}
+
+// md5; md5-parts of object stores; mtime-size of web servers; 0x… of blob stores.
+bool is_foreign_etag(std::string_view etag) {
+  if (is_hex(etag, 32, 32)) return true;
+  if (etag.starts_with("0x")) return is_hex(etag.substr(2), 12, 20);
+  const std::size_t dash = etag.find('-');
+  if (dash == std::string_view::npos) return false;
+  const std::string_view second = etag.substr(dash + 1);
+  const std::size_t next = std::min(second.find('-'), second.size());
+  return is_hex(etag.substr(0, dash), 1, 32) && is_hex(second.substr(0, next), 1, 16) &&
+         (next == second.size() || is_hex(second.substr(next + 1), 1, 16));
+}
+
+void set_etag(FileMetadata& metadata, const HttpHead& head, const Asked& asked) {
+  const std::string linked = value_of(head, "x-linked-etag");
+  metadata.announced = normalized_etag(linked.empty() ? value_of(head, "etag") : linked);
+  metadata.etag = metadata.announced;
+  if (asked.mirror) {
+    // Artifactory's, of the artifact itself.
+    const std::string checksum = value_of(head, "x-checksum-sha256");
+    const bool useful = linked.empty() && !is_redirect(head.status) && checksum.size() == 64 && is_lower_hex(checksum);
+    metadata.etag = useful ? checksum : without_braces(without_coding(metadata.announced));
+    metadata.may_be_plain_sha1 = metadata.etag.size() == 40;
+  }
+  // The ETag of a redirect is the redirect's own.
+  const bool of_content = is_etag(metadata.etag) && (!asked.mirror || !linked.empty() || !is_redirect(head.status));
+  if (of_content) return;
+  if (asked.mirror && (is_etag(metadata.etag) || is_foreign_etag(metadata.etag))) {
+    metadata.may_be_plain_sha1 = false;
+    metadata.verifiable = false;
+    metadata.etag = sha256_hex("etag of a mirror: " + metadata.etag);
+    return;
+  }
+  const std::string shown = metadata.announced.empty()
+                                ? " names no etag"
+                                : " names the malformed etag '" + printable_line(metadata.announced, 100) + "'";
+  throw Error(Errc::file_metadata,
+              redacted(head.url) + shown + " (X-Linked-ETag or ETag), by which files are stored and verified: check " +
+                  "that HF_ENDPOINT is a hub or a mirror of one, and your proxy",
+              context_of(head));
 }
 
 std::optional<std::chrono::seconds> rate_limit_reset(const std::string& header) {
@@ -83,24 +145,20 @@ bool is_redirect(int status) noexcept {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
-FileMetadata metadata_from(const HttpHead& head) {
+FileMetadata metadata_from(const HttpHead& head, const Asked& asked) {
   const bool redirect = is_redirect(head.status);
   FileMetadata metadata;
   metadata.commit = value_of(head, "x-repo-commit");
-  const std::string linked_etag = value_of(head, "x-linked-etag");
-  metadata.etag = normalized_etag(linked_etag.empty() ? value_of(head, "etag") : linked_etag);
+  if (metadata.commit.empty() && asked.mirror && is_commit(asked.revision)) metadata.commit = asked.revision;
   if (!is_commit(metadata.commit)) {
-    throw Error(Errc::file_metadata,
-                redacted(head.url) + (metadata.commit.empty() ? " names no commit" : " names a malformed commit") +
-                    " (X-Repo-Commit): check that HF_ENDPOINT is a hub, and your proxy",
-                context_of(head));
+    throw Error(
+        Errc::file_metadata,
+        redacted(head.url) + (metadata.commit.empty() ? " names no commit" : " names a malformed commit") +
+            " (X-Repo-Commit): check that HF_ENDPOINT is a hub, or a mirror that passes the hub's headers on; " +
+            "or ask for a commit of 40 digits as the revision",
+        context_of(head));
   }
-  if (!is_etag(metadata.etag)) {
-    throw Error(Errc::file_metadata,
-                redacted(head.url) + (metadata.etag.empty() ? " names no etag" : " names a malformed etag") +
-                    ": without it the file cannot be verified",
-                context_of(head));
-  }
+  set_etag(metadata, head, asked);
   const std::string linked_size = value_of(head, "x-linked-size");
   metadata.size = parse_number(!linked_size.empty() ? linked_size : redirect ? "" : value_of(head, "content-length"));
   metadata.location = head.url;
@@ -129,7 +187,7 @@ std::optional<std::chrono::milliseconds> requested_wait(const HttpHead& head, st
   return *wait + std::chrono::seconds(1);
 }
 
-Failure failure_from(const HttpHead& head, const std::string& what, std::time_t now) {
+Failure failure_from(const HttpHead& head, const std::string& what, std::time_t now, bool mirror) {
   Failure failure;
   failure.context = context_of(head);
   const std::string code = value_of(head, "x-error-code");
@@ -148,6 +206,12 @@ Failure failure_from(const HttpHead& head, const std::string& what, std::time_t 
   } else if (code == "RepoNotFound" || bare_401) {
     failure.code = Errc::repository_not_found;
     failure.message = what + ": no such repository, or it is private and HF_TOKEN is missing or lacks access";
+  } else if (mirror && head.status == 404) {
+    failure.code = Errc::entry_not_found;
+    failure.ambiguous = true;
+    failure.message = what + ": " + failure.context.url +
+                      " answered status 404: the repository has no such file or revision, or the mirror that " +
+                      "HF_ENDPOINT names does not have the repository";
   } else {
     failure.code = Errc::http_error;
     failure.retry = is_transient(head.status);

@@ -27,10 +27,24 @@ struct HttpHead {
 
 /// One file at one commit.
 struct FileMetadata {
-  std::string etag;                   ///< 40 or 64 lowercase hexadecimal digits.
-  std::string commit;                 ///< 40 lowercase hexadecimal digits.
-  std::optional<std::uint64_t> size;  ///< Missing where the hub does not say.
-  std::string location;               ///< Absolute address of the body.
+  /// 40 or 64 lowercase hexadecimal digits: the hash of the content where `verifiable`, else a name made from the etag
+  /// for locks and unfinished files, and the blob is called by the sha256 of what came.
+  std::string etag;
+  bool verifiable = true;
+  /// Of 40 digits, and from a mirror: it may be the plain sha1 of the content as well as git's.
+  bool may_be_plain_sha1 = false;
+  std::string announced{};              ///< The etag as it was sent, for messages.
+  std::string commit{};                 ///< 40 lowercase hexadecimal digits.
+  std::optional<std::uint64_t> size{};  ///< Missing where the hub does not say.
+  std::string location{};               ///< Absolute address of the body.
+};
+
+/// What the asker knows about an answer.
+struct Asked {
+  /// The address belongs to an endpoint that the user set, which may be a mirror: a reverse proxy or an artifact store
+  /// that passes files on without all of the hub's headers.
+  bool mirror = false;
+  std::string revision{};  ///< Of the question; where it is a commit, a mirror's answer need not name it.
 };
 
 /// Why a request failed, and what may be done about it.
@@ -42,6 +56,7 @@ struct Failure {
   bool never_connected = false;                     ///< No connection could be made at all.
   std::optional<std::chrono::milliseconds> wait{};  ///< How long the server wants to be left alone.
   std::string commit{};                             ///< Beside entry_not_found: the commit that lacks the file.
+  bool ambiguous = false;  ///< Beside entry_not_found: perhaps all of the repository is missing.
 
   Error error() const { return {code, message, context}; }
   std::exception_ptr exception() const { return std::make_exception_ptr(error()); }
@@ -54,11 +69,13 @@ bool is_redirect(int status) noexcept;
 
 /// Metadata from the answer at which a HEAD request stopped (2xx or a redirect to another origin); throws
 /// Error(file_metadata) where commit or etag is missing or malformed, Error(http_error) where a redirect leads nowhere
-/// or from https to http.
-FileMetadata metadata_from(const HttpHead& head);
+/// or from https to http. Of a mirror alone, etags that are no hashes of the content are taken: md5, plain sha1, those
+/// of web servers and object stores.
+FileMetadata metadata_from(const HttpHead& head, const Asked& asked = {});
 
-/// The typed failure of an answer of status 400 or more. `what` names the file and the repository.
-Failure failure_from(const HttpHead& head, const std::string& what, std::time_t now);
+/// The typed failure of an answer of status 400 or more. `what` names the file and the repository. A 404 of a mirror
+/// that says nothing else is entry_not_found, and ambiguous.
+Failure failure_from(const HttpHead& head, const std::string& what, std::time_t now, bool mirror = false);
 
 /// Statuses that another try may cure: 408, 429, 5xx (501 and 505 aside).
 bool is_transient(int status) noexcept;

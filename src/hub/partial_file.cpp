@@ -2,10 +2,7 @@
 
 #include "hub/text.hpp"
 
-#include <array>
 #include <fcntl.h>
-#include <fstream>
-#include <iterator>
 #include <sys/stat.h>
 #include <vector>
 
@@ -13,7 +10,9 @@ namespace stella::hub {
 namespace {
 
 constexpr int kFlags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-constexpr mode_t kMode = 0666;  // less the umask, as Python's client has it
+constexpr mode_t kMode = 0666;                         // less the umask, as Python's client has it
+constexpr std::uint64_t kMaxRecordBytes = 32U << 20U;  // a line for each 512 KiB: good for some hundred GB
+constexpr std::uint64_t kWriteback = 16U << 20U;
 
 std::uint32_t crc32(std::string_view text) {
   std::uint32_t crc = ~0U;
@@ -22,15 +21,6 @@ std::uint32_t crc32(std::string_view text) {
     for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1U) ^ (0xedb88320U & (0U - (crc & 1U)));
   }
   return ~crc;
-}
-
-void write_all(int fd, std::string_view text, const std::filesystem::path& path) {
-  while (!text.empty()) {
-    const ssize_t count = ::write(fd, text.data(), text.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw io_error("write", path, errno);
-    text.remove_prefix(static_cast<std::size_t>(count));
-  }
 }
 
 ino_t inode_of(int fd) {
@@ -73,22 +63,18 @@ PartialFile::PartialFile(const RepoPaths& paths, const std::string& etag, std::o
 }
 
 bool PartialFile::open_existing(std::uint64_t size) {
-  UniqueFd record(::open(record_path_.c_str(), kFlags));
-  fd_ = UniqueFd(::open(path_.c_str(), kFlags));
-  if (!fd_ || !record) return false;
   struct stat status {};
-  if (::fstat(fd_.get(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_nlink != 1 ||
+  if (::lstat(record_path_.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
+  fd_ = UniqueFd(::open(path_.c_str(), kFlags));
+  if (!fd_ || ::fstat(fd_.get(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_nlink != 1 ||
       static_cast<std::uint64_t>(status.st_size) != size) {
     return false;
   }
-  std::string text;
-  std::array<char, 64 * 1024> buffer{};
-  constexpr std::size_t kMaxRecord = 256U << 20U;
-  for (ssize_t count = 1; count > 0 && text.size() < kMaxRecord;) {
-    count = ::read(record.get(), buffer.data(), buffer.size());
-    if (count > 0) text.append(buffer.data(), static_cast<std::size_t>(count));
+  try {
+    load_record(read_text_file(record_path_, kMaxRecordBytes));
+  } catch (const Error&) {
+    return false;  // of no use to us: begin again
   }
-  load_record(text);
   return resumed_.total() > 0;
 }
 
@@ -139,7 +125,7 @@ void PartialFile::write_record() {
   for (const auto& [first, end] : resumed_.ranges()) {
     text += checksummed_line(std::to_string(first) + " " + std::to_string(end));
   }
-  write_all(record_.get(), text, temporary);
+  write_all(record_, text, temporary);
   if (::rename(temporary.c_str(), record_path_.c_str()) != 0 && errno != ENOENT) {
     throw io_error("create", record_path_, errno);
   }
@@ -153,8 +139,13 @@ void PartialFile::write(std::uint64_t offset, std::span<const std::byte> bytes) 
     if (count < 0) throw io_error("write", path_, errno);
     bytes = bytes.subspan(static_cast<std::size_t>(count));
     offset += static_cast<std::uint64_t>(count);
+    unsynced_ += static_cast<std::uint64_t>(count);
   }
-  write_all(record_.get(), line, record_path_);
+  write_all(record_, line, record_path_);
+  if (unsynced_ < kWriteback) return;
+  // The disk begins now, so that publish() has little left to wait for. Not being able to is no error.
+  unsynced_ = 0;
+  static_cast<void>(::sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE));
 }
 
 void PartialFile::read(std::uint64_t offset, std::span<std::byte> bytes) const {
@@ -192,18 +183,26 @@ void PartialFile::write_again() {
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) throw io_error("read", path_, errno);
     if (count == 0) return;
-    write_all(fd_.get(), {buffer.data(), static_cast<std::size_t>(count)}, path_);
+    write_all(fd_, std::string_view(buffer.data(), static_cast<std::size_t>(count)), path_);
     offset += count;
   }
 }
 
+// A power cut after a rename may leave the name with the file's size and zeros for its bytes, so the bytes go first.
 void PartialFile::publish(const std::filesystem::path& destination) {
   if (!is_in_place()) write_again();
+  sync();
   while (::rename(path_.c_str(), destination.c_str()) != 0) {
     if (errno != ENOENT) throw io_error("create", destination, errno);
     write_again();
+    sync();
   }
   ::unlink(record_path_.c_str());
+  sync_folder(destination.parent_path());
+}
+
+void PartialFile::sync() {
+  if (::fdatasync(fd_.get()) != 0 && errno != EINVAL && errno != ENOSYS) throw io_error("write", path_, errno);
 }
 
 void PartialFile::remove() noexcept {

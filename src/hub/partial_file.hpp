@@ -6,6 +6,7 @@
 #include "hub/cache_paths.hpp"
 #include "hub/range_set.hpp"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -37,8 +38,8 @@ class PartialFile {
   void restart(std::optional<std::uint64_t> size);
   /// Cuts the file to its size once that is known.
   void set_size(std::uint64_t size);
-  /// Moves the file to `destination`, replacing whatever has that name, and removes the record. A file that was
-  /// unlinked meanwhile ("hf cache prune") is written out again.
+  /// Puts every byte on the disk and then moves the file to `destination`, replacing whatever has that name, and
+  /// removes the record. A file that was unlinked meanwhile ("hf cache prune") is written out again.
   void publish(const std::filesystem::path& destination);
   /// Removes both files.
   void remove() noexcept;
@@ -50,6 +51,7 @@ class PartialFile {
   void write_record();
   bool is_in_place() const;
   void write_again();
+  void sync();
 
   std::string etag_;
   std::filesystem::path path_;
@@ -57,6 +59,7 @@ class PartialFile {
   std::optional<std::uint64_t> size_;
   UniqueFd fd_;
   UniqueFd record_;
+  std::atomic<std::uint64_t> unsynced_ = 0;  // bytes written since the disk was last told to begin
   RangeSet resumed_;
 };
 

@@ -54,7 +54,9 @@ void Query::answered(const HttpEnd& end) {
   if (end.code != CURLE_OK) {
     fail(failure_from(end, url_, question_.what));
   } else if (status >= 400 || status < 200) {
-    fail(failure_from(answer_.head, question_.what, std::time(nullptr)));
+    const std::string& endpoint = question_.options->endpoint;
+    const bool mirror = is_own_endpoint(endpoint) && same_origin(endpoint, url_);
+    fail(failure_from(answer_.head, question_.what, std::time(nullptr), mirror));
   } else if (!is_redirect(status) || !follow_redirect()) {
     complete(std::move(answer_), std::nullopt);
   }

@@ -8,6 +8,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <set>
+#include <string>
 #include <vector>
 
 namespace stella::hub {
@@ -54,6 +56,7 @@ struct Services {
   FileJobs files;
   BlockPool blocks;
   ConnectionBudget budget;
+  std::set<std::string> remarked;  ///< Repositories of mirrors whose etags were remarked upon. Loop thread only.
 };
 
 }  // namespace stella::hub

@@ -1,19 +1,21 @@
 #include "hub/transfer.hpp"
 
+#include "base/sha.hpp"
 #include "hub/url.hpp"
 
 #include <algorithm>
 #include <ctime>
+#include <string_view>
 #include <utility>
 
 namespace stella::hub {
 namespace {
 
-Failure integrity_failure(const std::string& what, const std::string& how) {
-  Failure failure;
-  failure.code = Errc::integrity;
-  failure.message = what + ": " + how + "; nothing was stored, try again or report it to the repository";
-  return failure;
+// What Git LFS leaves in a repository in place of a large file: a few lines of text. `size` 0: not known.
+bool is_lfs_pointer(std::string_view beginning, std::uint64_t size) {
+  constexpr std::string_view kSignature = "version https://git-lfs.github.com/spec/v1\n";
+  constexpr std::uint64_t kLongest = 1024;
+  return size <= kLongest && beginning.starts_with(kSignature);
 }
 
 // The signed address of a body has run out, or its host has forgotten it.
@@ -211,6 +213,12 @@ BodyVerdict Transfer::stream_body(Stream& stream, std::span<const std::byte> byt
   const std::uint64_t room = stream.end - stream.position;
   const auto wanted = bytes.first(std::min<std::uint64_t>(bytes.size(), room));
   const std::uint64_t after = stream.position + wanted.size();
+  constexpr std::size_t kBeginning = 64;
+  if (stream.position == 0) beginning_.clear();
+  if (stream.position == beginning_.size() && beginning_.size() < kBeginning) {
+    const auto more = wanted.first(std::min(wanted.size(), kBeginning - beginning_.size()));
+    beginning_.append(reinterpret_cast<const char*>(more.data()), more.size());
+  }
   if (!size_ || !received_.contains(stream.position, after)) {
     if (!sink_->put(stream.lane, stream.position, wanted)) return BodyVerdict::pause;
     const std::uint64_t before = received_.total();
@@ -328,9 +336,70 @@ void Transfer::sink_changed() {
 }
 
 void Transfer::verify() {
-  const std::string digest = sink_->digest();
-  if (digest == job_.metadata.etag) return finish(nullptr);
-  contradicted("the bytes received do not have the announced hash " + job_.metadata.etag);
+  const FileMetadata& announced = job_.metadata;
+  std::string digest = sink_->digest();
+  if (is_lfs_pointer(beginning_, *size_)) {
+    sink_->file()->remove();
+    return finish(pointer_failure().exception());
+  }
+  if (!announced.verifiable) return accept(std::move(digest), Received::Checked::no);
+  if (digest == announced.etag) return accept(std::move(digest), Received::Checked::by_hash);
+  if (announced.may_be_plain_sha1) return verify_plain_sha1();
+  contradicted("the bytes received do not have the announced hash " + announced.etag);
+}
+
+// Artifact stores name a file by the sha1 of its bytes, where the hub names it by git's, which counts the size in.
+void Transfer::verify_plain_sha1() {
+  struct Hashes {
+    std::string sha1, sha256;
+  };
+  opening_ = true;
+  services_.files.run<Hashes>(
+      [file = sink_->file(), size = *size_] {
+        Sha1 sha1;
+        Sha256 sha256;
+        std::vector<std::byte> buffer(1U << 20U);
+        for (std::uint64_t at = 0; at < size;) {
+          const auto part = std::span(buffer).first(std::min<std::uint64_t>(buffer.size(), size - at));
+          file->read(at, part);
+          sha1.update(part);
+          sha256.update(part);
+          at += part.size();
+        }
+        return Hashes{to_hex(sha1.digest()), to_hex(sha256.digest())};
+      },
+      [self = shared_from_this()](std::exception_ptr error, Hashes hashes) {
+        self->opening_ = false;
+        if (self->finishing_) return self->conclude();
+        if (error) return self->finish(error);
+        if (hashes.sha1 == self->job_.metadata.etag) {
+          return self->accept(std::move(hashes.sha256), Received::Checked::by_plain_sha1);
+        }
+        self->contradicted("the bytes received have neither git's nor the plain sha1 of the etag '" +
+                           self->job_.metadata.announced + "'");
+      });
+}
+
+void Transfer::accept(std::string blob, Received::Checked checked) {
+  received_file_.blob = std::move(blob);
+  received_file_.checked = checked;
+  finish(nullptr);
+}
+
+Failure Transfer::integrity_failure(const std::string& how) const {
+  Failure failure;
+  failure.code = Errc::integrity;
+  const std::string& endpoint = job_.options->endpoint;
+  failure.message = job_.what + ": " + how + "; nothing was stored. " +
+                    (is_own_endpoint(endpoint) ? "The mirror " + redacted(endpoint) +
+                                                     ", or a proxy before it, alters files or names them by other "
+                                                     "etags than the hub's; ask its operator, or unset HF_ENDPOINT"
+                                               : "Try again, or report it to the repository");
+  return failure;
+}
+
+Failure Transfer::pointer_failure() const {
+  return integrity_failure("what came is a Git LFS pointer and not the file that it stands for");
 }
 
 void Transfer::failed(const Failure& failure) {
@@ -359,7 +428,7 @@ void Transfer::contradicted(const std::string& how) {
   const bool fresh = resumed_bytes_ == 0;
   if (fresh && ++contradictions_ >= 2) {
     sink_->file()->remove();
-    return finish(integrity_failure(job_.what, how).exception());
+    return finish((is_lfs_pointer(beginning_, 0) ? pointer_failure() : integrity_failure(how)).exception());
   }
   resolve_first_ = fresh;
   restart();
@@ -390,12 +459,12 @@ void Transfer::resolve_again() {
 void Transfer::resolved(const Answer& answer) {
   FileMetadata metadata;
   try {
-    metadata = metadata_from(answer.head);
+    metadata = metadata_from(answer.head, {is_own_endpoint(job_.options->endpoint), job_.metadata.commit});
   } catch (const Error&) {
     return finish(std::current_exception());
   }
   if (metadata.etag != job_.metadata.etag) {
-    return finish(integrity_failure(job_.what, "the hub names another etag for the same commit").exception());
+    return finish(integrity_failure("the hub names another etag for the same commit").exception());
   }
   url_ = metadata.location;
   job_.metadata.location = metadata.location;
@@ -427,11 +496,11 @@ void Transfer::conclude() {
     services_.budget.leave(*this);
     const auto self = shared_from_this();
     auto done = std::move(done_);
-    std::shared_ptr<PartialFile> file = sink_ ? sink_->file() : nullptr;
+    if (sink_) received_file_.file = sink_->file();
     if (sink_) sink_->silence();
     // Not from here: the caller may be in the middle of a call of ours.
-    services_.loop.post([done = std::move(done), error = result_, file = std::move(file)]() mutable {
-      done(error, error ? nullptr : std::move(file));
+    services_.loop.post([done = std::move(done), error = result_, received = std::move(received_file_)]() mutable {
+      done(error, error ? Received{} : std::move(received));
     });
     return;
   }

@@ -22,13 +22,21 @@ struct TransferJob {
   std::string pinned_url;  ///< Metadata address of the same file at metadata.commit, to ask again.
 };
 
+/// A body that has come whole.
+struct Received {
+  std::shared_ptr<PartialFile> file;
+  std::string blob;  ///< Its name in the cache: a hash of the content, whatever the etag was.
+  /// Whether that hash is one that the hub announced.
+  enum class Checked : std::uint8_t { by_hash, by_plain_sha1, no } checked = Checked::by_hash;
+};
+
 /// Loop thread only; owned by a shared_ptr. The caller holds the blob's lock from start() until `done`.
 class Transfer : public std::enable_shared_from_this<Transfer>, public StreamOwner {
  public:
   using OnProgress = UniqueFunction<void(std::uint64_t bytes, std::uint64_t total)>;
-  /// The verified file, to be published; or Error(integrity | http_error | hub_unreachable | io_error | …), or
+  /// The file, to be published; or Error(integrity | http_error | hub_unreachable | io_error | …), or
   /// Error(cancelled) after stop().
-  using Done = Completion<std::shared_ptr<PartialFile>>;
+  using Done = Completion<Received>;
 
   Transfer(Services& services, TransferJob job, OnProgress on_progress, Done done);
 
@@ -61,6 +69,10 @@ class Transfer : public std::enable_shared_from_this<Transfer>, public StreamOwn
   void sink_changed();
   void body_ended();
   void verify();
+  void verify_plain_sha1();
+  void accept(std::string blob, Received::Checked checked);
+  Failure integrity_failure(const std::string& how) const;
+  Failure pointer_failure() const;
   void failed(const Failure& failure);
   void contradicted(const std::string& how);
   void resolve_again();
@@ -90,6 +102,8 @@ class Transfer : public std::enable_shared_from_this<Transfer>, public StreamOwn
   int lies_ = 0;            // answers with another range than asked for
   int contradictions_ = 0;  // hash mismatches and impossible sizes, without resumed bytes
   bool opening_ = false;    // a job has the file
+  std::string beginning_;   // of the body, as it came from the network
+  Received received_file_;  // without the file until it is handed over
   bool finishing_ = false;
   bool restarting_ = false;
   bool resolve_first_ = false;  // before restarting

@@ -52,6 +52,10 @@ bool is_hub_redirect(const std::string& endpoint, const std::string& from, const
          std::any_of(kHubs.begin(), kHubs.end(), [&](const std::string& hub) { return same_origin(hub, to); });
 }
 
+bool is_own_endpoint(const std::string& endpoint) {
+  return !same_origin(endpoint, "https://huggingface.co") && !same_origin(endpoint, "https://hf.co");
+}
+
 bool is_downgrade(const std::string& from, const std::string& to) {
   const auto before = origin_of(from);
   const auto after = origin_of(to);

@@ -22,6 +22,9 @@ bool same_origin(const std::string& a, const std::string& b);
 /// one of the public hub's.
 bool is_hub_redirect(const std::string& endpoint, const std::string& from, const std::string& to);
 
+/// Whether `endpoint` is another than the public hub's: one that the user set, and perhaps a mirror.
+bool is_own_endpoint(const std::string& endpoint);
+
 /// From https to anything that is not.
 bool is_downgrade(const std::string& from, const std::string& to);
 

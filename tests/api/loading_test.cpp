@@ -50,6 +50,41 @@ class Cancellable {
   T value_;
 };
 
+// What a power cut leaves of a file: its size, and zeros.
+void blank(const std::filesystem::path& path) {
+  const auto size = std::filesystem::file_size(path);
+  std::filesystem::resize_file(path, 0);
+  std::filesystem::resize_file(path, size);
+}
+
+TEST(HubModel, FilesThatAreDamagedInTheCacheAreFetchedAgain) {
+  TestHub hub(kDemo);
+  const std::vector<std::string> texts{"What is the capital of China?"};
+  const EmbedOptions options{.dimensions = {256}};
+  const auto embed = [&](const ModelOptions& how) {
+    StellaEmbeddingModel model(hub.repo, how);
+    return run(model.batch_embed(texts, options)).at(0).vectors;
+  };
+  const auto expected = embed(hub.options());
+  for (const std::string file : {"config.json", "modules.json", "tokenizer.json", "model.safetensors",
+                                 "2_Dense_256/config.json", "2_Dense_256/model.safetensors"}) {
+    const auto path = sync::huggingface_file(hub.repo, file, "main", hub.options().hub);
+    blank(path);
+    hub.server.clear_log();
+    EXPECT_EQ(embed(hub.options()), expected) << file;
+    EXPECT_GT(hub.server.body_bytes(hub.repo + "/" + file), 0U) << file;
+    // Offline it is an error that names the file and the way out.
+    blank(path);
+    ModelOptions offline = hub.options();
+    offline.hub.offline = true;
+    const std::exception_ptr error = caught([&] { embed(offline); });
+    EXPECT_EQ(errc_of(error), Errc::integrity) << file << ": " << describe(error);
+    EXPECT_THAT(describe(error), HasSubstr(file));
+    EXPECT_THAT(describe(error), HasSubstr("stella cache verify --repair"));
+    EXPECT_EQ(embed(hub.options()), expected) << file;
+  }
+}
+
 TEST(HubModel, LoadsAndEmbedsAsTheDirectoryDoes) {
   TestHub hub(kDemo);
   StellaEmbeddingModel remote(hub.repo, hub.options());
