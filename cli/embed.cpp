@@ -198,7 +198,7 @@ void EmbedRun::prepare(Workspace& workspace) {
   if (options_.prompt) {
     prompt_ = *options_.prompt;
   } else {
-    header_.task = options_.task = effective_task(command_.prompt, description, workspace);
+    header_.task = options_.task = effective_task(command_.prompt, description);
     prompt_ = prompt_of(options_.task, description);
   }
   header_.model = workspace.name();

@@ -82,8 +82,8 @@ void write_json(Output& out, const std::string& head, const std::vector<std::vec
 }
 
 /// Texts that are compared with each other are likes, not queries.
-std::string task_of_likes(const PromptOptions& prompt, const ModelDescription& description, Workspace& workspace) {
-  std::string task = effective_task(prompt, description, workspace);
+std::string task_of_likes(const PromptOptions& prompt, const ModelDescription& description) {
+  std::string task = effective_task(prompt, description);
   const bool by_default = !prompt.task || prompt.task->empty();
   return by_default && task == "s2p" && description.prompts.contains("s2s") ? "s2s" : task;
 }
@@ -99,7 +99,7 @@ int SimilarityCommand::run(Session& session) const {
   EmbedOptions options;
   options.dimensions = {workspace.model().embedding_dimension(dimension)};
   options.prompt = prompt.prompt;
-  if (!prompt.prompt) options.task = task_of_likes(prompt, description, workspace);
+  if (!prompt.prompt) options.task = task_of_likes(prompt, description);
   options.max_length = prompt.max_length;
   LoadedStellaModel model = workspace.load();
   TextReport report(workspace, *source, texts.input.has_value());

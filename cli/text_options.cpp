@@ -135,20 +135,18 @@ void check_prompt(const PromptOptions& options) {
   if (options.task && options.prompt) throw Failure(kBadInput, "both --task and --prompt; give one of them");
 }
 
-std::string effective_task(const PromptOptions& options, const ModelDescription& description, Workspace& workspace) {
+std::string effective_task(const PromptOptions& options, const ModelDescription& description) {
   if (!options.task || options.task->empty()) return description.default_task;
-  const std::string& task = *options.task;
-  if (description.prompts.contains(task) || workspace.model().supports_task(task)) return task;
-  std::string known;
-  for (const auto& [name, prompt] : description.prompts) known += (known.empty() ? "" : ", ") + name;
-  throw Failure(kBadInput, "unknown task '" + task + "'; known: " + known);
+  description.prompt_for(*options.task);
+  return *options.task;
 }
 
 std::string prompt_of(const std::string& task, const ModelDescription& description) {
-  for (const std::string& name : {task, task + "_query"}) {
-    if (const auto own = description.prompts.find(name); own != description.prompts.end()) return own->second;
+  try {
+    return description.prompt_for(task);
+  } catch (const Error&) {
+    return {};
   }
-  return {};
 }
 
 double TextReport::seconds() const {

@@ -53,11 +53,11 @@ void add_max_length(CLI::App& app, PromptOptions& options);
 /// Throws Failure(kBadInput) where both a task and a prompt were given.
 void check_prompt(const PromptOptions& options);
 
-/// The task of the options, else the model's default. Throws Failure(kBadInput) that lists the tasks for one that it
-/// does not know.
-std::string effective_task(const PromptOptions& options, const ModelDescription& description, Workspace& workspace);
+/// The task of the options, else the model's default. Throws Error(invalid_argument) that lists the tasks for one that
+/// the model does not know.
+std::string effective_task(const PromptOptions& options, const ModelDescription& description);
 
-/// The text that a task puts before each text of this model.
+/// The text that a task puts before each text of this model; empty also for a task that it does not know.
 std::string prompt_of(const std::string& task, const ModelDescription& description);
 
 /// Counts what went through the model, shows it, and says what should be known of it in the end.

@@ -37,7 +37,7 @@ int TokenizeCommand::run(Session& session) const {
   TokenizeOptions options;
   options.prompt = prompt.prompt;
   const ModelDescription description = workspace.describe();
-  if (!prompt.prompt) options.task = effective_task(prompt, description, workspace);
+  if (!prompt.prompt) options.task = effective_task(prompt, description);
   options.max_length = prompt.max_length;
   options.add_special_tokens = !no_special;
 

@@ -26,7 +26,8 @@ class TextEmbeddingCapable {
   virtual ~TextEmbeddingCapable() = default;
 
   /// One text's vector: (dimension) floats of unit length. Empty task or dimension: the model's default. Errors:
-  /// empty_text, text_too_large, invalid_utf8, unsupported_dimension (lists the heads), and those of loading.
+  /// empty_text, text_too_large, invalid_utf8, unsupported_dimension (lists the heads), invalid_argument for a task
+  /// that the model does not know (lists the tasks), and those of loading.
   template <class Token = boost::asio::use_awaitable_t<>>
   auto embed(std::string text, std::string task = {}, std::optional<std::size_t> dimension = {}, Token&& token = {}) {
     return boost::asio::async_initiate<Token, void(std::exception_ptr, std::vector<float>)>(
@@ -107,7 +108,7 @@ class TextEmbeddingCapable {
   virtual std::size_t embedding_dimension(std::optional<std::size_t> wanted = {}) const = 0;
   /// True also while the dimensions are not known, before a model that is not registered has been read.
   bool supports_dimension(std::size_t dimension) const;
-  /// Whether `task` names a task; an unknown one is embedded as the default task, with a warning.
+  /// Whether `task` names a task. Before the checkpoint has been read: one of the names that every model knows.
   virtual bool supports_task(std::string_view task) const;
   std::size_t recommended_batch_size() const noexcept { return info().recommended_batch_size; }
   std::size_t max_batch_size() const noexcept { return info().max_batch_size; }

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace stella {
@@ -49,6 +50,7 @@ class StellaEmbeddingModel final : public TextEmbeddingCapable {
   std::size_t embedding_dimension(std::optional<std::size_t> wanted = {}) const override;
   std::size_t estimate_memory_usage(std::size_t texts) const override;
   std::map<std::string, std::string> config_info() const override;
+  bool supports_task(std::string_view task) const override;
   const ModelOptions& options() const noexcept;
 
  private:

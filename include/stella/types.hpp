@@ -35,17 +35,21 @@ struct ModelInfo {
 struct ModelDescription {
   std::string model_type;  ///< "new", "qwen2" or "bert".
   std::size_t hidden = 0, layers = 0, heads = 0, kv_heads = 0, intermediate = 0, vocab_size = 0;
-  std::size_t default_max_length = 0;          ///< sentence_bert_config.json's max_seq_length, within max_length_limit.
+  std::size_t default_max_length = 0;          ///< The checkpoint's own, within max_length_limit.
   std::size_t max_length_limit = 0;            ///< Most tokens that may be asked for.
   std::vector<std::size_t> dimensions;         ///< Sizes of the trained heads, ascending; empty: pooled vector only.
   std::size_t default_dimension = 0;           ///< 1024 where such a head exists, else modules.json's, else hidden.
-  std::map<std::string, std::string> prompts;  ///< Task name → prompt text, the checkpoint's before the built-in ones.
-  std::string default_task;                    ///< "s2p" or "none".
+  std::map<std::string, std::string> prompts;  ///< Every task that embedding knows → its prompt; "" for none.
+  std::string default_task;                    ///< The checkpoint's default_prompt_name, else "s2p" or "none".
   std::filesystem::path directory;             ///< Snapshot or local directory that holds config.json.
   std::string commit;                          ///< Of the repository, where `directory` is a snapshot in a hub cache.
   /// The precision on this machine where it is known: the model is loaded, was loaded before, or one was asked for.
   std::optional<Precision> precision;
   std::string precision_reason;  ///< Why, in words; empty while it is not known.
+
+  /// What embedding puts before each text for `task`; empty: the default one. Throws Error(invalid_argument) that lists
+  /// the tasks for one that the model does not know.
+  std::string prompt_for(const std::string& task) const;
 };
 
 /// A text's token ids.

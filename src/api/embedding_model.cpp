@@ -46,6 +46,11 @@ std::map<std::string, std::string> StellaEmbeddingModel::config_info() const {
   return impl_->core->config();
 }
 
+bool StellaEmbeddingModel::supports_task(std::string_view task) const {
+  const auto checkpoint = impl_->core->model->checkpoint();
+  return checkpoint ? checkpoint->prompts.has(task) : TextEmbeddingCapable::supports_task(task);
+}
+
 const ModelOptions& StellaEmbeddingModel::options() const noexcept {
   return impl_->options;
 }

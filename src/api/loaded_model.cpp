@@ -82,7 +82,7 @@ std::map<std::string, std::string> LoadedStellaModel::config_info() const {
 
 bool LoadedStellaModel::supports_task(std::string_view task) const {
   if (!impl_) throw empty_handle();
-  return impl_->description.prompts.contains(std::string(task));
+  return engine::find_task(impl_->description.prompts, task) != nullptr;
 }
 
 const ModelDescription& LoadedStellaModel::description() const {

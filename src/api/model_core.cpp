@@ -213,7 +213,7 @@ std::size_t ModelCore::choose_dimension(std::optional<std::size_t> wanted) const
 std::size_t ModelCore::estimate_memory(std::size_t texts) const {
   std::size_t hidden = 1024;
   std::size_t intermediate = 4096;
-  std::size_t max_length = engine::kDefaultMaxLength;
+  std::size_t max_length = 512;  // what most checkpoints say
   std::size_t dimension = std::max<std::size_t>(1024, info.default_dimension);
   if (const auto checkpoint = model->checkpoint()) {
     hidden = checkpoint->spec.encoder.hidden;
@@ -283,3 +283,11 @@ ModelDescription to_description(const engine::Checkpoint& checkpoint, std::optio
 }
 
 }  // namespace stella::api
+
+namespace stella {
+
+std::string ModelDescription::prompt_for(const std::string& task) const {
+  return engine::get_task(prompts, task.empty() ? default_task : task);
+}
+
+}  // namespace stella

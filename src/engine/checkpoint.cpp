@@ -16,8 +16,12 @@ namespace {
 namespace fs = std::filesystem;
 using Done = Completion<std::shared_ptr<const Checkpoint>>;
 
-constexpr std::array kNames{"config.json", "modules.json", "1_Pooling/config.json", "config_sentence_transformers.json",
-                            "sentence_bert_config.json"};
+constexpr std::array kNames{"config.json",
+                            "modules.json",
+                            "1_Pooling/config.json",
+                            "config_sentence_transformers.json",
+                            "sentence_bert_config.json",
+                            "tokenizer_config.json"};
 
 /// Everything that reading gathers on its way. Each branch of a join writes a member of its own.
 struct Reading {
@@ -56,6 +60,7 @@ weights::ModelSpec parse_spec(const Reading& reading) {
   files.pooling_json = text(2);
   files.sentence_transformers_json = text(3);
   files.sentence_bert_json = text(4);
+  files.tokenizer_config_json = text(5);
   return weights::parse_model_spec(files);
 }
 
@@ -122,8 +127,9 @@ std::shared_ptr<const Checkpoint> assemble(Reading& reading) {
   checkpoint->default_dimension = choose_default(*checkpoint, reading);
   checkpoint->max_length_limit = std::min(checkpoint->spec.encoder.max_positions, kLongestInput);
   checkpoint->default_max_length =
-      std::min(checkpoint->spec.max_seq_length.value_or(kDefaultMaxLength), checkpoint->max_length_limit);
-  checkpoint->prompts = Prompts(checkpoint->spec.prompts, is_stella(*checkpoint, reading.known.name));
+      std::min(checkpoint->spec.max_seq_length.value_or(checkpoint->max_length_limit), checkpoint->max_length_limit);
+  checkpoint->prompts = Prompts(checkpoint->spec.prompts, is_stella(*checkpoint, reading.known.name),
+                                checkpoint->spec.default_prompt_name);
   checkpoint->directory = reading.paths[0]->parent_path();
   checkpoint->source = reading.files->source();
   return checkpoint;

@@ -23,7 +23,6 @@ namespace stella::engine {
 
 /// Longest input that may be asked for, whatever the positions allow: attention's time grows with its square.
 inline constexpr std::size_t kLongestInput = 8192;
-inline constexpr std::size_t kDefaultMaxLength = 512;
 
 /// Immutable once read.
 struct Checkpoint {

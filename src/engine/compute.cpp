@@ -74,6 +74,7 @@ tokenizer::Encoding Compute::Active::encode(std::size_t index) const {
   validate_text(text);
   const tokenizer::EncodeOptions options{.max_length = request.max_length,
                                          .add_special_tokens = request.add_special_tokens,
+                                         .truncation_side = request.truncation_side,
                                          .cancelled = &completed};
   tokenizer::Encoding encoding = request.prompt.empty() ? request.tokenizer->encode(text, options)
                                                         : request.tokenizer->encode(request.prompt + text, options);

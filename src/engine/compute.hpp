@@ -13,6 +13,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -47,6 +48,7 @@ struct TextRequest {
   std::size_t max_length = 0;  // tokens, prompt and special tokens included
   OnLong on_long = OnLong::truncate;
   bool add_special_tokens = true;
+  std::optional<tokenizer::TruncationSide> truncation_side{};  // absent: as the tokenizer's file says
   bool normalize = true;
   bool indexed_errors = true;  // "Text at index {i}: …"
 };

@@ -9,6 +9,37 @@
 #include <utility>
 
 namespace stella::engine {
+namespace {
+
+/// Of a prompt, at the most; normalization can lengthen a text.
+constexpr std::size_t kMostTokensPerByte = 4;
+
+bool may_leave_no_room(const TextRequest& request) {
+  const std::size_t specials = request.add_special_tokens ? request.tokenizer->special_tokens_per_text() : 0;
+  return request.max_length <= specials + kMostTokensPerByte * request.prompt.size();
+}
+
+/// Throws Error(invalid_argument) where prompt and special tokens take the whole length: every text would be cut to
+/// nothing, and all would get the same vector.
+void check_room(const TextRequest& request) {
+  const auto side = request.truncation_side.value_or(request.tokenizer->truncation_side());
+  // Where texts are cut on the left, it is the prompt that goes. The space at its end may be one token with the text's
+  // first word.
+  const std::string prompt = side == tokenizer::TruncationSide::left
+                                 ? std::string()
+                                 : request.prompt.substr(0, request.prompt.find_last_not_of(' ') + 1);
+  const std::size_t taken =
+      request.tokenizer->encode(prompt, {.add_special_tokens = request.add_special_tokens}).ids.size();
+  if (request.max_length > taken) return;
+  throw Error(
+      Errc::invalid_argument,
+      "a maximum length of " + std::to_string(request.max_length) + " tokens leaves no room for the text: " +
+          (prompt.empty() ? "the special tokens alone take " : "the prompt and the special tokens alone take ") +
+          std::to_string(taken) + "; raise the maximum length" +
+          (prompt.empty() ? "" : " or choose a shorter prompt or the task 'none'"));
+}
+
+}  // namespace
 
 /// A request while the parts of the model that it needs are being gathered. Each branch of the join writes a member
 /// of its own.
@@ -187,7 +218,7 @@ void Model::start(std::shared_ptr<Request> request, const std::stop_token& stop)
 void Model::gather(const std::shared_ptr<Request>& request, const std::stop_token& stop) {
   auto join = Join::start(stop, [self = shared_from_this(), request, stop](std::exception_ptr error) {
     if (error) return request->done(std::move(error), {});
-    self->submit(*request, stop);
+    self->check_room_and_submit(request, stop);
   });
   // The join outlives its branches, so that they may start further ones.
   checkpoint_->get(join->token(), join->branch<std::shared_ptr<const Checkpoint>>([self = shared_from_this(), request,
@@ -213,6 +244,9 @@ void Model::gather(const std::shared_ptr<Request>& request, const std::stop_toke
 void Model::resolve(Request& request, std::shared_ptr<const Checkpoint> checkpoint) const {
   request.text.prompt = request.prompt ? *request.prompt : checkpoint->prompts.text_for(request.task);
   request.text.max_length = request.max_length.value_or(checkpoint->default_max_length);
+  if (const auto left = checkpoint->spec.truncate_left) {
+    request.text.truncation_side = *left ? tokenizer::TruncationSide::left : tokenizer::TruncationSide::right;
+  }
   if (request.text.max_length == 0 || request.text.max_length > checkpoint->max_length_limit) {
     throw Error(Errc::invalid_argument, "a maximum length of " + std::to_string(request.text.max_length) +
                                             " tokens is outside this model's range, 1 to " +
@@ -224,6 +258,18 @@ void Model::resolve(Request& request, std::shared_ptr<const Checkpoint> checkpoi
   }
   request.heads.resize(request.dimensions.size());
   request.checkpoint = std::move(checkpoint);
+}
+
+void Model::check_room_and_submit(const std::shared_ptr<Request>& request, const std::stop_token& stop) {
+  if (!may_leave_no_room(request->text)) return submit(*request, stop);
+  machine_.pool->post([self = shared_from_this(), request, stop] {
+    try {
+      check_room(request->text);
+    } catch (...) {
+      return request->done(std::current_exception(), {});
+    }
+    self->submit(*request, stop);
+  });
 }
 
 void Model::submit(Request& request, const std::stop_token& stop) const {

@@ -133,6 +133,7 @@ class Model : public std::enable_shared_from_this<Model> {
   void start(std::shared_ptr<Request> request, const std::stop_token& stop);
   void gather(const std::shared_ptr<Request>& request, const std::stop_token& stop);
   void resolve(Request& request, std::shared_ptr<const Checkpoint> checkpoint) const;
+  void check_room_and_submit(const std::shared_ptr<Request>& request, const std::stop_token& stop);
   void submit(Request& request, const std::stop_token& stop) const;
 
   const Machine machine_;

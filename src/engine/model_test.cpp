@@ -214,9 +214,10 @@ TEST_F(ModelTest, DownloadGivesEveryFileThatADimensionNeeds) {
     names.push_back(file.file);
     EXPECT_EQ(file.size, fs::file_size(kSmall / file.file));
   }
-  EXPECT_THAT(names, ElementsAre("1_Pooling/config.json", "2_Dense_256/config.json", "2_Dense_256/model.safetensors",
-                                 "config.json", "config_sentence_transformers.json", "model.safetensors",
-                                 "modules.json", "sentence_bert_config.json", "tokenizer.json"));
+  EXPECT_THAT(names,
+              ElementsAre("1_Pooling/config.json", "2_Dense_256/config.json", "2_Dense_256/model.safetensors",
+                          "config.json", "config_sentence_transformers.json", "model.safetensors", "modules.json",
+                          "sentence_bert_config.json", "tokenizer.json", "tokenizer_config.json"));
 }
 
 /// A copy of the small checkpoint, to be changed.

@@ -185,16 +185,43 @@ void read_prompts(const JsonObject& options, ModelSpec& spec) {
   if (const json::value* prompts = options.find("prompts"); prompts != nullptr) {
     if (!prompts->is_object()) options.malformed("prompts", "is not an object of strings");
     for (const auto& [name, text] : prompts->get_object()) {
-      if (!text.is_string())
+      if (!text.is_string() && !text.is_null())
         options.malformed("prompts", "holds something that is not a string under '" + std::string(name) + "'");
-      spec.prompts.emplace(std::string(name), std::string(text.get_string()));
+      spec.prompts.emplace(std::string(name), text.is_null() ? std::string() : std::string(text.get_string()));
     }
   }
   if (!options.has("default_prompt_name")) return;
-  spec.default_prompt_name = options.text("default_prompt_name");
-  if (spec.prompts.count(*spec.default_prompt_name) == 0) {
-    options.malformed("default_prompt_name", "is '" + *spec.default_prompt_name + "', which 'prompts' does not hold");
+  const std::string name = options.text("default_prompt_name");
+  // sentence-transformers gives every model these two, without a text.
+  if (name == "query" || name == "document") spec.prompts.try_emplace(name);
+  const auto prompt = spec.prompts.find(name);
+  if (prompt == spec.prompts.end()) {
+    options.malformed("default_prompt_name", "is '" + name + "', which 'prompts' does not hold");
   }
+  if (name == "none" && !prompt->second.empty()) {
+    options.unsupported("default_prompt_name", "'none' with a text is not implemented; 'none' is no prompt here");
+  }
+  spec.default_prompt_name = name;
+}
+
+/// The longest input that the tokenizer's settings allow; writers put 10^30 there for no limit.
+std::optional<std::size_t> read_model_max_length(const JsonObject& options) {
+  for (const std::string_view key : {"model_max_length", "max_len"}) {  // max_len: the name in old files
+    const json::value* value = options.find(key);
+    if (value == nullptr) continue;
+    if (value->is_number() && value->to_number<double>() >= static_cast<double>(JsonObject::kLargest)) break;
+    return options.size(key);
+  }
+  return std::nullopt;
+}
+
+/// sentence-transformers 6 keeps max_seq_length here.
+void read_tokenizer_config(const JsonObject& options, ModelSpec& spec) {
+  if (!spec.max_seq_length) spec.max_seq_length = read_model_max_length(options);
+  if (!options.has("truncation_side")) return;
+  const std::string side = options.text("truncation_side");
+  if (side != "left" && side != "right") options.malformed("truncation_side", "is '" + side + "', not left or right");
+  spec.truncate_left = side == "left";
 }
 
 }  // namespace
@@ -225,6 +252,11 @@ ModelSpec parse_model_spec(const SpecFiles& files) {
     const JsonObject options(value, file);
     spec.max_seq_length = options.optional_size("max_seq_length");
     require_flag(options, "do_lower_case", false, false);
+  }
+  if (files.tokenizer_config_json) {
+    const std::string file = name("tokenizer_config.json");
+    const json::value options = parse_json(*files.tokenizer_config_json, file);
+    read_tokenizer_config(JsonObject(options, file), spec);
   }
   return spec;
 }

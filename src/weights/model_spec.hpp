@@ -49,7 +49,9 @@ struct ModelSpec {
   bool normalize_module = false;                   // modules.json lists 2_Normalize
   std::map<std::string, std::string> prompts;      // config_sentence_transformers.json
   std::optional<std::string> default_prompt_name;
-  std::optional<std::size_t> max_seq_length;  // sentence_bert_config.json
+  /// sentence_bert_config.json's max_seq_length, else tokenizer_config.json's model_max_length.
+  std::optional<std::size_t> max_seq_length;
+  std::optional<bool> truncate_left;  // tokenizer_config.json's truncation_side; absent: as tokenizer.json says
 };
 
 /// The small files of a checkpoint, as text; empty optionals where a repository has none. `source` names them in
@@ -61,6 +63,7 @@ struct SpecFiles {
   std::optional<std::string> pooling_json;                // 1_Pooling/config.json
   std::optional<std::string> sentence_transformers_json;  // config_sentence_transformers.json
   std::optional<std::string> sentence_bert_json;          // sentence_bert_config.json
+  std::optional<std::string> tokenizer_config_json;       // tokenizer_config.json
 };
 
 /// Throws Error(malformed_file) naming file and key, Error(unsupported_model) naming what is not implemented

@@ -261,6 +261,55 @@ TEST(ModelSpec, PromptsAreCheckedAgainstTheDefault) {
             (Refusal{Errc::unsupported_model, "dir/sentence_bert_config.json: do_lower_case true is not implemented"}));
 }
 
+// What sentence-transformers 6.2.0 makes of the same files (base/model.py, base/modules/transformer.py).
+TEST(ModelSpec, ReadsPromptsAsSentenceTransformersDoes) {
+  SpecFiles files = checkpoint("stella-small-tiny");
+  files.sentence_transformers_json =
+      R"({"default_prompt_name":"query","prompts":{"document":null,"passage":"passage: ","query":"query: "}})";
+  const ModelSpec spec = parse_model_spec(files);
+  EXPECT_EQ(spec.default_prompt_name, "query");
+  EXPECT_EQ(spec.prompts,
+            (std::map<std::string, std::string>{{"document", ""}, {"passage", "passage: "}, {"query", "query: "}}));
+  files.sentence_transformers_json = R"({"default_prompt_name":"document","prompts":{}})";
+  EXPECT_EQ(parse_model_spec(files).prompts.at("document"), "");
+  files.sentence_transformers_json = R"({"default_prompt_name":null,"prompts":{"a":"b"}})";
+  EXPECT_FALSE(parse_model_spec(files).default_prompt_name);
+  files.sentence_transformers_json = R"({"default_prompt_name":"none","prompts":{"none":"b"}})";
+  EXPECT_EQ(refusal(files).code, Errc::unsupported_model);
+}
+
+TEST(ModelSpec, TheTokenizersLimitCountsWhereNoneIsGiven) {
+  const auto limit = [](const std::string& sentence_bert, const std::string& tokenizer_config) {
+    SpecFiles files;
+    files.config_json = checkpoint("stella-small-tiny").config_json;
+    if (!sentence_bert.empty()) files.sentence_bert_json = sentence_bert;
+    files.tokenizer_config_json = tokenizer_config;
+    return parse_model_spec(files).max_seq_length;
+  };
+  EXPECT_EQ(limit(R"({"max_seq_length":64})", R"({"model_max_length":32})"), 64U);
+  EXPECT_EQ(limit(R"({"max_seq_length":null})", R"({"model_max_length":32})"), 32U);
+  EXPECT_EQ(limit(R"({"transformer_task":"feature-extraction"})", R"({"model_max_length":32})"), 32U);
+  EXPECT_EQ(limit("", R"({"model_max_length":32})"), 32U);
+  EXPECT_EQ(limit("", R"({"max_len":48})"), 48U);
+  EXPECT_EQ(limit("", R"({"model_max_length":1000000000000000019884624838656})"), std::nullopt);
+  EXPECT_EQ(limit("", R"({"model_max_length":1e30})"), std::nullopt);
+  EXPECT_EQ(limit("", R"({"model_max_length":null})"), std::nullopt);
+  EXPECT_EQ(limit("", "{}"), std::nullopt);
+  SpecFiles files = checkpoint("stella-small-tiny");
+  EXPECT_FALSE(parse_model_spec(files).truncate_left);
+  files.tokenizer_config_json = R"({"truncation_side":"left"})";
+  EXPECT_EQ(parse_model_spec(files).truncate_left, true);
+  files.tokenizer_config_json = R"({"truncation_side":"right"})";
+  EXPECT_EQ(parse_model_spec(files).truncate_left, false);
+  files.tokenizer_config_json = R"({"truncation_side":"middle"})";
+  EXPECT_EQ(refusal(files),
+            (Refusal{Errc::malformed_file,
+                     "dir/tokenizer_config.json: key 'truncation_side' is 'middle', not left or right"}));
+  files.sentence_bert_json = "{}";
+  files.tokenizer_config_json = R"({"model_max_length":-1})";
+  EXPECT_EQ(refusal(files).code, Errc::malformed_file);
+}
+
 TEST(HeadSpec, ReadsAndRefuses) {
   const HeadSpec head = parse_head_spec(
       R"({"in_features":64,"out_features":256,"bias":true,"activation_function":"torch.nn.modules.linear.Identity"})",

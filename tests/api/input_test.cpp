@@ -1,4 +1,5 @@
 // What comes in: validation, prompts, lengths, names; and the blocking facade.
+#include "stella/sync.hpp"
 #include "support.hpp"
 
 #include <cmath>
@@ -56,7 +57,7 @@ TEST(Input, PromptsAreThoseOfTheTask) {
   const auto with_prompt = [&](const std::string& prompt) {
     return run(model.tokenize({prompt + text}, {.task = "none"})).at(0).ids;
   };
-  for (const std::string task : {"", "s2p", "search_query", "retrieval", "s2p_query", "no such task"}) {
+  for (const std::string task : {"", "s2p", "query", "search_query", "retrieval", "s2p_query"}) {
     EXPECT_EQ(ids({.task = task}), with_prompt(goldens.prompts.at("s2p"))) << task;
   }
   for (const std::string task : {"s2s", "classification", "clustering"}) {
@@ -71,6 +72,41 @@ TEST(Input, PromptsAreThoseOfTheTask) {
   inner.erase(inner.begin());
   inner.pop_back();
   EXPECT_EQ(bare, inner);
+}
+
+TEST(Input, AnUnknownTaskIsAnErrorInEveryInterface) {
+  const auto message = [](const auto& call) -> std::string {
+    try {
+      call();
+    } catch (const Error& error) {
+      return error.errc() == Errc::invalid_argument ? error.what() : "another error";
+    }
+    return "no error";
+  };
+  StellaEmbeddingModel model(kSmall.string());
+  const LoadedStellaModel loaded = run(LoadedStellaModel::load(model));
+  LoadedStellaModel copy = loaded;
+  const sync::Model blocking = sync::Model::load(kSmall.string());
+  for (const std::string task : {"no such task", "NONE", "Query"}) {
+    for (const std::string& text : {
+             message([&] { run(model.embed("text", task)); }),
+             message([&] { run(model.batch_embed({"text"}, task)); }),
+             message([&] { run(model.chunked_batch_embed({"text"}, EmbedOptions{.task = task})); }),
+             message([&] { run(model.tokenize({"text"}, TokenizeOptions{.task = task})); }),
+             message([&] { run(copy.batch_embed({"text"}, EmbedOptions{.task = task})); }),
+             message([&] { blocking.embed("text", task); }),
+             message([&] { blocking.batch_embed({"text"}, {.task = task}); }),
+             message([&] { loaded.description().prompt_for(task); }),
+         }) {
+      EXPECT_THAT(text, testing::AllOf(testing::StartsWith("unknown task '" + task), testing::HasSubstr(" document,"),
+                                       testing::HasSubstr(" s2p,")));
+    }
+    EXPECT_FALSE(model.supports_task(task));
+    EXPECT_FALSE(loaded.supports_task(task));
+  }
+  EXPECT_TRUE(model.supports_task("passage"));
+  EXPECT_TRUE(loaded.supports_task("web_query"));
+  EXPECT_EQ(loaded.description().prompt_for(""), loaded.description().prompts.at("s2p"));
 }
 
 TEST(Input, UnnormalizedVectorsPointTheSameWay) {

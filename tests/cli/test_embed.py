@@ -152,6 +152,63 @@ class Options(CliTest):
         self.assertNotEqual(default, self.succeed("similarity", "--model", SMALL, "--task", "s2p", "--json", "one", "two"))
         self.assertEqual(json.loads(self.succeed("similarity", "--model", BERT, "--json", "one", "two"))["task"], "none")
 
+    def test_names_that_mean_the_same(self):
+        def ids(task):
+            return self.succeed("tokenize", "--model", SMALL, "--task", task, "text")
+        for task in ("query", "search_query", "retrieval", "retrieval.query", "s2p_query", "web_query"):
+            self.assertEqual(ids(task), ids("s2p"), task)
+        for task in ("classification", "clustering", "sts", "similarity", "s2s_query"):
+            self.assertEqual(ids(task), ids("s2s"), task)
+        for task in ("document", "search_document", "passage", "doc", "documents", "retrieval.passage"):
+            self.assertEqual(ids(task), ids("none"), task)
+
+    def test_the_default_prompt_of_the_checkpoint(self):
+        own = self.copy_checkpoint(name="default-prompt")
+        settings = {"prompts": {"document": "", "passage": "passage: ", "query": "query: "}, "default_prompt_name": "query"}
+        (own / "config_sentence_transformers.json").write_text(json.dumps(settings))
+        self.assertEqual(self.rows("--model", own, "text"), self.rows("--model", own, "--prompt", "query: ", "text"))
+        self.assertEqual(json.loads(self.succeed("embed", "--model", own, "text"))["task"], "query")
+        self.assertEqual(self.rows("--model", own, "--task", "document", "text"),
+                         self.rows("--model", own, "--task", "none", "text"))
+        settings["default_prompt_name"] = "absent"
+        (own / "config_sentence_transformers.json").write_text(json.dumps(settings))
+        self.fail_with(1, "embed", "--model", own, "text", says="'absent'")
+
+    def test_the_tokenizers_limit_where_sentence_transformers_6_keeps_it(self):
+        own = self.copy_checkpoint(name="limit")
+        (own / "sentence_bert_config.json").write_text('{"transformer_task": "feature-extraction"}')
+        (own / "tokenizer_config.json").write_text('{"model_max_length": 32, "tokenizer_class": "BertTokenizer"}')
+        text = "one two three " * 100
+        (row,) = self.rows("--model", own, "--task", "none", text)
+        self.assertEqual((row["tokens"], row["truncated"]), (32, True))
+        self.assertEqual(row["embedding"],
+                         self.rows("--model", SMALL, "--task", "none", "--max-length", "32", text)[0]["embedding"])
+        (own / "tokenizer_config.json").write_text('{"model_max_length": 1000000000000000019884624838656}')
+        (row,) = self.rows("--model", own, "--task", "none", text)
+        self.assertFalse(row["truncated"])  # max_position_embeddings is 8192
+
+    def test_the_side_that_is_cut(self):
+        own = self.copy_checkpoint(name="left")
+        whole = json.loads(self.succeed("tokenize", "--model", SMALL, "--task", "none", "one two three four"))
+        (own / "tokenizer_config.json").write_text('{"truncation_side": "left"}')
+        self.assertEqual(json.loads(self.succeed("tokenize", "--model", own, "--task", "none", "--max-length", "4",
+                                                 "one two three four")), [whole[0], *whole[-3:]])
+        # Of the prompt nothing is left, of the text everything.
+        self.assertEqual(json.loads(self.succeed("tokenize", "--model", own, "--max-length", "4", "one two three four")),
+                         [whole[0], *whole[-3:]])
+
+    def test_a_length_that_the_prompt_fills(self):
+        count = len(json.loads(self.succeed("tokenize", "--model", SMALL, "--task", "none", S2P)))  # [CLS] and [SEP] too
+        for command in ("embed", "tokenize"):
+            for most in (2, 16, count):
+                self.fail_with(2, command, "--model", SMALL, "--max-length", str(most), "a text", "another",
+                               says=(f" {most} tokens", f" {count};"))
+            self.fail_with(2, command, "--model", SMALL, "--task", "none", "--max-length", "2", "a text", says=" 2 tokens")
+        first, second = self.rows("--model", SMALL, "--max-length", str(count + 1), "a text", "my text")
+        self.assertNotEqual(first["embedding"], second["embedding"])
+        self.assertEqual(len(json.loads(self.succeed("tokenize", "--model", SMALL, "--task", "none", "--max-length", "1",
+                                                     "--no-special", "a text"))), 1)
+
     def test_no_prompt_tasks(self):
         none = self.rows("--model", SMALL, "--task", "none", "text")
         for task in ("document", "search_document"):

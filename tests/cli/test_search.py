@@ -123,11 +123,11 @@ class Search(CliTest):
         self.assertEqual(len(json.loads(out)["results"]), 5)
 
     def test_cut_texts_are_said(self):
-        done = self.run_stella("search", "--model", SMALL, "--dim", "256", "--max-length", "24", "--input", "-", "word " * 40,
-                               stdin="short\n" + "word " * 40 + "\n")
+        done = self.run_stella("search", "--model", SMALL, "--dim", "256", "--max-length", "64", "--input", "-", "word " * 80,
+                               stdin="short\n" + "word " * 80 + "\n")
         self.assertEqual(done.returncode, 0)
         self.assertIn(b"QUERY 1 was cut", done.stderr)
-        self.assertIn(b"1 of 2 texts were cut to 24 tokens", done.stderr)
+        self.assertIn(b"1 of 2 texts were cut to 64 tokens", done.stderr)
 
     def test_an_interruption_ends_it(self):
         process = self.start_stella("search", *COMMON, "--input", "-", "x")
