@@ -18,7 +18,7 @@ AddedTokenFinder::AddedTokenFinder(std::vector<AddedToken> tokens) : tokens_(std
   }
 }
 
-bool AddedTokenFinder::find(std::string_view text, std::size_t from, Match& match) const noexcept {
+bool AddedTokenFinder::find(std::string_view text, std::size_t from, Budget& budget, Match& match) const {
   if (tokens_.empty()) return false;
   for (std::size_t at = from; at < text.size(); ++at) {
     if (only_first_byte_ >= 0) {
@@ -31,7 +31,8 @@ bool AddedTokenFinder::find(std::string_view text, std::size_t from, Match& matc
     std::int32_t longest = -1;
     std::size_t end = at;
     std::uint32_t node = ByteTrie::kRoot;
-    for (std::size_t i = at; i < text.size(); ++i) {
+    std::size_t i = at;
+    for (; i < text.size(); ++i) {
       node = trie_.child(node, text[i]);
       if (node == ByteTrie::kNone) break;
       if (const std::int32_t token = trie_.value(node); token >= 0) {
@@ -39,6 +40,7 @@ bool AddedTokenFinder::find(std::string_view text, std::size_t from, Match& matc
         end = i + 1;
       }
     }
+    if (!budget.spend(i - end)) budget.check("added_tokens");  // bytes that will be looked at again
     if (longest < 0) continue;
     const AddedToken& token = tokens_[static_cast<std::size_t>(longest)];
     const bool allowed = !token.single_word || stands_alone(text, at, end);

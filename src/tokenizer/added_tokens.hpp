@@ -1,6 +1,7 @@
 // Tokens that are found in the text before it is split: [CLS], <|endoftext|>, and what a checkpoint adds.
 #pragma once
 
+#include "tokenizer/budget.hpp"
 #include "tokenizer/byte_trie.hpp"
 #include "tokenizer/unicode.hpp"
 
@@ -31,12 +32,13 @@ class AddedTokenFinder {
 
   bool empty() const noexcept { return tokens_.empty(); }
 
-  /// Calls, from left to right, `use_text(part)` for what lies between tokens and `use_id(id)` for each token.
+  /// Throws Error(limit_exceeded) where looking for them takes too many steps. Calls, from left to right,
+  /// `use_text(part)` for what lies between tokens and `use_id(id)` for each token.
   template <class UseText, class UseId>
-  void split(std::string_view text, UseText&& use_text, UseId&& use_id) const {
+  void split(std::string_view text, Budget& budget, UseText&& use_text, UseId&& use_id) const {
     std::size_t done = 0;  // as the library's: a token that swallows whitespace may move it past the next match
     Match match{};
-    for (std::size_t at = 0; find(text, at, match); at = match.search_from) {
+    for (std::size_t at = 0; find(text, at, budget, match); at = match.search_from) {
       if (match.token == nullptr) continue;
       const std::size_t begin = match.token->lstrip ? before_spaces(text, done, match.begin) : match.begin;
       if (done < begin) use_text(text.substr(done, begin - done));
@@ -54,7 +56,7 @@ class AddedTokenFinder {
     std::size_t search_from;
     const AddedToken* token;  // nullptr: found inside a word, which single_word forbids
   };
-  bool find(std::string_view text, std::size_t from, Match& match) const noexcept;
+  bool find(std::string_view text, std::size_t from, Budget& budget, Match& match) const;
   bool stands_alone(std::string_view text, std::size_t begin, std::size_t end) const noexcept;
   /// Begin of the whitespace that ends at `at`, but not before `from`, where that is less than `at`.
   std::size_t before_spaces(std::string_view text, std::size_t from, std::size_t at) const noexcept;

@@ -113,7 +113,7 @@ std::uint32_t Bpe::rank(std::int32_t left, std::int32_t right) const noexcept {
   }
 }
 
-void Bpe::encode_word(std::string_view word, Scratch& scratch, std::vector<std::int32_t>& ids) const {
+void Bpe::encode_word(std::string_view word, Scratch& scratch, Budget&, std::vector<std::int32_t>& ids) const {
   if (options_.ignore_merges && whole_word(word, scratch, ids)) return;
   if (word.size() <= kShortWord) {
     merge_short(word, ids);

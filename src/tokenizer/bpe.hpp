@@ -1,6 +1,7 @@
 // Byte-level byte pair encoding: of all neighbours that a merge names, the earliest merge of the list goes first.
 #pragma once
 
+#include "tokenizer/budget.hpp"
 #include "tokenizer/vocabulary.hpp"
 
 #include <array>
@@ -42,8 +43,8 @@ class Bpe {
     std::string characters;             // the word as the vocabulary spells it
   };
 
-  /// Appends the ids of `word`, any bytes.
-  void encode_word(std::string_view word, Scratch& scratch, std::vector<std::int32_t>& ids) const;
+  /// Appends the ids of `word`, any bytes. What a word costs hardly depends on the checkpoint: nothing is counted.
+  void encode_word(std::string_view word, Scratch& scratch, Budget&, std::vector<std::int32_t>& ids) const;
 
  private:
   static constexpr std::uint32_t kNoMerge = UINT32_MAX;

@@ -97,6 +97,11 @@ TEST(RegexSplitter, RefusesWhatItCannotTranslate) {
   EXPECT_THAT(message(R"([a[bc]])"), HasSubstr("[ inside a character class"));
   EXPECT_THAT(message(R"(a{2}+)"), HasSubstr("'}+'"));
   EXPECT_THAT(message(R"((?i:stra\u00dfe))"), HasSubstr("(?i:"));
+  EXPECT_THAT(message("(*COMMIT)a"), HasSubstr("'(*'"));
+  EXPECT_THAT(message("a(?R)"), HasSubstr("'(?R)'"));
+  EXPECT_THAT(message("a(?C1)"), HasSubstr("'(?C1'"));
+  EXPECT_THAT(message(R"(\C)"), HasSubstr(R"('\C')"));
+  EXPECT_THAT(message("a{,3}"), HasSubstr("'{,'"));
   EXPECT_THAT(message("(a"), HasSubstr("does not compile"));
 }
 

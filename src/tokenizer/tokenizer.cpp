@@ -117,7 +117,7 @@ void Tokenizer::Impl::encode_words(const Model& model, Scratch& scratch, std::st
     WordCache::Entry* const place = cache.place(word);
     if (WordCache::find(place, word, ids)) return;
     const std::size_t before = ids.size();
-    model.encode_word(word, scratch, ids);
+    model.encode_word(word, scratch, budget, ids);
     WordCache::store(place, word, std::span(ids).subspan(before));
   };
   for_each_word(parts.splitters, text, budget, encode);
@@ -133,12 +133,10 @@ void Tokenizer::Impl::encode_text(std::string_view text, Workspace& workspace, B
       encode_words(std::get<WordPiece>(parts.model), workspace.wordpiece, part, workspace.cache, budget, ids);
     }
   };
-  in_raw_text.split(
-      text,
-      [&](std::string_view part) {
-        in_normalized_text.split(normalize(part, workspace.normalized, budget), words, push);
-      },
-      push);
+  const auto normalized = [&](std::string_view part) {
+    in_normalized_text.split(normalize(part, workspace.normalized, budget), budget, words, push);
+  };
+  in_raw_text.split(text, budget, normalized, push);
 }
 
 std::unique_ptr<Workspace> Tokenizer::Impl::borrow() const {

@@ -411,6 +411,118 @@ TEST(Tokenizer, HostileTextsTakeLinearTime) {
   EXPECT_THAT(ids(wordpiece, std::string("a").append(repeat("\u302e\u0323\u302a", kSize / 8))), ElementsAre(1, 0, 2));
 }
 
+/// The error that encoding gives.
+Error refused_text(const Tokenizer& tokenizer, std::string_view text) {
+  try {
+    tokenizer.encode(text);
+  } catch (const Error& error) {
+    return error;
+  }
+  return Error(Errc::invalid_argument, "encoded");
+}
+
+json::value split_file(const std::string& pattern) {
+  json::value file = json::parse(kBpe);
+  json::object split{{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
+  json::object bytes{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
+  file.as_object()["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", json::array{split, bytes}}};
+  return file;
+}
+
+TEST(TokenizerLimits, PatternsThatAreNotLinear) {
+  const std::string text(std::size_t{1} << 20, 'a');
+  for (const char* pattern : {"a*a*[bc]", "a*b", "(?:a*)*b", "(?:a|aa)*b", "a*a*+[bc]", "(?:a+)+b", "(?=a*b)a|a",
+                              "(?!a*b)a", "a+?b", "(?:a{0,200}){0,200}b", R"(\s*\S*\s*\S*b)", "[^b]*b|a"}) {
+    const Error error = refused_text(make(split_file(pattern)), text);
+    EXPECT_EQ(error.errc(), Errc::limit_exceeded) << pattern;
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("pattern"), HasSubstr("1048576 bytes"))) << pattern;
+  }
+  EXPECT_THAT(ids(make(split_file("a*a*[bc]")), "aab a"), ElementsAre(0, 6, 11));
+}
+
+TEST(TokenizerLimits, StepsAreCountedForTheWholeText) {
+  json::value file = split_file("a");
+  json::array steps;
+  for (int i = 0; i < 29; ++i) steps.push_back(file.at("pre_tokenizer").at("pretokenizers").at(0));
+  steps.push_back(file.at("pre_tokenizer").at("pretokenizers").at(1));
+  file.as_object()["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", steps}};
+  EXPECT_EQ(refused_text(make(file), std::string(std::size_t{1} << 20, 'a')).errc(), Errc::limit_exceeded);
+}
+
+TEST(TokenizerLimits, LongTokensAreNotLookedForAgainAndAgain) {
+  const std::string text(std::size_t{1} << 20, 'a');
+  json::value file = json::parse(kWordPiece);
+  json::object& model = file.as_object()["model"].as_object();
+  model["max_input_chars_per_word"] = 1'000'000'000;
+  model["vocab"].as_object()["##" + std::string(1000, 'a') + "x"] = 13;
+  EXPECT_THAT(refused_text(make(file), text).what(), HasSubstr("model WordPiece"));
+  file = json::parse(kWordPiece);
+  json::object token{{"id", 0},
+                     {"content", std::string(1000, 'a') + "x"},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", false},
+                     {"special", false}};
+  file.as_object()["added_tokens"] = {token};
+  EXPECT_THAT(refused_text(make(file), text).what(), HasSubstr("added_tokens"));
+}
+
+TEST(TokenizerLimits, WhitespaceIsSwallowedInLinearTime) {
+  json::object token{{"id", 0},        {"content", " "},      {"single_word", false}, {"lstrip", true},
+                     {"rstrip", true}, {"normalized", false}, {"special", false}};
+  json::value file = json::parse(kWordPiece);
+  file.as_object()["added_tokens"] = {token};
+  EXPECT_THAT(ids(make(file), std::string(std::size_t{1} << 20, ' '), false), SizeIs(std::size_t{1} << 20));
+}
+
+TEST(TokenizerLimits, WhatANormalizerAdds) {
+  const std::string long_text(200'000, 'a');
+  const json::object replace{{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", std::string(100, 'a')}};
+  json::value file = json::parse(kWordPiece);
+  file.as_object()["normalizer"] = {{"type", "Sequence"}, {"normalizers", json::array(8, replace)}};
+  EXPECT_THAT(refused_text(make(file), long_text).what(), HasSubstr("normalizer Replace"));
+  file.as_object()["normalizer"] = {{"type", "Prepend"}, {"prepend", std::string(2'000'000, 'a')}};
+  EXPECT_THAT(refused_text(make(file), long_text).what(), HasSubstr("normalizer Prepend"));
+}
+
+TEST(TokenizerLimits, PartsOfTheFile) {
+  const auto expect = [](const json::value& file, const char* what) {
+    const Error error = refused(file);
+    EXPECT_EQ(error.errc(), Errc::limit_exceeded) << what;
+    EXPECT_THAT(error.what(), AllOf(HasSubstr(what), HasSubstr("tokenizer.json"))) << what;
+  };
+  const auto many = [](const char* file, const char* part, const char* list, const char* entry) {
+    json::value result = json::parse(file);
+    result.as_object()[part] = {{"type", "Sequence"}, {list, json::array(100'000, json::parse(entry))}};
+    return result;
+  };
+  expect(many(kWordPiece, "normalizer", "normalizers", R"({"type": "NFC"})"), "number of normalizers");
+  expect(many(kWordPiece, "pre_tokenizer", "pretokenizers", R"({"type": "Whitespace"})"), "number of pre_tokenizers");
+  expect(many(kWordPiece, "post_processor", "processors", R"({"type": "ByteLevel"})"), "number of post_processors");
+  json::value nested = json::parse(R"({"type": "NFC"})");
+  for (int i = 0; i < 200; ++i) nested = {{"type", "Sequence"}, {"normalizers", json::array(1, nested)}};
+  json::value file = json::parse(kWordPiece);
+  file.as_object()["normalizer"] = nested;
+  expect(file, "number of normalizers");
+  EXPECT_THAT(ids(make(many(kWordPiece, "decoder", "decoders", R"({"type": "Fuse"})")), "a"), ElementsAre(1, 8, 2));
+
+  file = json::parse(kWordPiece);
+  file.as_object()["model"].as_object()["vocab"].as_object()[std::string(1'000'000, 'a')] = 13;
+  expect(file, "model.vocab has a token of 1000000 bytes");
+  std::string classes;
+  for (int i = 0; i < 20'000; ++i) classes += R"(\p{L})";
+  expect(split_file(classes), "Split pattern has 100000 bytes");
+  expect(split_file(classes.substr(0, 15'000)), "Split pattern has character classes");
+  std::string groups;
+  for (int i = 0; i < 1000; ++i) groups += "(?:";
+  expect(split_file(groups), "groups within each other");
+  file = json::parse(kWordPiece);
+  file.as_object()["post_processor"].as_object()["special_tokens"].as_object()["[CLS]"].as_object()["ids"] =
+      json::array(100'000, 1);
+  expect(file, "number of tokens that the post_processor adds");
+}
+
 TEST(Tokenizer, ManyThreadsShareOne) {
   const Tokenizer tokenizer = make(json::parse(kWordPiece));
   const Ids alone = ids(tokenizer, "unaffable affable un x ab");

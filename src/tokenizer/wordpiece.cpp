@@ -10,7 +10,7 @@ WordPiece::WordPiece(const Vocabulary& vocabulary, const WordPieceOptions& optio
   continuation_ = trie_.find(options_.continuing_subword_prefix);
 }
 
-void WordPiece::encode_word(std::string_view word, Scratch&, std::vector<std::int32_t>& ids) const {
+void WordPiece::encode_word(std::string_view word, Scratch&, Budget& budget, std::vector<std::int32_t>& ids) const {
   const std::size_t before = ids.size();
   const auto unknown = [&] {
     ids.resize(before);
@@ -25,7 +25,8 @@ void WordPiece::encode_word(std::string_view word, Scratch&, std::vector<std::in
     std::uint32_t node = begin == 0 ? ByteTrie::kRoot : continuation_;
     std::int32_t longest = -1;
     std::size_t end = begin;
-    for (std::size_t i = begin; i < word.size() && node != ByteTrie::kNone; ++i) {
+    std::size_t i = begin;
+    for (; i < word.size() && node != ByteTrie::kNone; ++i) {
       node = trie_.child(node, word[i]);
       if (node == ByteTrie::kNone) break;
       if (const std::int32_t id = trie_.value(node); id >= 0) {
@@ -33,6 +34,7 @@ void WordPiece::encode_word(std::string_view word, Scratch&, std::vector<std::in
         end = i + 1;
       }
     }
+    if (!budget.spend(i - end)) budget.check("model WordPiece");  // bytes that will be looked at again
     if (longest < 0) return unknown();
     ids.push_back(longest);
     begin = end;

@@ -1,6 +1,7 @@
 // WordPiece: the longest token that begins the word, then the longest that continues it, and so on.
 #pragma once
 
+#include "tokenizer/budget.hpp"
 #include "tokenizer/byte_trie.hpp"
 #include "tokenizer/vocabulary.hpp"
 
@@ -28,7 +29,8 @@ class WordPiece {
   struct Scratch {};
 
   /// Appends the ids of `word` (valid UTF-8): the unknown token alone where a part of it is not in the vocabulary.
-  void encode_word(std::string_view word, Scratch& scratch, std::vector<std::int32_t>& ids) const;
+  /// Throws Error(limit_exceeded) where the budget does not suffice.
+  void encode_word(std::string_view word, Scratch& scratch, Budget& budget, std::vector<std::int32_t>& ids) const;
 
  private:
   WordPieceOptions options_;
