@@ -96,6 +96,8 @@ template <class Use>
 void for_each_word(std::span<const Splitter> splitters, std::string_view text, Budget& budget, Use& use) {
   if (splitters.empty()) {
     if (!text.empty()) use(text);
+  } else if (splitters.size() == 1) {
+    for_each_word(splitters.front(), text, budget, use);
   } else {
     for_each_word(splitters.front(), text, budget,
                   [&](std::string_view word) { for_each_word(splitters.subspan(1), word, budget, use); });

@@ -113,9 +113,9 @@ template <class Model, class Scratch>
 void Tokenizer::Impl::encode_words(const Model& model, Scratch& scratch, std::string_view text, WordCache& cache,
                                    Budget& budget, std::vector<std::int32_t>& ids) const {
   const auto encode = [&](std::string_view word) {
-    budget.check("pre_tokenizer");
     WordCache::Entry* const place = cache.place(word);
     if (WordCache::find(place, word, ids)) return;
+    budget.check("pre_tokenizer");
     const std::size_t before = ids.size();
     model.encode_word(word, scratch, budget, ids);
     WordCache::store(place, word, std::span(ids).subspan(before));
@@ -185,6 +185,9 @@ Encoding Tokenizer::encode(std::string_view text, const EncodeOptions& options) 
   }
   if (const std::size_t offset = utf8::find_invalid(text); offset != std::string_view::npos) {
     throw Error(Errc::invalid_utf8, "text is not valid UTF-8 at byte " + std::to_string(offset) + "; convert it first");
+  }
+  if (options.cancelled != nullptr && options.cancelled->load(std::memory_order_relaxed)) {
+    throw Error(Errc::cancelled, "cancelled");
   }
   Encoding result;
   result.ids.reserve(text.size() / 3 + specials);

@@ -1,6 +1,7 @@
 #include "tokenizer/tokenizer.hpp"
 
 #include "stella/error.hpp"
+#include "tokenizer/budget.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -86,6 +87,24 @@ Error refused(const json::value& file) {
     return error;
   }
   return Error(Errc::invalid_argument, "accepted");
+}
+
+/// The error that encoding gives.
+Error refused_text(const Tokenizer& tokenizer, std::string_view text) {
+  try {
+    tokenizer.encode(text);
+  } catch (const Error& error) {
+    return error;
+  }
+  return Error(Errc::invalid_argument, "encoded");
+}
+
+json::value split_file(const std::string& pattern) {
+  json::value file = json::parse(kBpe);
+  json::object split{{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
+  json::object bytes{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
+  file.as_object()["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", json::array{split, bytes}}};
+  return file;
 }
 
 TEST(WordPieceTokenizer, LongestMatchFirst) {
@@ -183,13 +202,37 @@ TEST(Tokenizer, ModelsWithoutAType) {
 }
 
 TEST(Tokenizer, EncodingEndsWhenItIsCancelled) {
-  const Tokenizer tokenizer = make(json::parse(kWordPiece));
-  const std::atomic<bool> cancelled{true};
-  std::string text;
-  for (int i = 0; i < 1000; ++i) text += "un ";
+  const Tokenizer tokenizer = make(split_file("a+?b"));  // minutes, but for the limit on steps
+  const std::string text(std::size_t{1} << 20, 'a');
+  const auto outcome = [&](const std::atomic<bool>& cancelled) {
+    try {
+      tokenizer.encode(text, {.cancelled = &cancelled});
+    } catch (const Error& error) {
+      return error.errc();
+    }
+    return Errc::invalid_argument;
+  };
+  std::atomic<bool> cancelled{true};
+  EXPECT_EQ(outcome(cancelled), Errc::cancelled);
+  cancelled = false;
+  EXPECT_EQ(outcome(cancelled), Errc::limit_exceeded);
+}
+
+TEST(Budget, LooksAtTheFlagNowAndThen) {
+  std::atomic<bool> cancelled{false};
+  Budget budget(1000, &cancelled);
+  EXPECT_TRUE(budget.spend(1));
+  cancelled = true;
+  const auto fails = [&] {
+    for (int i = 0; i < 1000; ++i) {
+      if (!budget.spend(1)) return true;
+    }
+    return false;
+  };
+  EXPECT_TRUE(fails());
   try {
-    tokenizer.encode(text, {.cancelled = &cancelled});
-    FAIL() << "encoded";
+    budget.check("a part");
+    FAIL() << "goes on";
   } catch (const Error& error) {
     EXPECT_EQ(error.errc(), Errc::cancelled);
   }
@@ -409,24 +452,6 @@ TEST(Tokenizer, HostileTextsTakeLinearTime) {
   EXPECT_THAT(ids(wordpiece, std::string(kSize, ' ')), ElementsAre(1, 2));
   EXPECT_THAT(ids(wordpiece, std::string(kSize, '!'), false), AllOf(SizeIs(kSize), Each(0)));
   EXPECT_THAT(ids(wordpiece, std::string("a").append(repeat("\u302e\u0323\u302a", kSize / 8))), ElementsAre(1, 0, 2));
-}
-
-/// The error that encoding gives.
-Error refused_text(const Tokenizer& tokenizer, std::string_view text) {
-  try {
-    tokenizer.encode(text);
-  } catch (const Error& error) {
-    return error;
-  }
-  return Error(Errc::invalid_argument, "encoded");
-}
-
-json::value split_file(const std::string& pattern) {
-  json::value file = json::parse(kBpe);
-  json::object split{{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
-  json::object bytes{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
-  file.as_object()["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", json::array{split, bytes}}};
-  return file;
 }
 
 TEST(TokenizerLimits, PatternsThatAreNotLinear) {
