@@ -159,32 +159,32 @@ bool is_own_name(const RepoPaths& paths, const std::string& commit, const std::s
 
 Uses::Uses(const RepoPaths& paths, const std::vector<fs::path>& except) {
   const auto own = id_of(paths.folder());
-  std::set<FileId> left_out;
   for (const fs::path& folder : except) {
-    if (const auto id = own_id_of(folder)) left_out.insert(*id);
+    if (const auto id = own_id_of(folder)) except_.insert(*id);
   }
   for (const fs::path& repository : entries_of(paths.cache_dir())) {
+    const bool is_own = id_of(repository) == own;
     try {
-      add(repository, left_out);
+      add(repository, is_own);
     } catch (const Error& error) {
       // Another user's, most likely, whose links lead to blobs of their own.
-      if (error.errc() != Errc::io_error || id_of(repository) == own) throw;
+      if (error.errc() != Errc::io_error || is_own) throw;
     }
   }
 }
 
-void Uses::add(const fs::path& repository, const std::set<FileId>& except) {
+void Uses::add(const fs::path& repository, bool is_own) {
   const auto is_left_out = [&](const fs::path& folder) {
     const auto id = own_id_of(folder);
-    return id && except.contains(*id);
+    return id && except_.contains(*id);
   };
   if (is_left_out(repository)) return;
   for (const fs::path& snapshot : entries_of(repository / "snapshots")) {
     if (is_left_out(snapshot)) continue;
     const auto add_name = [&](const fs::path& name) {
       for (const Hop& hop : follow(name).hops) {
-        if (hop.id) ids_.insert(*hop.id);
         if (hop.folder) names_.emplace(*hop.folder, hop.name);
+        if (hop.id && is_own) ids_.insert(*hop.id);
       }
     };
     walk(snapshot, add_name, [&](FileId folder) { folders_.insert(folder); });
@@ -192,6 +192,8 @@ void Uses::add(const fs::path& repository, const std::set<FileId>& except) {
 }
 
 bool Uses::contain(const fs::path& path) const {
+  const auto folder = id_of(path.parent_path());
+  if (folder && names_.contains({*folder, path.filename()})) return true;
   const auto own = own_id_of(path);
   const auto end = id_of(path);
   return (own && ids_.contains(*own)) || (end && ids_.contains(*end));

@@ -90,14 +90,16 @@ class Uses {
   /// unreadable.
   Uses(const RepoPaths& paths, const std::vector<std::filesystem::path>& except);
 
-  /// Whether a name leads to what `path` is or leads to, by links or as a hard link.
+  /// Whether a link leads to `path`, or a name of its own repository to the same file. Hard links of other
+  /// repositories do not count: tools that save room make them, and they keep the file whatever goes here.
   bool contain(const std::filesystem::path& path) const;
   /// Something below `folder`, or `folder` itself, whose removal would break a name; empty where there is nothing.
   std::filesystem::path broken_by_removing(const std::filesystem::path& folder) const;
 
  private:
-  void add(const std::filesystem::path& repository, const std::set<FileId>& except);
+  void add(const std::filesystem::path& repository, bool is_own);
 
+  std::set<FileId> except_{};
   std::set<FileId> ids_{};
   std::set<std::pair<FileId, std::string>> names_{};  // the folder, the name in it
   std::set<FileId> folders_{};

@@ -212,6 +212,19 @@ TEST_F(CacheUses, ABlobThatAnotherModelUsesIsKept) {
   EXPECT_FALSE(fs::exists(paths_.folder()));
 }
 
+TEST_F(CacheUses, AHardLinkOfAnotherModelKeepsItsFileAndHindersNothing) {
+  add(kCommit, kName, kSha256, "abc");
+  const RepoPaths other(root_, "org/other");
+  make_folders(other, kSecond, "x");
+  fs::create_hard_link(paths_.blob(kSha256), other.blob(kSha256));
+  link_blob(other, kSecond, "x", kSha256, true);
+  const auto removed = cache::remove(hub_, "org/name");
+  EXPECT_EQ(removed.blobs, 1U);
+  EXPECT_EQ(removed.bytes, 0U);
+  EXPECT_FALSE(fs::exists(paths_.folder()));
+  EXPECT_EQ(text_of(other.pointer(kSecond, "x")), "abc");
+}
+
 TEST_F(CacheUses, ASnapshotThatAnotherLeadsIntoIsRefusedUnchanged) {
   const std::string plain(40, 'f');
   make_folders(paths_, plain, "x");
