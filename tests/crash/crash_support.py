@@ -11,7 +11,7 @@ import sys
 SOURCE = pathlib.Path(os.environ["STELLA_SOURCE"])
 sys.path[:0] = [str(SOURCE / "tests/python"), str(SOURCE / "tests/cli")]
 
-from cli_support import PROGRAM, SMALL, environment  # noqa: E402
+from cli_support import PROGRAM, SMALL, cosine, environment  # noqa: E402, F401
 
 REPO = "org/small"
 KEPT_FROM = 33 << 20  # smaller encoders are packed at each start
@@ -50,7 +50,8 @@ class World:
         return done
 
     def embed_arguments(self, *more):
-        return ("embed", "--model", REPO, "--dim", "256", "--precision", "int16", *more, *TEXTS)
+        precision = () if "--precision" in more else ("--precision", "int16")
+        return ("embed", "--model", REPO, "--dim", "256", *precision, *more, *TEXTS)
 
     def embed(self, home, *more):
         lines = self.run(home, *self.embed_arguments("--format", "jsonl", *more)).stdout.splitlines()

@@ -1,4 +1,4 @@
-"""kill -9 at any moment, of several processes at once that download, go on with downloads, pack, unpack, repair, prune
+"""kill -9 at any moment, of several processes at once that download, go on with downloads, choose, pack, unpack, repair, prune
 and remove in one cache. After each: named blobs have the hash in their names, refs are whole, and the next run ends with
 status 0 and the right vectors. Who is not killed ends by himself, with status 0 or one line that says why not.
 
@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 
-from crash_support import REPO, World, make_model
+from crash_support import REPO, World, cosine, make_model
 from hub_support import Hub, etag_matches
 
 BUDGET = float(os.environ.get("SECONDS_TO_RUN", "40"))
@@ -28,9 +28,11 @@ class Kills(World):
         clean = folder / "clean"
         self.wanted = self.embed(clean)
         self.run(clean, "download", REPO, "--dim", "256", "--quiet", "--pack", self.archive)
+        self.exact = self.embed(clean, "--precision", "f32")
         self.killed = self.ended = self.refused = 0
         self.acts = [
             self.embed_arguments(),
+            self.embed_arguments("--precision", "auto"),
             self.embed_arguments("--revision", "v2"),
             ("download", REPO, "--dim", "1024", "--quiet"),
             ("download", "--unpack", self.archive),
@@ -103,6 +105,10 @@ class Kills(World):
         self.run(self.home, "cache", "verify", "--quiet")
         left = [path.name for path in self.cache.glob("models--*/blobs/*") if "." in path.name]
         assert not left, f"left over: {left}"
+        chosen = self.embed(self.home, "--precision", "auto")
+        assert chosen == self.embed(self.home, "--precision", "auto"), "auto is not one precision"
+        for row, exact in zip(chosen, self.exact, strict=True):
+            assert cosine(row, exact) > 0.999, "auto chose what is far from f32"
         self.run(self.home, "cache", "rm", REPO)
         self.check()
 
