@@ -205,7 +205,8 @@ void EmbedRun::prepare(Workspace& workspace) {
   header_.dimensions = options_.dimensions;
   limit_ = command_.prompt.max_length.value_or(description.default_max_length);
   as_queries_ = prompt_ == prompt_of("s2p", description);
-  remark_due_ = command_.texts.input && !command_.prompt.task && !command_.prompt.prompt && !prompt_.empty();
+  remark_due_ = command_.texts.input && !command_.prompt.task && !command_.prompt.prompt &&
+                prompt_ != prompt_of("document", description);
 }
 
 void EmbedRun::run() {

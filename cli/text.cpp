@@ -1,7 +1,9 @@
 #include "cli/text.hpp"
 
+#include "base/utf8.hpp"
 #include "cli/failure.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -40,6 +42,15 @@ void append_json_escape(std::string& out, std::string_view control) {
 }
 
 void append_json_string(std::string& out, std::string_view text) {
+  if (const std::size_t bad = utf8::find_invalid(text); bad != std::string_view::npos) {
+    std::string valid;  // such as a file's name that is in no encoding
+    for (std::size_t at = 0; at < text.size();) {
+      const std::size_t length = utf8::sequence_length(text.data() + at, text.data() + text.size());
+      valid += length == 0 ? std::string_view("\xef\xbf\xbd") : text.substr(at, length);
+      at += std::max<std::size_t>(length, 1);
+    }
+    return append_json_string(out, valid);
+  }
   constexpr std::string_view kNamed = "\"\\\n\r\t";
   constexpr std::string_view kNames = "\"\\nrt";
   out += '"';

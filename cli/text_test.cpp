@@ -54,6 +54,11 @@ TEST(JsonString, EscapesWhatJsonDemands) {
   EXPECT_EQ(json_string("a\"b\\c\n\t\x01é"), "\"a\\\"b\\\\c\\n\\t\\u0001é\"");
 }
 
+TEST(JsonString, HoldsNothingThatATerminalWouldObeyAndIsUtf8) {
+  EXPECT_EQ(json_string("\x7f\u009b"), "\"\\u007f\\u009b\"");
+  EXPECT_EQ(json_string("a\xff\xe9\x80z"), "\"a\ufffd\ufffd\ufffdz\"");
+}
+
 TEST(Dimensions, AreSizesSeparatedByCommas) {
   EXPECT_THAT(parse_dimensions("256,1024"), testing::ElementsAre(256, 1024));
   EXPECT_THAT(parse_dimensions("8192"), testing::ElementsAre(8192));
