@@ -81,11 +81,14 @@ void write_json(Output& out, const std::string& head, const std::vector<std::vec
   out.write("\n]}\n");
 }
 
-/// Texts that are compared with each other are likes, not queries.
+/// Texts that are compared with each other are likes: where the model's default is to take them for queries, by
+/// whatever name, that is not meant.
 std::string task_of_likes(const PromptOptions& prompt, const ModelDescription& description) {
   std::string task = effective_task(prompt, description);
   const bool by_default = !prompt.task || prompt.task->empty();
-  return by_default && task == "s2p" && description.prompts.contains("s2s") ? "s2s" : task;
+  const std::string text = prompt_of(task, description);
+  const bool queries = !text.empty() && text == prompt_of("s2p", description);
+  return by_default && queries && description.prompts.contains("s2s") ? "s2s" : task;
 }
 
 int SimilarityCommand::run(Session& session) const {
