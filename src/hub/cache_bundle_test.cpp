@@ -11,6 +11,7 @@
 #include <functional>
 #include <iterator>
 #include <string>
+#include <sys/stat.h>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -137,6 +138,23 @@ TEST_F(CacheBundle, PackRefusesWhatItCannotVouchFor) {
   }
   EXPECT_FALSE(fs::exists(archive_));
   for (const auto& entry : fs::directory_iterator(root_)) EXPECT_NE(entry.path().extension(), ".tmp");
+}
+
+TEST_F(CacheBundle, PackReplacesFilesOnly) {
+  add(kCommit, "config.json", kGit, "hello\n");
+  const fs::path pipe = root_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  fs::create_symlink(pipe, root_ / "to-pipe");
+  fs::create_directory(root_ / "folder");
+  for (const char* name : {"pipe", "to-pipe", "folder"}) {
+    EXPECT_THROW(cache::pack(hub_, "org/name", kCommit, root_ / name), Error) << name;
+  }
+  EXPECT_TRUE(fs::is_fifo(pipe));
+  EXPECT_TRUE(fs::is_symlink(root_ / "to-pipe"));
+  write("old");
+  cache::pack(hub_, "org/name", kCommit, archive_);
+  EXPECT_EQ(cache::unpack(other_, archive_).size(), 1U);
+  EXPECT_THROW(cache::unpack(other_, pipe), Error);
 }
 
 TEST_F(CacheBundle, HostileNamesAreRefused) {

@@ -212,6 +212,18 @@ TEST_F(CacheUses, ABlobThatAnotherModelUsesIsKept) {
   EXPECT_FALSE(fs::exists(paths_.folder()));
 }
 
+TEST_F(CacheUses, ADamagedBlobIsMissedByEveryModelThatLeadsToIt) {
+  add(kCommit, kName, kSha256, "abd");
+  const RepoPaths before(root_, "org/a");
+  make_folders(before, kSecond, "x");
+  fs::create_symlink(paths_.blob(kSha256), before.pointer(kSecond, "x"));
+  const auto report = check_cache(root_, "", true, {}, {});
+  ASSERT_EQ(report.problems.size(), 2U);
+  EXPECT_EQ(report.problems[0].repo, "org/name");
+  EXPECT_EQ(report.problems[1].repo, "org/a");
+  EXPECT_TRUE(check_cache(root_, "", false, {}, {}).problems.empty());
+}
+
 TEST_F(CacheUses, AHardLinkOfAnotherModelKeepsItsFileAndHindersNothing) {
   add(kCommit, kName, kSha256, "abc");
   const RepoPaths other(root_, "org/other");

@@ -39,6 +39,13 @@ void write_blob(NewFile& out, const RepoPaths& paths, const std::string& entry_n
   if (on_progress) on_progress(progress);
 }
 
+// The archive replaces what has its name, and must not replace a device or a pipe.
+void check_target(const std::filesystem::path& archive) {
+  struct stat status {};
+  if (::stat(archive.c_str(), &status) != 0 || S_ISREG(status.st_mode)) return;
+  throw Error(Errc::invalid_argument, "'" + archive.string() + "' is not a regular file; name a file for the archive");
+}
+
 }  // namespace
 }  // namespace stella::hub
 
@@ -49,6 +56,7 @@ void pack(const HubOptions& hub, const std::string& repo, const std::string& rev
   using namespace stella::hub;
   check_repo(repo);
   check_revision(revision);
+  check_target(archive);
   const RepoPaths paths(hub.cache_dir, repo);
   const auto commit = known_commit(paths, revision);
   const std::vector<File> files = commit ? files_of(paths, BlobIndex(paths), *commit) : std::vector<File>{};

@@ -13,17 +13,21 @@ namespace {
 
 namespace fs = std::filesystem;
 using Users = std::vector<cache::Problem::User>;
+using Repositories = std::vector<std::pair<std::string, RepoPaths>>;
 
-// Checks one repository after another; collects into one report.
+// Checks all blobs, then all names; collects into one report.
 class Checker {
  public:
   Checker(bool remove_bad, const ProgressCallback& on_progress, const std::stop_token& stop)
       : remove_bad_(remove_bad), on_progress_(on_progress), stop_(stop) {}
 
-  void check(const std::string& repo, const RepoPaths& paths);
+  void check(const Repositories& repositories);
   cache::Report take() { return std::move(report_); }
 
  private:
+  template <class Part>
+  void guarded(const std::string& repo, Part part);
+  void check_blobs(const std::string& repo, const RepoPaths& paths);
   void check_links(const std::string& repo, const RepoPaths& paths, const BlobIndex& blobs);
   void check_blob(const std::string& repo, const RepoPaths& paths, const std::string& etag, const Users& users);
   bool is_sound(const std::string& repo, const RepoPaths& paths, const std::string& etag, const std::string& name);
@@ -37,25 +41,47 @@ class Checker {
   cache::Report report_{};
 };
 
-void Checker::check(const std::string& repo, const RepoPaths& paths) {
+// What cannot be read at all is one problem, and the rest is checked all the same.
+template <class Part>
+void Checker::guarded(const std::string& repo, Part part) {
   try {
-    const BlobIndex blobs(paths);
-    std::map<std::string, Users> users;
-    for (const std::string& commit : commits_of(paths)) {
-      for (const cache::File& file : files_of(paths, blobs, commit)) {
-        if (!file.blob.empty()) users[file.blob].push_back({commit, file.path});
-      }
-    }
-    for (const fs::path& entry : entries_of(paths.blobs())) {
-      const std::string name = entry.filename();
-      if (is_etag(name)) check_blob(repo, paths, name, users[name]);
-    }
-    check_links(repo, paths, blobs);
+    part();
   } catch (const Error& error) {
     if (error.errc() == Errc::cancelled) throw;
     cache::Problem problem{cache::Problem::Kind::unreadable, repo};
     problem.failure = error.what();
     report_.problems.push_back(std::move(problem));
+  }
+}
+
+void Checker::check(const Repositories& repositories) {
+  for (const auto& [repo, paths] : repositories) {
+    guarded(repo, [&, &repo = repo, &paths = paths] { check_blobs(repo, paths); });
+  }
+  const auto is_unreadable = [&](const std::string& repo) {
+    return std::any_of(report_.problems.begin(), report_.problems.end(), [&](const cache::Problem& problem) {
+      return problem.repo == repo && problem.kind == cache::Problem::Kind::unreadable && problem.blob.empty() &&
+             problem.users.empty();
+    });
+  };
+  // After all blobs: a name may lead to another repository's.
+  for (const auto& [repo, paths] : repositories) {
+    if (is_unreadable(repo)) continue;
+    guarded(repo, [&, &repo = repo, &paths = paths] { check_links(repo, paths, BlobIndex(paths)); });
+  }
+}
+
+void Checker::check_blobs(const std::string& repo, const RepoPaths& paths) {
+  const BlobIndex blobs(paths);
+  std::map<std::string, Users> users;
+  for (const std::string& commit : commits_of(paths)) {
+    for (const cache::File& file : files_of(paths, blobs, commit)) {
+      if (!file.blob.empty()) users[file.blob].push_back({commit, file.path});
+    }
+  }
+  for (const fs::path& entry : entries_of(paths.blobs())) {
+    const std::string name = entry.filename();
+    if (is_etag(name)) check_blob(repo, paths, name, users[name]);
   }
 }
 
@@ -164,7 +190,7 @@ cache::Report check_cache(const fs::path& cache_dir, const std::string& repo, bo
                 "the cache " + cache_dir.string() + " holds no '" + repo + "'; `stella cache ls` shows what it holds");
   }
   Checker checker(remove_bad, on_progress, stop);
-  for (const auto& [name, paths] : repos) checker.check(name, paths);
+  checker.check(repos);
   return checker.take();
 }
 
