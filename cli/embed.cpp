@@ -222,6 +222,7 @@ void EmbedRun::run() {
   } catch (const WriteFailure&) {
     throw;
   } catch (const Interrupted& interrupted) {
+    if (rows_ == 0) workspace.fetching([] { throw; });  // heads are fetched when they are first used
     throw Interrupted(interrupted.signal_number(), interrupted.what() + keep_rows(true));
   } catch (const Failure& failure) {
     throw Failure(failure.status(), failure.what() + keep_rows(false));
@@ -266,7 +267,7 @@ void EmbedRun::write(const Chunk& chunk, const std::vector<Embedding>& results) 
 }
 
 std::string EmbedRun::keep_rows(bool interrupted) {
-  if (rows_ == 0) return "; no row was finished";
+  if (rows_ == 0) return {};
   const std::string count =
       "; " + with_separators(rows_) + (rows_ == 1 ? " row was finished before" : " rows were finished before");
   if (command_.output == "-") {

@@ -147,7 +147,9 @@ void Output::patch(std::size_t offset, std::string_view bytes) {
 void Output::rename_to(const std::string& path) {
   if (fsync(descriptor_) != 0) fail(errno);
   if (::close(std::exchange(descriptor_, -1)) != 0) fail(errno);
-  if (std::rename(temporary_.c_str(), path.c_str()) != 0) fail(errno);
+  if (std::rename(temporary_.c_str(), path.c_str()) != 0) {
+    throw WriteFailure(with_errno("cannot write '" + path + "'", errno) + remedy(errno));
+  }
   temporary_.clear();
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
   sync_folder(folder.empty() ? "." : folder);
