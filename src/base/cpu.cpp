@@ -52,6 +52,7 @@ CpuFeatures detect() {
   const CpuidLeaf basic = cpuid(1, 0);
   const CpuidLeaf extended = cpuid(7, 0);
   const CpuidLeaf newer = cpuid(7, 1);
+  f.sse42 = __builtin_cpu_supports("sse4.2") != 0;
   f.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && bit(basic.ecx, 29);
   f.avx_vnni = f.avx2 && bit(newer.eax, 4);
   f.avx512 = f.avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

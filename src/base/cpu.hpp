@@ -8,6 +8,7 @@ namespace stella {
 
 /// Instruction sets present and enabled by the operating system.
 struct CpuFeatures {
+  bool sse42 = false;
   bool avx2 = false;  // with FMA and F16C
   bool avx_vnni = false;
   bool avx512 = false;  // F, BW, DQ, VL

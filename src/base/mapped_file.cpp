@@ -7,8 +7,9 @@
 
 namespace stella {
 
-MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
-  const UniqueFd fd = open_regular(path);
+MappedFile::MappedFile(const std::filesystem::path& path) : MappedFile(open_regular(path), path) {}
+
+MappedFile::MappedFile(const UniqueFd& fd, const std::filesystem::path& path) : path_(path) {
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) throw io_error("stat", path, errno);
   size_ = static_cast<std::size_t>(status.st_size);
@@ -38,6 +39,19 @@ void MappedFile::drop(std::size_t offset, std::size_t length) const noexcept {
   const std::size_t last = (offset + length) / page * page;
   if (data_ == nullptr || last <= first || last > size_) return;
   ::madvise(const_cast<std::byte*>(data_) + first, last - first, MADV_DONTNEED);
+}
+
+bool MappedFile::populate(std::span<const std::byte> part) const noexcept {
+#if defined(MADV_POPULATE_READ)
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const auto first = static_cast<std::size_t>(part.data() - data_) / page * page;
+  const auto end = static_cast<std::size_t>(part.data() - data_) + part.size();
+  if (part.empty() || ::madvise(const_cast<std::byte*>(data_) + first, end - first, MADV_POPULATE_READ) == 0)
+    return true;
+  return errno != EFAULT && errno != EHWPOISON;
+#else
+  return true;
+#endif
 }
 
 void MappedFile::prefer_huge_pages() const noexcept {

@@ -18,6 +18,8 @@ class MappedFile {
   MappedFile() = default;
   /// Throws as open_regular(), naming the file.
   explicit MappedFile(const std::filesystem::path& path);
+  /// Of an open file, which may be closed afterwards.
+  MappedFile(const UniqueFd& file, const std::filesystem::path& path);
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&& other) noexcept;
   MappedFile(const MappedFile&) = delete;
@@ -29,6 +31,10 @@ class MappedFile {
 
   /// Tells the kernel that [offset, offset + length) will not be read again soon, so that its pages can go.
   void drop(std::size_t offset, std::size_t length) const noexcept;
+
+  /// Reads `part`, which lies in bytes(), before it is looked at. False where the disk cannot: looking would end the
+  /// process. Without an answer by the system, true.
+  bool populate(std::span<const std::byte> part) const noexcept;
 
   /// Asks the kernel to read and map in huge pages, for what is read from end to end again and again.
   void prefer_huge_pages() const noexcept;
