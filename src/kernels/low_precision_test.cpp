@@ -1,4 +1,5 @@
 // The narrow precisions against their definition, against each other across the sets, and for what they lose.
+#include "kernels/packed_matrix.hpp"
 #include "kernels/test_support.hpp"
 #include "stella/error.hpp"
 
@@ -249,6 +250,32 @@ TEST_P(LowPrecisionTest, SerializedMatricesComeBack) {
       copy->at[byte] ^= std::byte{0x10};
     }
   }
+}
+
+// Such a file can be written by hand: its sizes agree with each other where products leave 64 bits and come back small.
+TEST_P(LowPrecisionTest, SizesThatOverflowAreRefused) {
+  constexpr std::uint64_t k32 = std::uint64_t{1} << 32U;
+  AlignedCopy copy(std::vector<std::byte>(std::size_t{1} << 20U));
+  const std::size_t size = std::size_t{1} << 20U;
+  for (const Precision precision : {Precision::f32, Precision::bf16, Precision::int16, Precision::int8}) {
+    const GemmOps& ops = gemm_ops(kernels(), precision);
+    for (const RowOrder order : {RowOrder::plain, RowOrder::interleaved}) {
+      for (const std::uint64_t n : {std::uint64_t{0}, std::uint64_t{7}, k32 / 2, k32 - 1, k32, k32 * k32 / 4}) {
+        for (const std::uint64_t k :
+             {std::uint64_t{0}, k32 / 16, k32 / 2, k32 - 1, k32, k32 * k32 / 2, ~std::uint64_t{0}}) {
+          for (const std::uint64_t split : {std::uint64_t{0}, std::uint64_t{1}, k, k32 * k32 / 8}) {
+            const PackedHeader header = make_packed_header(ops, precision, order, n, k, split);
+            std::memcpy(copy.at, &header, sizeof(header));
+            EXPECT_THROW(PackedMatrix::from_bytes(kernels(), {copy.at, size}, nullptr), Error) << n << " " << k;
+          }
+        }
+      }
+    }
+  }
+  PackedHeader odd =
+      make_packed_header(gemm_ops(kernels(), Precision::f32), Precision::f32, RowOrder::interleaved, 7, 8, 0);
+  std::memcpy(copy.at, &odd, sizeof(odd));
+  EXPECT_THROW(PackedMatrix::from_bytes(kernels(), {copy.at, size}, nullptr), Error) << "a pair of odd rows";
 }
 
 TEST_P(LowPrecisionTest, MeasuresItself) {

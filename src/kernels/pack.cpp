@@ -174,7 +174,7 @@ PackedMatrix pack(const Kernels& kernels, Precision precision, RowOrder order, s
     for (const std::int32_t column : split) weights[column] = 1.0F / static_cast<float>(kSplitCopies);
   }
   impl->block = block;
-  impl->attach();
+  impl->attach(header);
 
   const RowFinder finder(sources, order, ops.nr);
   std::vector<AlignedBuffer> rows_of_worker;  // (nr, k_padded) each

@@ -24,12 +24,14 @@ void check_header(const PackedHeader& h, const Kernels& kernels, std::size_t byt
   }
   const GemmOps& ops = gemm_ops(kernels, precision);
   if (h.nr != ops.nr || h.group != ops.group || h.b_element != ops.b_element) fail("was made for other kernels");
+  // An element has at least a byte, so n · k <= bytes; as that is memory, what make_packed_header() computes from sizes
+  // that keep to it, some 40 bytes for each element at most, stays inside 64 bits.
   constexpr std::uint64_t kMost = std::uint64_t{1} << 32U;
-  if (h.n == 0 || h.k == 0 || h.n > kMost || h.k > kMost || h.row_order > 1 || h.split_count > h.k) {
-    fail("has impossible sizes");
-  }
-  const PackedHeader want =
-      make_packed_header(ops, precision, static_cast<RowOrder>(h.row_order), h.n, h.k, h.split_count);
+  const auto order = static_cast<RowOrder>(h.row_order);
+  const bool possible = h.n > 0 && h.k > 0 && h.n <= kMost && h.k <= kMost && h.n <= bytes / h.k && h.row_order <= 1 &&
+                        (order == RowOrder::plain || h.n % 2 == 0) && h.split_count <= h.k;
+  if (!possible) fail("has impossible sizes");
+  const PackedHeader want = make_packed_header(ops, precision, order, h.n, h.k, h.split_count);
   if (std::memcmp(&want, &h, sizeof(h)) != 0 || h.bytes > bytes) fail("has a damaged header or is cut short");
 }
 
@@ -72,8 +74,8 @@ std::size_t panel_count(std::size_t n, std::size_t nr, RowOrder order) {
   return order == RowOrder::interleaved ? 2 * ((n / 2 + nr - 1) / nr) : (n + nr - 1) / nr;
 }
 
-void PackedMatrix::Impl::attach() {
-  std::memcpy(&header, block, sizeof(header));
+void PackedMatrix::Impl::attach(const PackedHeader& checked) {
+  header = checked;
   panels = block + header.panels_at;
   const auto part = [this](std::uint64_t at) { return at == 0 ? nullptr : block + at; };
   col_scale = reinterpret_cast<const float*>(part(header.col_scale_at));
@@ -118,7 +120,7 @@ PackedMatrix PackedMatrix::from_bytes(const Kernels& kernels, std::span<const st
   auto impl = std::make_unique<Impl>();
   impl->kept = std::move(keep);
   impl->block = bytes.data();
-  impl->attach();
+  impl->attach(header);
   for (std::size_t i = 0; i < header.split_count; ++i) {
     if (impl->split[i] < 0 || static_cast<std::uint64_t>(impl->split[i]) >= header.k) {
       throw Error(Errc::malformed_file, "a packed matrix names a column it lacks; remove it from the cache");

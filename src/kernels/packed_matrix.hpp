@@ -48,8 +48,8 @@ struct PackedMatrix::Impl {
   std::size_t panel_count = 0;
   std::size_t panel_bytes = 0;
 
-  /// Sets the views from `block`, whose header has been checked.
-  void attach();
+  /// Sets the views into `block` from a header that fits it. The block's own is not read again: a file may change.
+  void attach(const PackedHeader& checked);
 };
 
 /// The header of a matrix (n, k) of which `split_count` columns are packed in several copies: sizes and places.
