@@ -1,4 +1,4 @@
-// `stella cache`: what the hub's cache and the packed weights beside it are, taking things out, checking.
+// `stella cache`: what the hub's cache and the packed weights are, taking things out, checking.
 #include "stella/cache.hpp"
 
 #include "cli/blocking.hpp"
@@ -29,7 +29,7 @@ constexpr const char* kFooter = R"(Examples:
   stella cache prune --dry-run
   stella cache verify --repair
 
-The cache is the one of Python's huggingface_hub (HF_HOME, HF_HUB_CACHE). Beside it, in the folder stella, lie
+The cache is the one of Python's huggingface_hub (HF_HOME, HF_HUB_CACHE). In the folder $HF_HOME/stella lie
 packed weights: what a model's first load has made of them, which later starts map.)";
 
 constexpr const char* kListFooter = R"(Examples:
@@ -48,8 +48,8 @@ constexpr const char* kVerifyFooter = R"(Examples:
   stella cache verify
   stella cache verify NovaSearch/stella_en_400M_v5 --repair
 
-Hashes every file and compares with the hash that the hub announced for it, and packed weights with the hash
-that was written with them. With --repair what is damaged is removed and fetched again; packed weights are only
+Hashes every file and compares with the hash that the hub announced for it, and packed weights with the checksums
+that were written with them. With --repair what is damaged is removed and fetched again; packed weights are only
 removed, and made again at the next load. Exit status 3 where something is wrong and was not repaired.)";
 
 constexpr const char* kPruneFooter = R"(Examples:

@@ -12,6 +12,7 @@ namespace stella {
 /// both share one cache. A value; fill it by hand or with from_environment().
 struct HubOptions {
   std::string endpoint = "https://huggingface.co";     ///< HF_ENDPOINT, without a trailing slash.
+  std::filesystem::path home{};                        ///< HF_HOME; packed weights lie in its folder "stella".
   std::filesystem::path cache_dir{};                   ///< HF_HUB_CACHE; models--org--name folders lie in it.
   std::string token{};                                 ///< HF_TOKEN or the token file; empty: anonymous.
   bool offline = false;                                ///< HF_HUB_OFFLINE: never open a connection.

@@ -21,7 +21,8 @@
 
 namespace stella::packed_weights {
 
-/// Where they are kept unless PackedWeightsOptions says otherwise: the folder "stella" beside `hub.cache_dir`.
+/// Where they are kept unless PackedWeightsOptions says otherwise: the folder "stella" in `hub.home`. Empty, which is
+/// nowhere, without one, and where `hub.home` is `hub.cache_dir` itself, in which only models may lie.
 std::filesystem::path default_directory(const HubOptions& hub = HubOptions::from_environment());
 
 struct File {
@@ -52,6 +53,9 @@ struct Removed {
 /// also what Precision::automatic was found to stand for, and temporary files that nobody writes any more.
 Removed remove(const std::filesystem::path& directory, const std::string& source = {});
 
+/// Removes what was made from any of these blobs of the hub's cache (the hashes that name them), such as damaged ones.
+Removed remove_made_from(const std::filesystem::path& directory, const std::vector<std::string>& blobs);
+
 struct Problem {
   std::filesystem::path path{};
   std::string source{};  ///< Empty where the file does not say.
@@ -61,12 +65,12 @@ struct Problem {
 };
 
 struct Report {
-  std::size_t files = 0;    ///< Read whole and hashed.
+  std::size_t files = 0;    ///< Read whole.
   std::uint64_t bytes = 0;  ///< Of those.
   std::vector<Problem> problems{};
 };
 
-/// Reads every file of `source`, or all where it is empty, and compares with the hash that was written with it.
+/// Reads every file of `source`, or all where it is empty, and compares with the checksums that were written with it.
 /// With `repair` a damaged one is removed: the next load packs again. `on_progress` gets each file's hashing.
 Report verify(const std::filesystem::path& directory, const std::string& source = {}, bool repair = false,
               const ProgressCallback& on_progress = {}, const std::stop_token& stop = {});

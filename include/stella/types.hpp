@@ -78,7 +78,7 @@ struct DownloadedFile {
 /// precision (stella/packed_weights.hpp lists and removes them).
 struct PackedWeightsOptions {
   bool keep = true;
-  std::filesystem::path directory{};  ///< Empty: the folder "stella" beside hub.cache_dir.
+  std::filesystem::path directory{};  ///< Empty: packed_weights::default_directory(hub).
   /// An encoder whose files are smaller than this is packed in no time: nothing is kept of it, and Precision::automatic
   /// is f32.
   std::size_t small_model_bytes = std::size_t{32} << 20U;

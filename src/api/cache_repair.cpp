@@ -3,16 +3,32 @@
 #include "hub/cache_scan.hpp"
 #include "stella/cache.hpp"
 #include "stella/error.hpp"
+#include "stella/packed_weights.hpp"
 
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace stella::cache {
+namespace {
+
+/// Packed weights of a damaged blob are as wrong as it is, and their name is that of the blob that will be fetched.
+void remove_what_was_made_from(const Report& report, const HubOptions& hub) {
+  std::vector<std::string> damaged;
+  for (const Problem& problem : report.problems) {
+    if (problem.kind == Problem::Kind::damaged) damaged.push_back(problem.blob);
+  }
+  packed_weights::remove_made_from(packed_weights::default_directory(hub), damaged);
+}
+
+}  // namespace
 
 Report verify(const HubOptions& hub, const std::string& repo, bool repair, const ProgressCallback& on_progress,
               const std::stop_token& stop) {
   Report report = hub::check_cache(hub.cache_dir, repo, repair, on_progress, stop);
   if (!repair || report.problems.empty()) return report;
+  remove_what_was_made_from(report, hub);
   const std::shared_ptr<Runtime> runtime = Runtime::shared();
   const auto options = std::make_shared<const HubOptions>(hub);
   for (Problem& problem : report.problems) {

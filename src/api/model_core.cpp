@@ -2,6 +2,7 @@
 
 #include "api/hub_files.hpp"
 #include "api/runtime_impl.hpp"
+#include "base/log.hpp"
 #include "engine/validation.hpp"
 #include "stella/error.hpp"
 #include "stella/packed_weights.hpp"
@@ -97,6 +98,11 @@ ModelCore::ModelCore(const std::string& model_name, const ModelOptions& options,
   if (options.packed_weights.keep) {
     const fs::path& chosen = options.packed_weights.directory;
     setup.packed_folder = chosen.empty() ? packed_weights::default_directory(options.hub) : chosen;
+    if (setup.packed_folder.empty() && !options.hub.home.empty()) {
+      log(LogLevel::warning,
+          "packed weights are not kept, for HF_HOME and HF_HUB_CACHE name the same folder, in which "
+          "only models may lie; set HF_HOME to another");
+    }
   }
   setup.small_encoder_bytes = options.packed_weights.small_model_bytes;
   model = engine::Model::create(runtime.impl().machine(), std::move(setup));

@@ -14,11 +14,13 @@
 namespace stella::engine {
 namespace {
 
-std::size_t total_size(const std::vector<std::filesystem::path>& files) {
+namespace fs = std::filesystem;
+
+std::size_t total_size(const std::vector<fs::path>& files) {
   std::size_t bytes = 0;
   std::error_code error;
   for (const auto& file : files) {
-    const auto size = std::filesystem::file_size(file, error);
+    const auto size = fs::file_size(file, error);
     if (!error) bytes += size;
   }
   return bytes;
@@ -37,34 +39,30 @@ constexpr const char* kSmallReason = "a small encoder needs no faster precision"
 class EncoderLoading {
  public:
   explicit EncoderLoading(const EncoderJob& job)
-      : job_(job), small_(total_size(job.files) < job.small_bytes), store_(small_ ? PackedStore{{}} : job.store) {
-    if (store_.enabled()) identity_ = identify(job.source, job.files);
-  }
+      : job_(job),
+        small_(total_size(job.files) < job.small_bytes),
+        store_(small_ ? fs::path() : job.packed_folder),
+        identity_(identify(job.source, job.files)) {}
 
   std::shared_ptr<const Weights> load(Precision wanted) {
     check_precision(*job_.kernels, wanted);
-    if (wanted != Precision::automatic) {
-      Loaded loaded = load_at(wanted, std::nullopt);
-      PrecisionChoice choice{wanted, asked_for(loaded.agreement)};
-      return finish(std::move(loaded), std::move(choice));
-    }
-    if (const auto known = known_choice(wanted)) return finish(load_at(known->precision, std::nullopt), *known);
-    const auto [chosen, agreement] = choose();
-    Loaded loaded = load_at(chosen.precision, agreement);
-    PrecisionChoice choice{chosen.precision, describe_choice(chosen, agreement)};
-    store_.keep_choice(identity_, kernels::name_of(*job_.kernels), choice);
-    return finish(std::move(loaded), std::move(choice));
+    if (auto ready = find(wanted, PackedStore::Damaged::keep)) return ready;
+    // One load chooses and packs; who had to wait for that finds it.
+    lock_ = store_.lock(identity_, [&] {
+      if (job_.on_progress) job_.on_progress(0, 0);
+    });
+    auto weights = find(wanted, PackedStore::Damaged::remove);
+    if (!weights) weights = make(wanted);
+    lock_.reset();
+    return weights;
   }
 
-  std::optional<PrecisionChoice> known_choice(Precision wanted) const {
+  std::optional<PrecisionChoice> known_choice(Precision wanted) {
     if (wanted != Precision::automatic) {
       const auto stored = store_.find(key(wanted));
       return PrecisionChoice{wanted, asked_for(stored ? stored->agreement : std::nullopt)};
     }
-    if (small_) return PrecisionChoice{Precision::f32, kSmallReason};
-    auto stored = store_.choice(identity_, kernels::name_of(*job_.kernels));
-    if (stored && !kernels::supports(*job_.kernels, stored->precision)) stored.reset();
-    return stored;
+    return kept_choice(PackedStore::Damaged::keep);
   }
 
  private:
@@ -78,56 +76,120 @@ class EncoderLoading {
     return {identity_, precision, kernels::layout_id(*job_.kernels, precision)};
   }
 
-  models::LoadContext context(Precision precision) const {
+  models::LoadContext context(Precision precision) {
     models::LoadContext context;
     context.kernels = job_.kernels;
     context.precision = precision;
     context.team = job_.team;
-    context.on_progress = job_.on_progress;
+    context.on_progress = [this](std::size_t done, std::size_t total) { step(done, total); };
     return context;
   }
 
-  /// `known` is what an earlier step has found out for this precision.
+  void step(std::size_t done, std::size_t total) {
+    if (lock_) lock_->touch();
+    if (job_.on_progress) job_.on_progress(done, total);
+  }
+
+  std::optional<PrecisionChoice> kept_choice(PackedStore::Damaged damaged) {
+    if (small_) return PrecisionChoice{Precision::f32, kSmallReason};
+    auto stored = store_.choice(identity_, kernels::name_of(*job_.kernels), damaged);
+    if (stored && !kernels::supports(*job_.kernels, stored->precision)) stored.reset();
+    return stored;
+  }
+
+  /// What is kept of this model, mapped; null where something is missing.
+  std::shared_ptr<const Weights> find(Precision wanted, PackedStore::Damaged damaged) {
+    if (!store_.enabled()) return nullptr;
+    const auto choice =
+        wanted == Precision::automatic ? kept_choice(damaged) : std::optional(PrecisionChoice{wanted, {}});
+    if (!choice) return nullptr;
+    auto mapped = map(choice->precision, damaged);
+    if (!mapped) return nullptr;
+    const std::string reason = wanted == Precision::automatic ? choice->reason : asked_for(mapped->agreement);
+    return finish(*std::move(mapped), {choice->precision, reason});
+  }
+
+  std::shared_ptr<const Weights> make(Precision wanted) {
+    if (wanted != Precision::automatic) {
+      Loaded loaded = load_at(wanted, std::nullopt);
+      const std::string reason = asked_for(loaded.agreement);
+      return finish(std::move(loaded), {wanted, reason});
+    }
+    if (const auto known = kept_choice(PackedStore::Damaged::keep)) {
+      return finish(load_at(known->precision, std::nullopt), *known);
+    }
+    const auto [chosen, agreement] = choose();
+    Loaded loaded = load_at(chosen.precision, agreement);
+    const PrecisionChoice choice{chosen.precision, describe_choice(chosen, agreement)};
+    store_.keep_choice(identity_, kernels::name_of(*job_.kernels), choice);
+    return finish(std::move(loaded), choice);
+  }
+
+  /// `known` is what an earlier step has found out for this precision, and packed where it could.
   Loaded load_at(Precision precision, const std::optional<models::Agreement>& known) {
-    if (auto mapped = map(precision)) return *std::move(mapped);
+    if (auto mapped = map(precision, PackedStore::Damaged::remove)) return *std::move(mapped);
     if (precision == Precision::f32 || known) {
       write(precision, known);
     } else if (store_.enabled()) {
       try_at({precision}, {-1, -1});
     }
     // What was just packed went to the disk layer by layer and was never in memory as a whole.
-    if (auto mapped = map(precision)) return *std::move(mapped);
+    if (auto mapped = map(precision, PackedStore::Damaged::remove)) return *std::move(mapped);
     return pack_in_memory(precision, known);
   }
 
-  std::optional<Loaded> map(Precision precision) const {
-    auto stored = store_.find(key(precision));
+  std::optional<Loaded> map(Precision precision, PackedStore::Damaged damaged) {
+    auto stored = store_.find(key(precision), damaged);
     if (!stored) return std::nullopt;
     models::LoadContext mapped = context(precision);
     mapped.packed = stored->file;
-    const weights::Tensors tensors = weights::Tensors::open(job_.files);  // a fault in these is not the packed weights'
+    tensors();  // a fault in these is not the packed weights'
     try {
-      return Loaded{models::make_encoder(job_.spec, tensors, mapped), stored->agreement, true};
+      stored->file->check(*job_.team, [&](std::size_t) { step(0, 0); });
+      return Loaded{models::make_encoder(job_.spec, *tensors(), mapped), stored->agreement, true};
     } catch (const Error& error) {
-      if (error.errc() != Errc::malformed_file) throw;
-      log(LogLevel::warning, std::string(error.what()) + "; packing again");
-      store_.remove(key(precision));
+      const bool is_theirs = error.errc() == Errc::malformed_file || error.errc() == Errc::io_error;
+      if (!is_theirs || error.context().file != stored->file->path().string()) throw;
+      if (damaged == PackedStore::Damaged::remove) {
+        log(LogLevel::warning, std::string(error.what()) + "; packing again");
+        if (error.errc() == Errc::malformed_file) store_.remove(key(precision));
+      }
       return std::nullopt;
     }
   }
 
-  void write(Precision precision, const std::optional<models::Agreement>& agreement) {
+  /// The checkpoint's tensors, opened once: what is checked is what is packed.
+  const std::shared_ptr<const weights::Tensors>& tensors() {
+    if (!tensors_) tensors_ = std::make_shared<const weights::Tensors>(weights::Tensors::open(job_.files));
+    return tensors_;
+  }
+
+  /// Tensors that are about to be read whole.
+  const weights::Tensors& source() {
     packed_ = true;
+    if (!check_) check_.emplace(tensors(), identity_.hashes);
+    return *tensors();
+  }
+
+  /// Before anything that came from source() is kept or used. Throws where the files are not what they are taken for.
+  void check_source() {
+    check_->finish([&] { step(0, 0); });
+    if (identify(job_.source, job_.files).content == identity_.content) return;
+    throw Error(Errc::io_error, "the weights of " + job_.source + " were changed while they were being read; try again",
+                {.file = job_.files.front().string()});
+  }
+
+  void write(Precision precision, const std::optional<models::Agreement>& agreement) {
     const auto writer = store_.writer(key(precision));
     if (!writer) return;
     models::Trial trial{precision, writer.get()};
-    models::pack_encoder(job_.spec, weights::Tensors::open(job_.files), context(precision), {&trial, 1});
-    PackedStore::commit(*writer, key(precision), agreement);
+    models::pack_encoder(job_.spec, source(), context(precision), {&trial, 1});
+    check_source();
+    store_.commit(*writer, key(precision), agreement);
   }
 
   /// What each costs against f32. The first is also written, and kept where it reaches `needed`.
   std::vector<models::Agreement> try_at(const std::vector<Precision>& precisions, models::Agreement needed) {
-    packed_ = true;
     const CalibrationTexts texts = calibration_texts(*job_.tokenizer);
     models::Calibration calibration{texts.ids, texts.offsets, {}};
     models::LoadContext trying = context(precisions.front());
@@ -136,9 +198,10 @@ class EncoderLoading {
     std::vector<models::Trial> trials;
     for (const Precision precision : precisions) trials.push_back({precision, nullptr, needed});
     trials.front().writer = writer.get();
-    models::pack_encoder(job_.spec, weights::Tensors::open(job_.files), trying, trials);
+    models::pack_encoder(job_.spec, source(), trying, trials);
+    check_source();
     if (writer && trials.front().agreement.reaches(needed)) {
-      PackedStore::commit(*writer, key(precisions.front()), trials.front().agreement);
+      store_.commit(*writer, key(precisions.front()), trials.front().agreement);
     }
     std::vector<models::Agreement> agreements;
     for (const models::Trial& trial : trials) agreements.push_back(trial.agreement);
@@ -146,13 +209,13 @@ class EncoderLoading {
   }
 
   Loaded pack_in_memory(Precision precision, const std::optional<models::Agreement>& known) {
-    packed_ = true;
     models::LoadContext packing = context(precision);
     const CalibrationTexts texts = calibration_texts(*job_.tokenizer);
     models::Calibration calibration{texts.ids, texts.offsets, {}};
     const bool calibrates = precision != Precision::f32 && (!known || precision == Precision::int8);
     if (calibrates) packing.calibration = &calibration;
-    Loaded loaded{models::make_encoder(job_.spec, weights::Tensors::open(job_.files), packing), known};
+    Loaded loaded{models::make_encoder(job_.spec, source(), packing), known};
+    check_source();
     if (calibrates) loaded.agreement = calibration.agreement;
     return loaded;
   }
@@ -189,8 +252,11 @@ class EncoderLoading {
 
   const EncoderJob& job_;
   const bool small_;
-  const PackedStore store_;
-  SourceIdentity identity_;
+  PackedStore store_;
+  const SourceIdentity identity_;
+  std::unique_ptr<PackedLock> lock_;  // null where nobody has to wait, or can
+  std::shared_ptr<const weights::Tensors> tensors_;
+  std::optional<SourceCheck> check_;  // once something is packed
   bool packed_ = false;
 };
 

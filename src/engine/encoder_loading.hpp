@@ -30,14 +30,15 @@ struct EncoderJob {
   std::shared_ptr<const tokenizer::Tokenizer> tokenizer;
   const kernels::Kernels* kernels = nullptr;
   ParallelTeam* team = nullptr;
-  models::LoadProgress on_progress{};  // throws to give up
-  PackedStore store{{}};
+  models::LoadProgress on_progress{};     // throws to give up
+  std::filesystem::path packed_folder{};  // where packed weights are kept; empty: nowhere
   /// Encoders of fewer source bytes are packed in no time: nothing is kept of them, and `automatic` is f32.
   std::size_t small_bytes = 0;
 };
 
 /// Blocks on the disk and computes for seconds where the model is packed for the first time. Throws the errors of
-/// models::make_encoder(), check_precision() and what on_progress throws.
+/// models::make_encoder(), check_precision() and what on_progress throws; Error(integrity) of a damaged file of the
+/// hub's cache, which is noticed before anything is kept of it; Error(io_error) of files that change meanwhile.
 std::shared_ptr<const Weights> load_encoder(const EncoderJob& job, Precision wanted);
 
 /// What `wanted` stands for as far as that is known without loading: chosen by an earlier run, or asked for. Nothing

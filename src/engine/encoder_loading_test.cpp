@@ -1,8 +1,10 @@
 #include "engine/encoder_loading.hpp"
 
-#include "base/mapped_file.hpp"
+#include "base/file.hpp"
+#include "base/sha.hpp"
 #include "engine/test_support.hpp"
 #include "stella/error.hpp"
+#include "stella/log.hpp"
 #include "stella/packed_weights.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -14,8 +16,11 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <sys/resource.h>
+#include <thread>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -44,7 +49,7 @@ class EncoderLoadingTest : public ::testing::Test {
         std::make_shared<const tokenizer::Tokenizer>(tokenizer::Tokenizer::from_file(checkpoint / "tokenizer.json"));
     job.kernels = &kernels::select(KernelSet::automatic);
     job.team = &team_;
-    job.store = PackedStore(folder_ / "packed");
+    job.packed_folder = folder_ / "packed";
     return job;
   }
   std::vector<float> vector(const Weights& weights) {
@@ -60,6 +65,30 @@ class EncoderLoadingTest : public ::testing::Test {
     if (!fs::exists(folder_ / "packed")) return 0;
     for (const auto& file : fs::directory_iterator(folder_ / "packed")) count += file.path().string().ends_with(suffix);
     return count;
+  }
+  /// The checkpoint's weights in a hub's cache under their hash, for `job`.
+  fs::path put_into_cache(EncoderJob& job, const std::string& hash) const {
+    const fs::path blob = folder_ / "models--a--b/blobs" / hash;
+    fs::create_directories(blob.parent_path());
+    fs::copy_file(job.files.front(), blob);
+    fs::create_directories(folder_ / "snapshot");
+    fs::create_symlink(blob, folder_ / "snapshot/model.safetensors");
+    job.files = {folder_ / "snapshot/model.safetensors"};
+    return blob;
+  }
+  static std::string sha256_of(const fs::path& file) { return sha256_hex(read_text_file(file)); }
+  static std::string sha1_of(const std::string& text) {
+    Sha1 hash;
+    hash.update(std::as_bytes(std::span(text)));
+    return to_hex(hash.digest());
+  }
+  /// The last byte is a weight's.
+  static void flip_last_byte(const fs::path& file) {
+    std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+    stream.seekg(-1, std::ios::end);
+    const char byte = static_cast<char>(stream.get() ^ 0x40);
+    stream.seekp(-1, std::ios::end);
+    stream.put(byte);
   }
   fs::path only_packed_file() const { return packed_weights::list(folder_ / "packed").files.at(0).path; }
 
@@ -116,7 +145,8 @@ TEST_F(EncoderLoadingTest, AutomaticIsKeptAndNeverChosenAgain) {
   EXPECT_EQ(known->reason, first->choice.reason);
   // Another choice in the file: it is followed, not measured again.
   const Precision other = first->choice.precision == Precision::f32 ? Precision::int16 : Precision::f32;
-  job.store.keep_choice(identify(job.source, job.files), kernels::name_of(*job.kernels), {other, "by hand"});
+  PackedStore(job.packed_folder)
+      .keep_choice(identify(job.source, job.files), kernels::name_of(*job.kernels), {other, "by hand"});
   const auto second = load_encoder(job, Precision::automatic);
   EXPECT_EQ(second->choice.precision, other);
   EXPECT_EQ(second->choice.reason, "by hand");
@@ -186,11 +216,7 @@ TEST_F(EncoderLoadingTest, DamagedPackedWeightsAreReplaced) {
 
 TEST_F(EncoderLoadingTest, ADamagedCheckpointCostsNoPackedWeights) {
   EncoderJob job = this->job();
-  const fs::path blob = folder_ / "models--a--b/blobs" / std::string(64, 'a');  // known by its name alone
-  fs::create_directories(blob.parent_path());
-  fs::copy_file(job.files.front(), blob);
-  fs::create_symlink(blob, folder_ / "model.safetensors");
-  job.files = {folder_ / "model.safetensors"};
+  const fs::path blob = put_into_cache(job, sha256_of(job.files.front()));
   load_encoder(job, Precision::f32);
   const auto size = fs::file_size(blob);
   fs::resize_file(blob, size / 2);
@@ -204,10 +230,125 @@ TEST_F(EncoderLoadingTest, ADamagedCheckpointCostsNoPackedWeights) {
   EXPECT_EQ(files(".packed"), 1U);
 }
 
+TEST_F(EncoderLoadingTest, ADamagedBlobIsNoticedAndNothingIsKeptOfIt) {
+  EncoderJob job = this->job();
+  const fs::path blob = put_into_cache(job, sha256_of(job.files.front()));
+  const auto sound = vector(*load_encoder(job, Precision::f32));
+  fs::remove_all(folder_ / "packed");
+  flip_last_byte(blob);
+  for (const bool keeps : {true, false}) {
+    if (!keeps) job.packed_folder.clear();
+    for (const Precision precision : {Precision::automatic, Precision::f32, Precision::int16}) {
+      if (!kernels::supports(*job.kernels, precision) && precision != Precision::automatic) continue;
+      const std::string message = test::error_of([&] { load_encoder(job, precision); }, Errc::integrity);
+      EXPECT_THAT(message, HasSubstr("model.safetensors"));
+      EXPECT_THAT(message, HasSubstr("stella cache verify --repair"));
+      EXPECT_EQ(files(""), 0U) << to_string(precision);
+    }
+  }
+  job.small_bytes = std::size_t{1} << 40U;
+  EXPECT_THAT(test::error_of([&] { load_encoder(job, Precision::automatic); }, Errc::integrity), HasSubstr("damaged"));
+  flip_last_byte(blob);
+  EXPECT_EQ(vector(*load_encoder(job, Precision::f32)), sound);
+}
+
+TEST_F(EncoderLoadingTest, ABlobNamedByItsSha1IsGitsOrPlain) {
+  const std::string content = read_text_file(job().files.front());
+  const std::string header = "blob " + std::to_string(content.size()) + std::string(1, '\0');
+  for (const std::string& hash : {sha1_of(header + content), sha1_of(content)}) {
+    EncoderJob job = this->job();
+    const fs::path blob = put_into_cache(job, hash);
+    EXPECT_TRUE(load_encoder(job, Precision::f32)->packed);
+    fs::remove_all(folder_ / "packed");
+    flip_last_byte(blob);
+    EXPECT_THAT(test::error_of([&] { load_encoder(job, Precision::f32); }, Errc::integrity), HasSubstr("damaged"));
+    fs::remove_all(folder_ / "snapshot");
+    fs::remove_all(folder_ / "models--a--b");
+  }
+}
+
+TEST_F(EncoderLoadingTest, AFlippedBitInPackedWeightsIsNoticedAndSaid) {
+  const EncoderJob job = this->job();
+  const std::vector<float> exact = vector(*load_encoder(job, Precision::f32));
+  const fs::path path = only_packed_file();
+  const std::string content = read_text_file(path);
+  for (std::size_t at = 100; at < content.size(); at += content.size() / 40) {
+    std::string damaged = content;
+    damaged[at] = static_cast<char>(damaged[at] ^ 1);
+    std::ofstream(path, std::ios::binary) << damaged;
+    std::vector<std::string> lines;
+    set_log_sink([&](LogLevel, std::string_view line) { lines.emplace_back(line); });
+    const auto weights = load_encoder(job, Precision::f32);
+    set_log_sink({});
+    EXPECT_TRUE(weights->packed) << at;
+    EXPECT_EQ(vector(*weights), exact) << at;
+    ASSERT_EQ(lines.size(), 1U) << at;
+    EXPECT_THAT(lines[0], HasSubstr("packing again"));
+    EXPECT_EQ(read_text_file(path), content);
+  }
+}
+
+TEST_F(EncoderLoadingTest, WeightsReplacedInPlaceWithTheSameSizeAndTimeArePackedAnew) {
+  EncoderJob job = this->job();
+  const fs::path file = folder_ / "model.safetensors";
+  fs::copy_file(job.files.front(), file);
+  job.files = {file};
+  const auto time = fs::last_write_time(file);
+  const auto first = vector(*load_encoder(job, Precision::f32));
+  flip_last_byte(file);
+  fs::last_write_time(file, time);
+  const auto weights = load_encoder(job, Precision::f32);
+  EXPECT_TRUE(weights->packed);
+  EXPECT_EQ(files(".packed"), 1U) << "that of the earlier contents is of no use";
+}
+
+TEST_F(EncoderLoadingTest, WeightsThatChangeWhileTheyArePackedAreAnError) {
+  EncoderJob job = this->job();
+  const fs::path file = folder_ / "model.safetensors";
+  fs::copy_file(job.files.front(), file);
+  job.files = {file};
+  job.on_progress = [&](std::size_t, std::size_t) { flip_last_byte(file); };
+  EXPECT_THAT(test::error_of([&] { load_encoder(job, Precision::f32); }, Errc::io_error), HasSubstr("changed"));
+  EXPECT_EQ(files(""), 0U);
+}
+
+TEST_F(EncoderLoadingTest, LoadsAtTheSameTimeAgreeAndOnePacks) {
+  constexpr std::size_t kLoads = 4;
+  std::vector<std::shared_ptr<const Weights>> weights(kLoads);
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < kLoads; ++i) {
+    threads.emplace_back([this, &weights, i] {
+      ParallelTeam team(2);
+      EncoderJob job = this->job();
+      job.team = &team;
+      weights[i] = load_encoder(job, Precision::automatic);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::size_t packed = 0;
+  for (const auto& one : weights) {
+    packed += one->packed ? 1 : 0;
+    EXPECT_EQ(one->choice.precision, weights[0]->choice.precision);
+    EXPECT_EQ(one->choice.reason, weights[0]->choice.reason);
+    EXPECT_EQ(vector(*one), vector(*weights[0]));
+  }
+  EXPECT_EQ(packed, 1U);
+  EXPECT_EQ(files(""), 2U);
+}
+
+TEST_F(EncoderLoadingTest, AFolderThatOthersCanWriteToIsNotUsed) {
+  const EncoderJob job = this->job();
+  load_encoder(job, Precision::f32);
+  fs::permissions(job.packed_folder, fs::perms::all);
+  const auto weights = load_encoder(job, Precision::f32);
+  EXPECT_FALSE(weights->mapped);
+  EXPECT_EQ(files(""), 1U);
+}
+
 TEST_F(EncoderLoadingTest, AFolderThatCannotBeWrittenIsNoError) {
   EncoderJob job = this->job();
   std::ofstream(folder_ / "file") << "no folder";
-  job.store = PackedStore(folder_ / "file");
+  job.packed_folder = folder_ / "file";
   const auto weights = load_encoder(job, Precision::automatic);
   EXPECT_FALSE(weights->mapped);
   EXPECT_EQ(vector(*weights).size(), weights->encoder->hidden());
@@ -217,7 +358,7 @@ TEST_F(EncoderLoadingTest, AFullDiskIsNoError) {
   for (const Precision precision : {Precision::automatic, Precision::f32, Precision::int8}) {
     EncoderJob job = this->job();
     if (!kernels::supports(*job.kernels, precision) && precision != Precision::automatic) continue;
-    job.store = PackedStore(folder_ / "full");
+    job.packed_folder = folder_ / "full";
     // Files of this process end here: writing fails as on a full disk.
     const auto handler = std::signal(SIGXFSZ, SIG_IGN);
     rlimit before{};
@@ -230,14 +371,14 @@ TEST_F(EncoderLoadingTest, AFullDiskIsNoError) {
     EXPECT_FALSE(weights->mapped);
     const Precision chosen = weights->choice.precision;  // automatic measures, and may choose otherwise another time
     EXPECT_TRUE(chosen == precision || precision == Precision::automatic) << to_string(chosen);
-    job.store = PackedStore(folder_ / to_string(precision));
+    job.packed_folder = folder_ / to_string(precision);
     EXPECT_EQ(vector(*weights), vector(*load_encoder(job, chosen))) << to_string(precision);
   }
 }
 
 TEST_F(EncoderLoadingTest, WithoutAFolderNothingIsWritten) {
   EncoderJob job = this->job();
-  job.store = PackedStore({});
+  job.packed_folder.clear();
   load_encoder(job, Precision::automatic);
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 0);
 }

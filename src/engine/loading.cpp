@@ -150,7 +150,7 @@ EncoderJob Model::encoder_job(const Checkpoint& checkpoint, TensorFiles files) c
   job.spec = checkpoint.spec.encoder;
   job.files = std::move(files);
   job.kernels = machine_.kernels;
-  job.store = PackedStore(setup_.packed_folder);
+  job.packed_folder = setup_.packed_folder;
   job.small_bytes = setup_.small_encoder_bytes;
   return job;
 }
@@ -235,12 +235,15 @@ std::shared_ptr<const Head> Model::pack_head(const Checkpoint& checkpoint, std::
                     " is needed",
                 {.file = config.string()});
   }
-  const weights::Tensors tensors = weights::Tensors::open(std::array{weights});
+  const auto tensors = std::make_shared<const weights::Tensors>(weights::Tensors::open(std::array{weights}));
+  SourceCheck sound(tensors, identify(checkpoint.source, {weights}).hashes);
   ParallelTeam team(1);
   models::LoadContext context;
   context.kernels = machine_.kernels;
   context.team = &team;
-  return std::make_shared<const Head>(Head{std::make_shared<const models::DenseHead>(spec, tensors, context)});
+  auto head = std::make_shared<const models::DenseHead>(spec, *tensors, context);
+  sound.finish([] {});
+  return std::make_shared<const Head>(Head{std::move(head)});
 }
 
 void Model::download(std::vector<std::size_t> dimensions, bool all_heads, const std::stop_token& stop,

@@ -1,18 +1,12 @@
 // Looking after the folder of packed weights: stella/packed_weights.hpp.
+#include "base/file.hpp"
 #include "engine/packed_store.hpp"
 #include "stella/error.hpp"
 #include "stella/packed_weights.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <chrono>
-#include <cstring>
 #include <fcntl.h>
-#include <fstream>
-#include <functional>
-#include <sys/file.h>
 #include <system_error>
-#include <unistd.h>
 #include <utility>
 
 namespace stella::packed_weights {
@@ -21,27 +15,30 @@ namespace {
 namespace fs = std::filesystem;
 using engine::kChoiceSuffix;
 using engine::kPackedSuffix;
-using engine::kTemporaryMark;
+using models::kTemporaryMark;
 
-enum class Kind : std::uint8_t { packed, choice, packed_temporary, choice_temporary, other };
+/// What is only there while someone works: packed weights half written; a choice half written, or a lock.
+enum class Kind : std::uint8_t { packed, choice, packed_passing, other_passing, other };
 
 Kind kind_of(const std::string& name) {
-  const auto is_temporary_of = [&](std::string_view suffix) {
-    return name.find(std::string(suffix) + std::string(kTemporaryMark)) != std::string::npos;
-  };
-  if (is_temporary_of(kPackedSuffix)) return Kind::packed_temporary;
-  if (is_temporary_of(kChoiceSuffix)) return Kind::choice_temporary;
+  if (engine::is_passing_name(name)) {
+    const bool is_packed = name.find(std::string(kPackedSuffix) + std::string(kTemporaryMark)) != std::string::npos;
+    return is_packed ? Kind::packed_passing : Kind::other_passing;
+  }
   if (name.ends_with(kPackedSuffix)) return Kind::packed;
   return name.ends_with(kChoiceSuffix) ? Kind::choice : Kind::other;
 }
 
-bool is_temporary(Kind kind) {
-  return kind == Kind::packed_temporary || kind == Kind::choice_temporary;
+bool is_passing(Kind kind) {
+  return kind == Kind::packed_passing || kind == Kind::other_passing;
+}
+
+bool is_packed(Kind kind) {
+  return kind == Kind::packed || kind == Kind::packed_passing;
 }
 
 [[noreturn]] void fail(const char* doing, const fs::path& path, const std::error_code& error) {
-  throw Error(Errc::io_error, std::string("cannot ") + doing + " " + path.string() + ": " + error.message(),
-              {.file = path.string()});
+  throw io_error(doing, path, error.value());
 }
 
 struct Entry {
@@ -69,20 +66,17 @@ std::vector<Entry> entries_of(const fs::path& directory) {
 std::optional<engine::PackedAbout> about_of(const Entry& entry) {
   try {
     if (entry.kind == Kind::packed) return engine::read_about(models::PackedFile::open(entry.path)->about());
+    if (entry.kind != Kind::choice) return std::nullopt;
+    return engine::read_about(engine::read_choice_line(open_regular(entry.path, false), entry.path));
   } catch (const Error&) {
     return std::nullopt;
   }
-  if (entry.kind != Kind::choice) return std::nullopt;
-  std::ifstream in(entry.path);
-  std::string line;
-  std::getline(in, line);
-  return engine::read_about(line);
 }
 
 File describe(const Entry& entry) {
   File file;
   file.path = entry.path;
-  file.unfinished = is_temporary(entry.kind);
+  file.unfinished = is_passing(entry.kind);
   std::error_code gone;
   const auto size = fs::file_size(entry.path, gone);
   file.bytes = gone ? 0 : size;
@@ -105,17 +99,26 @@ bool belongs(const Entry& entry, const std::string& said, const std::string& sou
   return said.empty() && entry.path.filename().string().starts_with(engine::name_prefix(source));
 }
 
-/// Whether nobody writes a temporary file any more: a writer holds its lock, or has only just made it.
-bool is_left_over(const fs::path& path) {
-  constexpr std::chrono::minutes kJustMade{1};
+/// Removes it, unless it is one that somebody works with. False where it is kept for that, or gone.
+bool remove_unless_busy(const Entry& entry, Removed& removed) {
   std::error_code error;
-  const auto written = fs::last_write_time(path, error);
-  if (error || fs::file_time_type::clock::now() - written < kJustMade) return false;
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (fd < 0) return false;
-  const bool held = ::flock(fd, LOCK_EX | LOCK_NB) != 0;
-  ::close(fd);
-  return !held;
+  const auto size = fs::file_size(entry.path, error);
+  UniqueFd lock;
+  if (is_passing(entry.kind)) {
+    lock = UniqueFd(::open(entry.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (!lock || !engine::is_abandoned(lock)) {
+      removed.busy += lock && is_packed(entry.kind) ? 1 : 0;
+      return false;
+    }
+  }
+  if (!fs::remove(entry.path, error)) {
+    if (error) fail("remove", entry.path, error);
+    return false;
+  }
+  if (!is_packed(entry.kind)) return true;
+  ++removed.files;
+  removed.bytes += size;
+  return true;
 }
 
 void check(const std::stop_token& stop) {
@@ -133,11 +136,13 @@ std::string find_fault(const File& file, const ProgressCallback& on_progress, co
   std::string fault;
   try {
     const auto packed = models::PackedFile::open(file.path);
-    if (!packed->hash_matches(show)) fault = "its bytes do not have the hash that was written with them";
-    if (fault.empty() && !file.readable) fault = "it does not say what it holds";
+    ParallelTeam team(1);
+    fault = "its bytes do not have the checksums that were written with them";
+    packed->check(team, show);
+    fault = file.readable ? "" : "it does not say what it holds";
   } catch (const Error& error) {
     if (error.errc() != Errc::malformed_file) throw;
-    fault = "its trailer or index is damaged";
+    if (fault.empty()) fault = "its trailer or index is damaged, or it is of an earlier version";
   }
   progress.finished = true;
   progress.from_cache = true;
@@ -149,14 +154,19 @@ std::string find_fault(const File& file, const ProgressCallback& on_progress, co
 }  // namespace
 
 fs::path default_directory(const HubOptions& hub) {
-  const fs::path& cache = hub.cache_dir;
-  return (cache.has_filename() ? cache : cache.parent_path()).parent_path() / "stella";
+  if (hub.home.empty()) return {};
+  const auto plain = [](const fs::path& path) {
+    const fs::path normal = path.lexically_normal();
+    return normal.has_filename() ? normal : normal.parent_path();
+  };
+  // What lies in the hub's cache and is no model's is an error to Python's scan of it.
+  return plain(hub.home) == plain(hub.cache_dir) ? fs::path() : hub.home / "stella";
 }
 
 Contents list(const fs::path& directory) {
   Contents contents{directory, 0, {}};
   for (const Entry& entry : entries_of(directory)) {
-    if (entry.kind != Kind::packed && entry.kind != Kind::packed_temporary) continue;
+    if (!is_packed(entry.kind)) continue;
     contents.files.push_back(describe(entry));
     contents.bytes += contents.files.back().bytes;
   }
@@ -168,20 +178,17 @@ Removed remove(const fs::path& directory, const std::string& source) {
   Removed removed;
   for (const Entry& entry : entries_of(directory)) {
     const auto about = about_of(entry);
-    if (!belongs(entry, about ? about->source : std::string(), name)) continue;
-    if (is_temporary(entry.kind) && !is_left_over(entry.path)) {
-      ++removed.busy;
-      continue;
-    }
-    std::error_code error;
-    const auto size = fs::file_size(entry.path, error);
-    if (!fs::remove(entry.path, error)) {
-      if (error) fail("remove", entry.path, error);
-      continue;
-    }
-    if (entry.kind != Kind::packed && entry.kind != Kind::packed_temporary) continue;
-    ++removed.files;
-    removed.bytes += size;
+    if (belongs(entry, about ? about->source : std::string(), name)) remove_unless_busy(entry, removed);
+  }
+  return removed;
+}
+
+Removed remove_made_from(const fs::path& directory, const std::vector<std::string>& blobs) {
+  Removed removed;
+  if (blobs.empty()) return removed;
+  for (const Entry& entry : entries_of(directory)) {
+    const auto about = about_of(entry);
+    if (about && engine::is_made_of(about->content, blobs)) remove_unless_busy(entry, removed);
   }
   return removed;
 }

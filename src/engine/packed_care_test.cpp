@@ -1,9 +1,12 @@
 #include "engine/packed_store.hpp"
 #include "engine/test_support.hpp"
 #include "stella/error.hpp"
+#include "stella/log.hpp"
 #include "stella/packed_weights.hpp"
 #include "support/temporary_folder.hpp"
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -12,6 +15,9 @@
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <string_view>
+#include <sys/resource.h>
+#include <thread>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -23,26 +29,34 @@ namespace {
 namespace fs = std::filesystem;
 using engine::PackedKey;
 using engine::PackedStore;
+using engine::SourceIdentity;
 using testing::HasSubstr;
 
 class PackedCareTest : public ::testing::Test {
  protected:
   static PackedKey key(const std::string& source, Precision precision) {
-    return {{engine::source_name(source), "content of " + source}, precision, "layout"};
+    return {of(source, "content of " + source), precision, "layout"};
   }
-  std::unique_ptr<models::PackedFileWriter> start(const PackedKey& key) const {
-    auto writer = store().writer(key);
+  static SourceIdentity of(const std::string& source, const std::string& content) {
+    SourceIdentity identity;
+    identity.name = engine::source_name(source);
+    identity.content = content;
+    return identity;
+  }
+  std::unique_ptr<models::PackedFileWriter> start(const PackedKey& key) {
+    auto writer = store_.writer(key);
     const std::string weights(10'000, 'w');
     writer->add("weights", std::as_bytes(std::span(weights)));
     return writer;
   }
-  fs::path pack(const std::string& source, Precision precision = Precision::int16) const {
-    const PackedKey key = this->key(source, precision);
-    EXPECT_TRUE(PackedStore::commit(*start(key), key, models::Agreement{1, 1}));
-    store().keep_choice(key.source, "kernels", {precision, "because"});
-    return store().path_of(key);
+  fs::path pack(const std::string& source, Precision precision = Precision::int16) {
+    return pack(key(source, precision));
   }
-  PackedStore store() const { return PackedStore(folder_); }
+  fs::path pack(const PackedKey& key) {
+    EXPECT_TRUE(store_.commit(*start(key), key, models::Agreement{1, 1}));
+    store_.keep_choice(key.source, "kernels", {key.precision, "because"});
+    return store_.path_of(key);
+  }
   std::size_t files() const {
     return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
   }
@@ -63,13 +77,19 @@ class PackedCareTest : public ::testing::Test {
   const test::TemporaryFolder temporary_;
   const fs::path root_ = temporary_.path();
   const fs::path folder_ = root_ / "stella";
+  PackedStore store_{folder_};
 };
 
-TEST_F(PackedCareTest, TheFolderLiesBesideTheHubsCache) {
+TEST_F(PackedCareTest, TheFolderLiesInTheHubsHomeAndNeverInItsCache) {
   HubOptions hub;
-  hub.cache_dir = "/home/a/.cache/huggingface/hub";
+  hub.cache_dir = "/tmp/x";
+  EXPECT_EQ(default_directory(hub), "") << "beside a folder that somebody named, who knows whose it is";
+  hub.home = "/home/a/.cache/huggingface";
   EXPECT_EQ(default_directory(hub), "/home/a/.cache/huggingface/stella");
-  hub.cache_dir = "/data/hub/";
+  hub.home = "/data/";
+  hub.cache_dir = "/data/./hub/..";
+  EXPECT_EQ(default_directory(hub), "") << "Python's scan of the cache warns of what it does not know";
+  hub.cache_dir = "/data/hub";
   EXPECT_EQ(default_directory(hub), "/data/stella");
 }
 
@@ -104,8 +124,8 @@ TEST_F(PackedCareTest, RemovesWhatBelongsToOneSource) {
   EXPECT_EQ(removed.busy, 0U);
   ASSERT_EQ(list(folder_).files.size(), 1U);
   EXPECT_EQ(list(folder_).files[0].path, other);
-  EXPECT_TRUE(store().choice(key("other/name", Precision::int16).source, "kernels").has_value());
-  EXPECT_FALSE(store().choice(key("org/name", Precision::int16).source, "kernels").has_value());
+  EXPECT_TRUE(store_.choice(key("other/name", Precision::int16).source, "kernels").has_value());
+  EXPECT_FALSE(store_.choice(key("org/name", Precision::int16).source, "kernels").has_value());
   EXPECT_EQ(packed_weights::remove(folder_, "org/name").files, 0U);
 }
 
@@ -133,18 +153,19 @@ TEST_F(PackedCareTest, WhatIsBeingWrittenIsKeptAndWhatWasLeftIsNot) {
   make_old(temporary);
   write_old(folder_ / "name-f32-0123456789abcdef.packed.tmp-1-0");
   write_old(folder_ / "name-auto-0123456789abcdef.choice.tmp-1");
-  std::ofstream(folder_ / "name-f32-0123456789abcdef.packed.tmp-1-1") << "just made";
+  std::ofstream(folder_ / "name-f32-0123456789abcdef.packed.tmp-1-1") << "just left";
+  std::ofstream(folder_ / "name-0123456789abcdef.lock") << "";
   const Removed removed = packed_weights::remove(folder_);
-  EXPECT_EQ(removed.busy, 2U);
-  EXPECT_EQ(removed.files, 1U);
-  EXPECT_EQ(files(), 2U);
-  EXPECT_TRUE(PackedStore::commit(*writer, key, {}));
-  EXPECT_TRUE(store().find(key).has_value());
+  EXPECT_EQ(removed.busy, 1U);
+  EXPECT_EQ(removed.files, 2U);
+  EXPECT_EQ(files(), 1U);
+  EXPECT_TRUE(store_.commit(*writer, key, {}));
+  EXPECT_TRUE(store_.find(key).has_value());
 }
 
 TEST_F(PackedCareTest, AModelKeepsWhatItHasMapped) {
   pack("org/name");
-  const auto stored = store().find(key("org/name", Precision::int16));
+  const auto stored = store_.find(key("org/name", Precision::int16));
   EXPECT_EQ(packed_weights::remove(folder_).files, 1U);
   EXPECT_EQ(stored->file->part("weights")[9'999], std::byte{'w'});
 }
@@ -154,7 +175,7 @@ TEST_F(PackedCareTest, VerifyFindsADamagedByteAndRepairRemovesTheFile) {
   const fs::path bad = pack("org/name");
   EXPECT_TRUE(verify(folder_).problems.empty());
   damage(bad);
-  EXPECT_TRUE(store().find(key("org/name", Precision::int16)).has_value()) << "mapping reads no content";
+  EXPECT_TRUE(store_.find(key("org/name", Precision::int16)).has_value()) << "mapping reads no content";
   EXPECT_TRUE(verify(folder_, "org/sound").problems.empty());
   const Report report = verify(folder_);
   EXPECT_EQ(report.files, 2U);
@@ -162,7 +183,7 @@ TEST_F(PackedCareTest, VerifyFindsADamagedByteAndRepairRemovesTheFile) {
   ASSERT_EQ(report.problems.size(), 1U);
   EXPECT_EQ(report.problems[0].path, bad);
   EXPECT_EQ(report.problems[0].source, "org/name");
-  EXPECT_THAT(report.problems[0].what, HasSubstr("hash"));
+  EXPECT_THAT(report.problems[0].what, HasSubstr("checksums"));
   EXPECT_FALSE(report.problems[0].removed);
   EXPECT_TRUE(verify(folder_, {}, true).problems.at(0).removed);
   EXPECT_FALSE(fs::exists(bad));
@@ -195,6 +216,155 @@ TEST_F(PackedCareTest, VerifyShowsItsProgressAndStops) {
   pack("org/zzz");
   EXPECT_THAT(engine::test::error_of([&] { verify(folder_, {}, false, stop_it, stop.get_token()); }, Errc::cancelled),
               HasSubstr("cancelled"));
+}
+
+TEST_F(PackedCareTest, WhatWasMadeFromDamagedBlobsIsRemovedWithItsChoice) {
+  const std::string damaged(64, 'd');
+  const std::string sound(64, 'a');
+  const fs::path poisoned = pack({of("org/sharded", sound + "|" + damaged), Precision::int16, "layout"});
+  pack({of("org/sound", sound), Precision::int16, "layout"});
+  EXPECT_EQ(remove_made_from(folder_, {}).files, 0U);
+  const Removed removed = remove_made_from(folder_, {damaged, std::string(64, 'e')});
+  EXPECT_EQ(removed.files, 1U);
+  EXPECT_FALSE(fs::exists(poisoned));
+  EXPECT_EQ(files(), 2U) << "another model's packed weights and choice";
+  EXPECT_EQ(remove_made_from(root_ / "nowhere", {damaged}).files, 0U);
+}
+
+TEST_F(PackedCareTest, AWriterSweepsWhatWasLeftAndItsOwnSourcesOldVersions) {
+  fs::create_directories(root_ / "one/same");
+  fs::create_directories(root_ / "two/same");
+  const std::string mine = root_ / "one/same";
+  for (const char* content : {"first", "second", "third"}) pack({of(mine, content), Precision::int16, "layout"});
+  EXPECT_EQ(files(), 2U) << "one of packed weights, one choice";
+  pack({of(mine, "third"), Precision::bf16, "another layout"});
+  pack({of(root_ / "two/same", "other"), Precision::int16, "layout"});
+  write_old(folder_ / "same-int16-0123456789abcdef.packed.tmp-1-0");
+  std::ofstream(folder_ / "another-0123456789abcdef.lock") << "";
+  const PackedKey busy = key("org/busy", Precision::int16);
+  const auto writer = start(busy);
+  const auto before = files();
+  pack({of(mine, "fourth"), Precision::int16, "layout"});
+  EXPECT_EQ(files(), before) << "of the others nothing is touched, nor what is just being written";
+  EXPECT_TRUE(store_.commit(*writer, busy, {}));
+}
+
+TEST_F(PackedCareTest, AnotherRevisionThatIsStillInTheHubsCacheKeepsItsPackedWeights) {
+  const fs::path blobs = root_ / "models--a--b/blobs";
+  fs::create_directories(blobs);
+  const auto revision = [&](char digit) {
+    std::ofstream(blobs / std::string(64, digit)) << digit;
+    SourceIdentity identity = of("a/b", std::string(64, digit));
+    identity.blobs = blobs;
+    return PackedKey{identity, Precision::int16, "layout"};
+  };
+  const fs::path first = pack(revision('1'));
+  const fs::path second = pack(revision('2'));
+  EXPECT_TRUE(fs::exists(first));
+  fs::remove(blobs / std::string(64, '1'));
+  pack(revision('3'));
+  EXPECT_FALSE(fs::exists(first));
+  EXPECT_TRUE(fs::exists(second));
+}
+
+TEST_F(PackedCareTest, AGoodFileSurvivesAPassingError) {
+  const PackedKey key = this->key("org/name", Precision::f32);
+  const fs::path path = pack(key);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{3, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  EXPECT_THROW(store_.find(key, PackedStore::Damaged::remove), Error);
+  EXPECT_THROW(PackedStore(folder_).choice(key.source, "kernels"), Error);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_TRUE(store_.find(key, PackedStore::Damaged::remove).has_value());
+  // What is damaged is left by who only looks, and goes with who packs again.
+  fs::resize_file(path, 100);
+  EXPECT_FALSE(store_.find(key).has_value());
+  EXPECT_TRUE(fs::exists(path));
+  EXPECT_FALSE(store_.find(key, PackedStore::Damaged::remove).has_value());
+  EXPECT_FALSE(fs::exists(path));
+}
+
+TEST_F(PackedCareTest, FilesThatOthersCouldHaveWrittenAreNotUsed) {
+  const PackedKey key = this->key("org/name", Precision::int16);
+  const fs::path path = pack(key);
+  const fs::path choice = *std::find_if(fs::directory_iterator(folder_), fs::directory_iterator(),
+                                        [](const auto& file) { return file.path().extension() == ".choice"; });
+  for (const fs::path& file : {path, choice}) {
+    fs::permissions(file, fs::perms::others_write, fs::perm_options::add);
+  }
+  EXPECT_FALSE(store_.find(key, PackedStore::Damaged::remove).has_value());
+  EXPECT_FALSE(store_.choice(key.source, "kernels").has_value());
+  EXPECT_TRUE(fs::exists(path)) << "it is not damaged";
+  for (const fs::path& file : {path, choice}) {
+    fs::permissions(file, fs::perms::others_write, fs::perm_options::remove);
+    fs::rename(file, root_ / "elsewhere");
+    fs::create_symlink(root_ / "elsewhere", file);
+  }
+  EXPECT_FALSE(store_.find(key, PackedStore::Damaged::remove).has_value());
+  EXPECT_FALSE(store_.choice(key.source, "kernels").has_value());
+  std::ofstream(root_ / "victim") << "untouched";
+  for (const fs::path& file : {path, choice}) {
+    fs::remove(file);
+    fs::create_symlink(root_ / "victim", file);
+  }
+  pack(key);  // in place of the links
+  EXPECT_TRUE(store_.find(key).has_value());
+  EXPECT_TRUE(store_.choice(key.source, "kernels").has_value());
+  EXPECT_EQ(fs::file_size(root_ / "victim"), 9U);
+}
+
+TEST_F(PackedCareTest, AHugeChoiceIsNone) {
+  const PackedKey key = this->key("org/name", Precision::int16);
+  pack(key);
+  for (const auto& file : fs::directory_iterator(folder_)) {
+    if (file.path().extension() == ".choice") std::ofstream(file.path()) << std::string(1 << 20, ' ') << "{}";
+  }
+  EXPECT_FALSE(store_.choice(key.source, "kernels").has_value());
+}
+
+TEST_F(PackedCareTest, AFolderThatOthersCanWriteToKeepsNothingAndSaysSoOnce) {
+  const PackedKey key = this->key("org/name", Precision::int16);
+  pack(key);
+  fs::permissions(folder_, fs::perms::all);
+  std::vector<std::string> lines;
+  set_log_sink([&](LogLevel, std::string_view line) { lines.emplace_back(line); });
+  PackedStore store(folder_);
+  EXPECT_FALSE(store.find(key, PackedStore::Damaged::remove).has_value());
+  EXPECT_FALSE(store.choice(key.source, "kernels").has_value());
+  EXPECT_TRUE(lines.empty()) << "nothing was to be kept yet";
+  EXPECT_EQ(store.lock(key.source, [] {}), nullptr);
+  EXPECT_EQ(store.writer(key), nullptr);
+  store.keep_choice(key.source, "kernels", {Precision::f32, "because"});
+  set_log_sink({});
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_THAT(lines[0], HasSubstr("chmod go-w"));
+  EXPECT_EQ(files(), 2U);
+}
+
+TEST_F(PackedCareTest, OneAtATimeMayChooseAndPack) {
+  const SourceIdentity source = of("org/name", "content");
+  auto lock = store_.lock(source, [] {});
+  ASSERT_NE(lock, nullptr);
+  EXPECT_NE(store_.lock(of("org/name", "other content"), [] {}), nullptr);
+  std::atomic<bool> waited{false};
+  std::atomic<bool> got{false};
+  std::thread other([&] {
+    PackedStore store(folder_);
+    const auto next = store.lock(source, [&] { waited = true; });
+    got = next != nullptr;
+  });
+  while (!waited) std::this_thread::yield();
+  EXPECT_FALSE(got);
+  lock.reset();
+  other.join();
+  EXPECT_TRUE(got);
+  EXPECT_EQ(files(), 0U) << "a lock leaves nothing behind";
+  lock = store_.lock(source, [] {});
+  PackedStore store(folder_);
+  const auto give_up = [] { throw Error(Errc::cancelled, "enough"); };
+  EXPECT_THAT(engine::test::error_of([&] { store.lock(source, give_up); }, Errc::cancelled), HasSubstr("enough"));
 }
 
 TEST_F(PackedCareTest, AFolderThatIsNoneIsAnError) {

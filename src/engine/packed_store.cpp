@@ -2,16 +2,17 @@
 
 #include "base/log.hpp"
 #include "base/sha.hpp"
+#include "base/text.hpp"
 #include "stella/error.hpp"
 
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <sys/stat.h>
 #include <system_error>
-#include <unistd.h>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include <boost/json.hpp>
 
@@ -20,13 +21,10 @@ namespace {
 
 namespace fs = std::filesystem;
 namespace json = boost::json;
+using std::chrono::steady_clock;
 
 constexpr const char* kVersion = "1";  // of what calibration and choice mean
-
-bool is_hash(const std::string& text) {
-  return (text.size() == 40 || text.size() == 64) &&
-         std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isxdigit(c) != 0; });
-}
+constexpr std::uint64_t kMostChoiceBytes = std::uint64_t{64} << 10U;
 
 /// The last part of a name, of characters that every file system takes.
 std::string short_name(const std::string& name) {
@@ -62,58 +60,139 @@ std::optional<models::Agreement> agreement_of(const json::object& object) {
   return models::Agreement{mean->to_number<double>(), least->to_number<double>()};
 }
 
+/// What another try may not meet: no reason to go on as if the folder were empty, and choose anew.
+bool is_passing(const Error& error) {
+  return error.errc() == Errc::out_of_memory || error.errc() == Errc::resource_limit;
+}
+
+std::vector<std::string> parts_of(const std::string& content) {
+  std::vector<std::string> parts;
+  for (std::size_t at = 0; at <= content.size();) {
+    const std::size_t end = std::min(content.find('|', at), content.size());
+    parts.push_back(content.substr(at, end - at));
+    at = end + 1;
+  }
+  return parts;
+}
+
 }  // namespace
 
-SourceIdentity identify(const std::string& name, const std::vector<fs::path>& files) {
-  SourceIdentity identity{source_name(name), {}};
-  for (const fs::path& file : files) {
-    const fs::path real = fs::weakly_canonical(file);
-    std::string content = real.filename().string();
-    if (real.parent_path().filename() != "blobs" || !is_hash(content)) {
-      struct stat status {};
-      if (::stat(real.c_str(), &status) != 0) {
-        throw Error(Errc::io_error, "cannot stat " + real.string() + ": " + std::strerror(errno),
-                    {.file = real.string()});
-      }
-      content = real.string() + ":" + std::to_string(status.st_size) + ":" + std::to_string(status.st_ino) + ":" +
-                std::to_string(status.st_mtim.tv_sec) + "." + std::to_string(status.st_mtim.tv_nsec);
-    }
-    identity.content += (identity.content.empty() ? "" : "|") + content;
-  }
-  return identity;
+PackedLock::~PackedLock() {
+  // While it is held: whoever waits for this file sees that it has lost its name, and takes the next.
+  if (folder_->is_named(file_, name_)) folder_->remove(name_);
 }
 
-fs::path PackedStore::path_of(const PackedKey& key) const {
-  return folder_ / (name_prefix(key.source.name) + to_string(key.precision) + "-" +
-                    key_digits(key.source.content + "\n" + key.layout) + std::string(kPackedSuffix));
+void PackedLock::touch() {
+  constexpr std::chrono::seconds kOften{1};
+  const auto now = steady_clock::now();
+  if (now - touched_ < kOften) return;
+  touched_ = now;
+  static_cast<void>(::futimens(file_.get(), nullptr));
 }
 
-std::optional<StoredPacked> PackedStore::find(const PackedKey& key) const {
-  if (!enabled()) return std::nullopt;
-  const fs::path path = path_of(key);
-  std::error_code error;
-  if (!fs::exists(path, error)) return std::nullopt;
+const PrivateFolder* PackedStore::open(bool create) {
+  if (folder_ || !enabled()) return folder_.get();
   try {
-    StoredPacked stored{models::PackedFile::open(path), {}};
+    if (auto folder = PrivateFolder::open(path_, create))
+      folder_ = std::make_shared<const PrivateFolder>(std::move(*folder));
+  } catch (const Error& error) {
+    if (is_passing(error)) throw;
+    if (create) give_up(error.what());
+  }
+  return folder_.get();
+}
+
+void PackedStore::warn(const std::string& why) {
+  if (std::exchange(warned_, true)) return;
+  log(LogLevel::warning, why + "; packed weights are not kept, and every start packs them again");
+}
+
+void PackedStore::give_up(const std::string& why) {
+  warn(why);
+  path_.clear();
+  folder_.reset();
+}
+
+std::string PackedStore::name_of(const PackedKey& key) {
+  return name_prefix(key.source.name) + to_string(key.precision) + "-" +
+         key_digits(key.source.content + "\n" + key.layout) + std::string(kPackedSuffix);
+}
+
+std::string PackedStore::choice_name(const SourceIdentity& source, const std::string& kernels) {
+  return name_prefix(source.name) + "auto-" + key_digits(source.content + "\n" + kernels) + std::string(kChoiceSuffix);
+}
+
+std::optional<StoredPacked> PackedStore::find(const PackedKey& key, Damaged damaged) {
+  const PrivateFolder* folder = open(false);
+  if (folder == nullptr) return std::nullopt;
+  const std::string name = name_of(key);
+  try {
+    const auto file = folder->open_file(name);
+    if (!file) return std::nullopt;
+    StoredPacked stored{models::PackedFile::open(*file, folder->path_of(name)), {}};
     const auto about = parse_line(stored.file->about());
     if (about && text_of(*about, "content") == key.source.content && text_of(*about, "layout") == key.layout) {
       stored.agreement = agreement_of(*about);
       return stored;
     }
-    log(LogLevel::warning, path.string() + ": packed for other weights; packing again");
+    throw Error(Errc::malformed_file, stored.file->path().string() + ": packed for other weights");
   } catch (const Error& failure) {
+    if (is_passing(failure)) throw;
+    if (damaged == Damaged::keep) return std::nullopt;
+    if (failure.errc() == Errc::malformed_file) remove(key);
     log(LogLevel::warning, std::string(failure.what()) + "; packing again");
   }
-  fs::remove(path, error);
   return std::nullopt;
 }
 
-std::unique_ptr<models::PackedFileWriter> PackedStore::writer(const PackedKey& key) const {
-  if (!enabled()) return nullptr;
+void PackedStore::remove(const PackedKey& key) {
+  const PrivateFolder* folder = open(false);
+  if (folder != nullptr && folder->open_own(name_of(key))) folder->remove(name_of(key));
+}
+
+std::unique_ptr<PackedLock> PackedStore::lock(const SourceIdentity& source, const std::function<void()>& step) {
+  constexpr std::chrono::milliseconds kBetween{50};
+  constexpr std::chrono::minutes kSilence{2};
+  if (open(true) == nullptr) return nullptr;
+  const std::string name = name_prefix(source.name) + key_digits(source.content) + std::string(kLockSuffix);
+  auto seen = steady_clock::now();
+  timespec touched{};
+  while (true) {
+    step();
+    auto file = folder_->open_lock_file(name);
+    if (!file) return nullptr;
+    const LockOutcome outcome = try_lock(*file);
+    if (outcome == LockOutcome::none) return nullptr;
+    if (outcome == LockOutcome::held) {
+      if (!folder_->is_named(*file, name)) continue;  // its last holder took the name away
+      auto lock = std::make_unique<PackedLock>(folder_, std::move(*file), name);
+      lock->touch();
+      return lock;
+    }
+    struct stat status {};
+    static_cast<void>(::fstat(file->get(), &status));
+    if (status.st_mtim.tv_sec != touched.tv_sec || status.st_mtim.tv_nsec != touched.tv_nsec) {
+      touched = status.st_mtim;
+      seen = steady_clock::now();
+    } else if (steady_clock::now() - seen > kSilence) {
+      log(LogLevel::warning, folder_->path_of(name).string() +
+                                 ": held by a process that has shown no life for two minutes; going on without it");
+      return nullptr;
+    }
+    std::this_thread::sleep_for(kBetween);
+  }
+}
+
+std::unique_ptr<models::PackedFileWriter> PackedStore::writer(const PackedKey& key) {
+  const PrivateFolder* folder = open(true);
+  if (folder == nullptr) return nullptr;
+  const std::string name = name_of(key);
   try {
-    return std::make_unique<models::PackedFileWriter>(path_of(key));
+    sweep(name, key.source, key.layout);
+    return std::make_unique<models::PackedFileWriter>(folder_, name);
   } catch (const Error& failure) {
-    log(LogLevel::warning, std::string(failure.what()) + "; every start will pack the weights again");
+    if (is_passing(failure)) throw;
+    give_up(failure.what());
     return nullptr;
   }
 }
@@ -129,72 +208,141 @@ bool PackedStore::commit(models::PackedFileWriter& writer, const PackedKey& key,
     about["least_cosine"] = agreement->least;
   }
   const bool kept = writer.commit(json::serialize(about));
-  if (!kept) log(LogLevel::warning, "the packed weights could not be written; every start will pack them again");
+  if (!kept) warn("cannot write " + path_of(key).string());
   return kept;
 }
 
-void PackedStore::remove(const PackedKey& key) const {
-  std::error_code error;
-  if (enabled()) fs::remove(path_of(key), error);
-}
-
-fs::path PackedStore::choice_path(const SourceIdentity& source, const std::string& kernels) const {
-  return folder_ / (name_prefix(source.name) + "auto-" + key_digits(source.content + "\n" + kernels) +
-                    std::string(kChoiceSuffix));
-}
-
-std::optional<PrecisionChoice> PackedStore::choice(const SourceIdentity& source, const std::string& kernels) const {
-  if (!enabled()) return std::nullopt;
-  std::ifstream in(choice_path(source, kernels));
-  std::string line;
-  if (!std::getline(in, line)) return std::nullopt;
-  const auto stored = parse_line(line);
-  if (!stored || text_of(*stored, "content") != source.content || text_of(*stored, "kernels") != kernels) {
-    return std::nullopt;
+void PackedStore::sweep(const std::string& name, const SourceIdentity& source, const std::string& made_for) {
+  const std::string_view suffix = name.ends_with(kChoiceSuffix) ? kChoiceSuffix : kPackedSuffix;
+  for (const std::string& other : folder_->names()) {
+    if (is_passing_name(other)) {
+      const auto file = folder_->open_own(other);
+      if (file && is_abandoned(*file)) folder_->remove(other);  // under its lock: nobody is about to use it
+    } else if (other != name && other.ends_with(suffix) && other.starts_with(name_prefix(source.name)) &&
+               is_superseded(other, source, made_for)) {
+      folder_->remove(other);
+    }
   }
+}
+
+/// Whether this user's file `name` is of no use any more once `source` is what its name stands for now. A blob that is
+/// still in the hub's cache may be another revision's, which is used in turn with this one.
+bool PackedStore::is_superseded(const std::string& name, const SourceIdentity& source,
+                                const std::string& made_for) const {
   try {
-    const Precision precision = parse_precision(text_of(*stored, "precision"));
-    if (precision == Precision::automatic) return std::nullopt;
-    return PrecisionChoice{precision, text_of(*stored, "reason")};
+    const auto file = folder_->open_own(name);
+    if (!file) return false;
+    models::PackedLine line{{}, true};
+    if (name.ends_with(kPackedSuffix)) {
+      line = models::read_packed_line(*file, folder_->path_of(name));
+    } else {
+      line.about = read_choice_line(*file, folder_->path_of(name));
+    }
+    const auto about = read_about(line.about);
+    if (!about || about->source != source.name) return false;
+    if (!line.current) return true;
+    if (about->made_for != made_for || about->content == source.content) return false;
+    const std::vector<std::string> parts = parts_of(about->content);
+    return !std::all_of(parts.begin(), parts.end(), [&](const std::string& part) {
+      std::error_code error;
+      return is_blob_name(part) && fs::exists(source.blobs / part, error);
+    });
   } catch (const Error&) {
+    return false;
+  }
+}
+
+std::optional<PrecisionChoice> PackedStore::choice(const SourceIdentity& source, const std::string& kernels,
+                                                   Damaged damaged) {
+  const PrivateFolder* folder = open(false);
+  if (folder == nullptr) return std::nullopt;
+  const std::string name = choice_name(source, kernels);
+  try {
+    const auto file = folder->open_file(name);
+    if (!file) return std::nullopt;
+    const auto about = read_about(read_choice_line(*file, folder->path_of(name)));
+    if (!about || about->content != source.content || about->made_for != kernels) return std::nullopt;
+    const Precision precision = parse_precision(about->precision);
+    if (precision == Precision::automatic) return std::nullopt;
+    return PrecisionChoice{precision, printable_line(about->reason)};
+  } catch (const Error& failure) {
+    if (is_passing(failure)) throw;
+    if (damaged == Damaged::remove) log(LogLevel::warning, std::string(failure.what()) + "; choosing again");
     return std::nullopt;
   }
 }
 
-void PackedStore::keep_choice(const SourceIdentity& source, const std::string& kernels,
-                              const PrecisionChoice& choice) const {
-  if (!enabled()) return;
-  const fs::path path = choice_path(source, kernels);
-  const fs::path temporary = path.string() + std::string(kTemporaryMark) + std::to_string(::getpid());
-  std::error_code error;
-  fs::create_directories(folder_, error);
-  {
-    std::ofstream out(temporary);
-    out << json::serialize(json::object{{"source", source.name},
-                                        {"content", source.content},
-                                        {"kernels", kernels},
-                                        {"precision", to_string(choice.precision)},
-                                        {"reason", choice.reason}})
-        << "\n";
+void PackedStore::keep_choice(const SourceIdentity& source, const std::string& kernels, const PrecisionChoice& choice) {
+  const PrivateFolder* folder = open(true);
+  if (folder == nullptr) return;
+  const std::string name = choice_name(source, kernels);
+  const std::string line = json::serialize(json::object{{"source", source.name},
+                                                        {"content", source.content},
+                                                        {"kernels", kernels},
+                                                        {"precision", to_string(choice.precision)},
+                                                        {"reason", choice.reason}}) +
+                           "\n";
+  std::string temporary;
+  try {
+    sweep(name, source, kernels);
+    const UniqueFd file = folder->create(name, kTemporaryMark, temporary);
+    write_all(file, line, folder->path_of(temporary));
+    if (folder->commit(file, temporary, name)) return;
+    folder->remove(temporary);
+    give_up("cannot write " + folder->path_of(name).string());
+  } catch (const Error& failure) {
+    if (!temporary.empty()) folder->remove(temporary);
+    if (is_passing(failure)) throw;
+    give_up(failure.what());
   }
-  fs::rename(temporary, path, error);
 }
 
 std::string name_prefix(const std::string& source) {
   return short_name(source) + "-";
 }
 
+bool is_passing_name(const std::string& name) {
+  for (const std::string_view suffix : {kPackedSuffix, kChoiceSuffix}) {
+    if (name.find(std::string(suffix) + std::string(kTemporaryMark)) != std::string::npos) return true;
+  }
+  return name.ends_with(kLockSuffix);
+}
+
+bool is_abandoned(const UniqueFd& file) {
+  constexpr std::chrono::hours kLong{1};
+  const LockOutcome outcome = try_lock(file);
+  if (outcome != LockOutcome::none) return outcome == LockOutcome::held;
+  struct stat status {};
+  const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now() - kLong);
+  return ::fstat(file.get(), &status) == 0 && status.st_mtim.tv_sec < now;
+}
+
 std::optional<PackedAbout> read_about(const std::string& line) {
   const auto object = parse_line(line);
   if (!object) return std::nullopt;
-  return PackedAbout{text_of(*object, "source"), text_of(*object, "precision")};
+  const std::string layout = text_of(*object, "layout");
+  return PackedAbout{text_of(*object, "source"), text_of(*object, "content"), text_of(*object, "precision"),
+                     layout.empty() ? text_of(*object, "kernels") : layout, text_of(*object, "reason")};
 }
 
-std::string source_name(const std::string& model) {
-  std::error_code error;
-  if (!fs::is_directory(model, error)) return model;
-  const fs::path real = fs::canonical(model, error);
-  return error ? model : real.string();
+std::string read_choice_line(const UniqueFd& file, const fs::path& path) {
+  std::string text(kMostChoiceBytes, '\0');
+  std::size_t filled = 0;
+  while (filled < text.size()) {
+    const ssize_t count = ::read(file.get(), text.data() + filled, text.size() - filled);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw io_error("read", path, errno);
+    if (count == 0) break;
+    filled += static_cast<std::size_t>(count);
+  }
+  return text.substr(0, std::min(text.find('\n'), filled));
+}
+
+bool is_made_of(const std::string& content, const std::vector<std::string>& blobs) {
+  const std::vector<std::string> parts = parts_of(content);
+  return std::any_of(parts.begin(), parts.end(), [&](const std::string& part) {
+    return std::find(blobs.begin(), blobs.end(), part) != blobs.end();
+  });
 }
 
 }  // namespace stella::engine

@@ -132,6 +132,7 @@ HubOptions HubOptions::from_environment() {
   HubOptions options;
   const fs::path home = hub_home();
   const auto cache = first_of({"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"});
+  options.home = home;
   options.endpoint = endpoint_of();
   options.cache_dir = cache ? expanded(*cache) : home / "hub";
   options.token = token_of(home);

@@ -67,6 +67,9 @@ TEST_F(Environment, CacheFolder) {
   EXPECT_EQ(options({{"HF_HOME", "/h"}, {"HUGGINGFACE_HUB_CACHE", "/old"}}).cache_dir, "/old");
   EXPECT_EQ(options({{"HF_HUB_CACHE", "/new"}, {"HUGGINGFACE_HUB_CACHE", "/old"}}).cache_dir, "/new");
   EXPECT_EQ(options({{"HF_HUB_CACHE", "~/c"}}).cache_dir, home_ / "c");
+  EXPECT_EQ(options({{"HF_HUB_CACHE", "/new"}}).home, home_ / ".cache/huggingface");
+  EXPECT_EQ(options({{"HF_HUB_CACHE", "/new"}, {"XDG_CACHE_HOME", "/x"}}).home, "/x/huggingface");
+  EXPECT_EQ(options({{"HF_HUB_CACHE", "/new"}, {"HF_HOME", "~/h"}}).home, home_ / "h");
   EXPECT_EQ(options({{"STELLA_TEST_FOLDER", "/f"}, {"HF_HUB_CACHE", "$STELLA_TEST_FOLDER/a/${STELLA_TEST_FOLDER}b"}})
                 .cache_dir,
             "/f/a//fb");

@@ -60,6 +60,16 @@ void Loader::keep(const std::string& name, std::span<const std::byte> bytes, con
   });
 }
 
+kernels::PackedMatrix Loader::mapped(const std::string& name) const {
+  const std::span<const std::byte> part = context_.packed->part(prefix_ + name);
+  try {
+    return kernels::PackedMatrix::from_bytes(*context_.kernels, part, context_.packed);
+  } catch (const Error& error) {
+    const std::string path = context_.packed->path().string();
+    throw Error(error.errc(), path + ": '" + name + "': " + error.what(), {.file = path});
+  }
+}
+
 kernels::PackedMatrix Loader::pack(const std::string& name, const std::vector<kernels::MatrixSource>& sources,
                                    kernels::RowOrder order) {
   if (!context_.packed) {
@@ -70,8 +80,7 @@ kernels::PackedMatrix Loader::pack(const std::string& name, const std::vector<ke
     keep(name, packed.serialized());
     return packed;
   }
-  kernels::PackedMatrix packed =
-      kernels::PackedMatrix::from_bytes(*context_.kernels, context_.packed->part(prefix_ + name), context_.packed);
+  kernels::PackedMatrix packed = mapped(name);
   std::size_t n = 0;
   for (const kernels::MatrixSource& source : sources) n += source.n;
   if (packed.n() != n || packed.k() != sources.front().k || packed.precision() != context_.precision) {
@@ -172,7 +181,9 @@ Table Loader::table(const std::string& name, std::size_t rows, std::size_t n) {
   table.rows = source_of(tensor, rows, n);
   if (context_.packed) {
     table.keep = context_.packed;
-    table.rows.data = packed_part(name, tensor.bytes.size()).data();
+    const auto part = packed_part(name, tensor.bytes.size());
+    context_.packed->let_go(part);  // a pass reads the rows of its tokens, not all
+    table.rows.data = part.data();
   } else if (passing_) {
     keep(name, tensor.bytes, &tensor);
   } else {

@@ -76,6 +76,7 @@ class Loader {
   void finish(const weights::TensorView& tensor);
   kernels::PackedMatrix pack(const std::string& name, const std::vector<kernels::MatrixSource>& sources,
                              kernels::RowOrder order);
+  kernels::PackedMatrix mapped(const std::string& name) const;
   void keep(const std::string& name, std::span<const std::byte> bytes, const weights::TensorView* source = nullptr);
   std::span<const std::byte> packed_part(const std::string& name, std::size_t bytes);
   std::vector<float> f32_part(const std::string& name, const weights::TensorView& tensor);

@@ -1,19 +1,16 @@
 #include "models/packed_file.hpp"
 
+#include "base/crc32c.hpp"
 #include "stella/error.hpp"
 
 #include <algorithm>
 #include <array>
-#include <atomic>
-#include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <cstring>
-#include <fcntl.h>
 #include <string>
-#include <sys/file.h>
-#include <system_error>
-#include <unistd.h>
 #include <utility>
+#include <vector>
 
 namespace stella::models {
 namespace {
@@ -21,36 +18,59 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::array<char, 8> kMagic = {'s', 't', 'e', 'l', 'l', 'a', 'P', 'W'};
-constexpr std::uint64_t kVersion = 1;
+constexpr std::uint64_t kVersion = 2;
 constexpr std::size_t kAlignment = 64;
-constexpr std::size_t kStep = std::size_t{4} << 20U;  // bytes hashed, written or dropped at a time
+constexpr std::size_t kStep = std::size_t{4} << 20U;        // bytes written or dropped at a time
+constexpr std::size_t kMostIndex = std::size_t{16} << 20U;  // bytes; a model's index has some tens of thousands
 
 struct Trailer {
   std::array<char, 8> magic = kMagic;
   std::uint64_t version = kVersion;
   std::uint64_t index_at = 0;
   std::uint64_t index_bytes = 0;
-  Sha256::Digest hash{};
+  std::uint32_t index_crc = 0;
+  std::array<char, 24> zeros{};
+  std::uint32_t crc = 0;  // of all before it
 };
-static_assert(sizeof(Trailer) == 64);
+static_assert(sizeof(Trailer) == 64 && offsetof(Trailer, crc) == 60);
 
-[[noreturn]] void malformed(const fs::path& path, const char* what) {
+std::uint32_t crc_of(const Trailer& trailer) {
+  return crc32c(std::as_bytes(std::span(&trailer, 1)).first(offsetof(Trailer, crc)));
+}
+
+std::uint32_t crc_of(std::string_view text) {
+  return crc32c(std::as_bytes(std::span(text)));
+}
+
+constexpr std::size_t padding_of(std::uint64_t size) {
+  return (kAlignment - size % kAlignment) % kAlignment;
+}
+
+[[noreturn]] void malformed(const fs::path& path, const std::string& what) {
   throw Error(Errc::malformed_file, path.string() + ": the packed weights " + what + "; remove the file",
               {.file = path.string()});
 }
 
-/// A number and the space or line end behind it; advances `text`.
-bool take_number(std::string_view& text, std::size_t& number) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+/// A number and the space behind it; advances `text`.
+template <class T>
+bool take_number(std::string_view& text, T& number, int base) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, base);
   if (error != std::errc{} || end == text.data() + text.size() || *end != ' ') return false;
   text.remove_prefix(static_cast<std::size_t>(end - text.data()) + 1);
   return true;
 }
 
-/// Of every process and every writer in it.
-std::string temporary_suffix() {
-  static std::atomic<unsigned> number{0};
-  return ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(number++);
+/// The trailer, and nothing of it where the sizes in it do not fit the file.
+bool read_trailer(std::span<const std::byte> bytes, Trailer& trailer) {
+  if (bytes.size() < sizeof(trailer)) return false;
+  const std::size_t before = bytes.size() - sizeof(trailer);
+  std::memcpy(&trailer, bytes.data() + before, sizeof(trailer));
+  return trailer.magic == kMagic && trailer.index_at <= before && trailer.index_bytes == before - trailer.index_at &&
+         trailer.index_bytes <= kMostIndex;
+}
+
+std::string_view index_of(std::span<const std::byte> bytes, const Trailer& trailer) {
+  return {reinterpret_cast<const char*>(bytes.data()) + trailer.index_at, trailer.index_bytes};
 }
 
 }  // namespace
@@ -58,106 +78,142 @@ std::string temporary_suffix() {
 PackedFile::PackedFile(MappedFile file) : file_(std::move(file)) {
   // A pass reads all weights: with small pages, a tenth of a query's time goes into finding them.
   file_.prefer_huge_pages();
-  const auto bytes = file_.bytes();
   Trailer trailer;
-  if (bytes.size() < sizeof(trailer)) malformed(path(), "are cut short");
-  hashed_bytes_ = bytes.size() - sizeof(trailer);
-  std::memcpy(&trailer, bytes.data() + hashed_bytes_, sizeof(trailer));
-  if (trailer.magic != kMagic || trailer.version != kVersion) malformed(path(), "are cut short or of another version");
-  if (trailer.index_at > hashed_bytes_ || trailer.index_bytes != hashed_bytes_ - trailer.index_at) {
-    malformed(path(), "have a damaged trailer");
-  }
-  read_index({reinterpret_cast<const char*>(bytes.data()) + trailer.index_at, trailer.index_bytes});
+  if (!read_trailer(file_.bytes(), trailer)) malformed(path(), "are cut short or have a damaged trailer");
+  if (trailer.version != kVersion) malformed(path(), "are of another version");
+  if (trailer.crc != crc_of(trailer)) malformed(path(), "have a damaged trailer");
+  const std::string index(index_of(file_.bytes(), trailer));  // what is checked is what is used
+  if (trailer.index_crc != crc_of(index)) malformed(path(), "have a damaged index");
+  read_index(index, trailer.index_at);
 }
 
-void PackedFile::read_index(std::string_view text) {
+void PackedFile::read_index(std::string_view text, std::size_t parts_bytes) {
   const std::size_t first_line = text.find('\n');
   if (first_line == std::string_view::npos) malformed(path(), "have a damaged index");
   about_ = text.substr(0, first_line);
   text.remove_prefix(first_line + 1);
+  std::size_t at = 0;
   while (!text.empty()) {
-    std::size_t at = 0;
-    std::size_t size = 0;
-    const bool numbers = take_number(text, at) && take_number(text, size);
+    Part part{at, 0, 0};
+    const bool numbers = take_number(text, part.size, 10) && take_number(text, part.crc, 16);
     const std::size_t end = text.find('\n');
-    if (!numbers || end == std::string_view::npos || at % kAlignment != 0 || at > hashed_bytes_ ||
-        size > hashed_bytes_ - at) {
+    if (!numbers || end == std::string_view::npos || part.size > parts_bytes - at ||
+        padding_of(part.size) > parts_bytes - at - part.size ||
+        !parts_.emplace(std::string(text.substr(0, end)), part).second) {
       malformed(path(), "have a damaged index");
     }
-    parts_.emplace(text.substr(0, end), file_.bytes().subspan(at, size));
+    at += part.size + padding_of(part.size);
     text.remove_prefix(end + 1);
   }
+  if (at != parts_bytes) malformed(path(), "have a damaged index");
+}
+
+std::shared_ptr<const PackedFile> PackedFile::open(const UniqueFd& file, const fs::path& path) {
+  return std::shared_ptr<const PackedFile>(new PackedFile(MappedFile(file, path)));
 }
 
 std::shared_ptr<const PackedFile> PackedFile::open(const fs::path& path) {
-  return std::shared_ptr<const PackedFile>(new PackedFile(MappedFile(path)));
+  return open(open_regular(path, false), path);
 }
 
 std::span<const std::byte> PackedFile::part(const std::string& name) const {
   const auto found = parts_.find(name);
-  if (found == parts_.end()) malformed(path(), ("lack '" + name + "'").c_str());
-  return found->second;
+  if (found == parts_.end()) malformed(path(), "lack '" + name + "'");
+  return file_.bytes().subspan(found->second.at, found->second.size);
 }
 
-bool PackedFile::hash_matches(const std::function<void(std::size_t)>& on_progress) const {
-  Sha256 hash;
-  for (std::size_t at = 0; at < hashed_bytes_; at += kStep) {
-    const std::size_t size = std::min(kStep, hashed_bytes_ - at);
-    hash.update(file_.bytes().subspan(at, size));
-    file_.drop(at, size);
-    if (on_progress) on_progress(at + size);
+void PackedFile::let_go(std::span<const std::byte> part) const noexcept {
+  file_.drop(static_cast<std::size_t>(part.data() - file_.bytes().data()), part.size());
+}
+
+void PackedFile::check(ParallelTeam& team, const std::function<void(std::size_t)>& on_progress) const {
+  constexpr std::size_t kPiece = std::size_t{1} << 20U;
+  constexpr std::size_t kRound = 64;  // pieces between two reports
+  struct Piece {
+    std::span<const std::byte> bytes;
+    std::uint32_t crc = 0;
+    bool readable = true;
+  };
+  std::vector<const decltype(parts_)::value_type*> in_order;  // as they lie in the file
+  for (const auto& part : parts_) in_order.push_back(&part);
+  std::sort(in_order.begin(), in_order.end(), [](const auto* a, const auto* b) { return a->second.at < b->second.at; });
+  std::vector<Piece> pieces;
+  for (const auto* part : in_order) {
+    const std::size_t end = part->second.at + part->second.size + padding_of(part->second.size);
+    for (std::size_t at = part->second.at; at < end; at += kPiece) {
+      pieces.push_back({file_.bytes().subspan(at, std::min(kPiece, end - at))});
+    }
   }
+  std::size_t done = 0;
+  for (std::size_t first = 0; first < pieces.size(); first += kRound) {
+    const std::span<Piece> round = std::span(pieces).subspan(first, std::min(kRound, pieces.size() - first));
+    team.run(round.size(), [&](std::size_t task, std::size_t) {
+      Piece& piece = round[task];
+      piece.readable = file_.populate(piece.bytes);
+      if (piece.readable) piece.crc = crc32c(piece.bytes);
+    });
+    for (const Piece& piece : round) {
+      if (!piece.readable) throw io_error("read", path(), EIO);
+      done += piece.bytes.size();
+    }
+    if (on_progress) on_progress(done);
+  }
+  auto piece = pieces.cbegin();
+  for (const auto* part : in_order) {
+    std::uint32_t crc = 0;
+    for (std::size_t left = part->second.size + padding_of(part->second.size); left > 0; ++piece) {
+      crc = crc32c_combine(crc, piece->crc, piece->bytes.size());
+      left -= piece->bytes.size();
+    }
+    if (crc != part->second.crc) malformed(path(), "have a damaged part '" + part->first + "'");
+  }
+}
+
+PackedLine read_packed_line(const UniqueFd& file, const fs::path& path) {
+  const MappedFile mapped(file, path);
   Trailer trailer;
-  std::memcpy(&trailer, file_.bytes().data() + hashed_bytes_, sizeof(trailer));
-  return hash.digest() == trailer.hash;
+  if (!read_trailer(mapped.bytes(), trailer)) return {};
+  const std::string_view index = index_of(mapped.bytes(), trailer);
+  return {std::string(index.substr(0, index.find('\n'))), trailer.version == kVersion};
 }
 
-PackedFileWriter::PackedFileWriter(const fs::path& path) : path_(path), temporary_(path.string() + temporary_suffix()) {
-  std::error_code error;
-  fs::create_directories(path.parent_path(), error);
-  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-  if (fd_ < 0) {
-    throw Error(Errc::io_error, "cannot create " + temporary_.string() + ": " + std::strerror(errno),
-                {.file = path.string()});
-  }
-  // A file system without locks is no reason to keep nothing.
-  static_cast<void>(::flock(fd_, LOCK_EX | LOCK_NB));
-}
+PackedFileWriter::PackedFileWriter(std::shared_ptr<const PrivateFolder> folder, std::string name)
+    : folder_(std::move(folder)), name_(std::move(name)), file_(folder_->create(name_, kTemporaryMark, temporary_)) {}
 
 PackedFileWriter::~PackedFileWriter() {
-  if (fd_ >= 0) {
-    ::close(fd_);
-    ::unlink(temporary_.c_str());
-  }
+  if (!temporary_.empty()) folder_->remove(temporary_);
 }
 
 void PackedFileWriter::write(std::span<const std::byte> bytes) {
-  hash_.update(bytes);
-  while (!bytes.empty() && !failed_) {
-    const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) {
-      failed_ = true;
-      return;
-    }
-    at_ += static_cast<std::uint64_t>(written);
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  if (failed_) return;
+  try {
+    write_all(file_, bytes, folder_->path_of(temporary_));
+    at_ += bytes.size();
+  } catch (const Error&) {
+    failed_ = true;
   }
 }
 
 void PackedFileWriter::add(const std::string& name, std::span<const std::byte> bytes,
                            const std::function<void(std::span<const std::byte>)>& on_written) {
   if (failed_) return;
-  index_ += std::to_string(at_) + " " + std::to_string(bytes.size()) + " " + name + "\n";
+  const std::size_t size = bytes.size();
+  std::uint32_t crc = 0;
   while (!bytes.empty()) {
     // Writes that begin and end at huge pages of the file are cached in huge pages.
     const auto piece = bytes.first(std::min(kStep - at_ % kStep, bytes.size()));
+    crc = crc32c(piece, crc);
     write(piece);
+    if (failed_) return;
     if (on_written) on_written(piece);
     bytes = bytes.subspan(piece.size());
   }
   constexpr std::array<std::byte, kAlignment> kZeros{};
-  write(std::span(kZeros).first((kAlignment - at_ % kAlignment) % kAlignment));
+  const auto padding = std::span(kZeros).first(padding_of(size));
+  write(padding);
+  std::array<char, 48> line{};
+  std::snprintf(line.data(), line.size(), "%zu %08x ", size, crc32c(padding, crc));
+  index_ += line.data() + name + "\n";
 }
 
 bool PackedFileWriter::commit(const std::string& about) {
@@ -165,14 +221,13 @@ bool PackedFileWriter::commit(const std::string& about) {
   Trailer trailer;
   trailer.index_at = at_;
   trailer.index_bytes = index.size();
+  trailer.index_crc = crc_of(index);
+  trailer.crc = crc_of(trailer);
   write(std::as_bytes(std::span(index)));
-  trailer.hash = hash_.digest();
   write(std::as_bytes(std::span(&trailer, 1)));
-  const bool synced = !failed_ && ::fdatasync(fd_) == 0;
-  ::close(std::exchange(fd_, -1));
-  if (synced && ::rename(temporary_.c_str(), path_.c_str()) == 0) return true;
-  ::unlink(temporary_.c_str());
-  return false;
+  if (failed_ || !folder_->commit(file_, temporary_, name_)) return false;
+  temporary_.clear();
+  return true;
 }
 
 }  // namespace stella::models

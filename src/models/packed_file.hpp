@@ -1,13 +1,15 @@
 // Packed weights on disk, so that the next start maps them instead of packing again.
 //
-// Layout, little-endian: parts, each at a multiple of 64 bytes; an index in text, its first line `about`, then a line
-// "place size name" for each part; 64 bytes of trailer: magic (8), version (8), place of the index (8), its length (8),
-// sha256 of everything before the trailer (32). The trailer comes last so that a file is written in one go, and a file
-// that was cut short has none.
+// Layout, little-endian: parts one after another, each padded with zeros to a multiple of 64 bytes; an index in text,
+// its first line `about`, then a line "size crc name" for each part, in order, crc the CRC-32C of the part with its
+// padding in eight hexadecimal digits; 64 bytes of trailer: magic (8), version (8), place of the index (8), its length
+// (8), CRC-32C of the index (4), zeros (24), CRC-32C of the trailer before it (4). Every byte is under one of the
+// checksums. The trailer comes last so that a file is written in one go, and a file that was cut short has none.
 #pragma once
 
 #include "base/mapped_file.hpp"
-#include "base/sha.hpp"
+#include "base/private_folder.hpp"
+#include "base/thread_pool.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -24,7 +26,9 @@ namespace stella::models {
 /// A mapped file of packed weights. Const after opening, thread-safe.
 class PackedFile {
  public:
-  /// Checks trailer, sizes and index, not the hash: that would read all of it. Throws Error(malformed_file | io_error).
+  /// Checks trailer, index and sizes, not the parts: that would read all of it. Throws Error(malformed_file) of what
+  /// the file holds, and what MappedFile throws.
+  static std::shared_ptr<const PackedFile> open(const UniqueFd& file, const std::filesystem::path& path);
   static std::shared_ptr<const PackedFile> open(const std::filesystem::path& path);
 
   /// The line that the writer was given.
@@ -35,26 +39,46 @@ class PackedFile {
   /// At a multiple of 64. Throws Error(malformed_file) where there is none of that name.
   std::span<const std::byte> part(const std::string& name) const;
 
-  /// Reads everything: whether the content has the hash that was written with it. `on_progress` gets the bytes read so
-  /// far, and throws to give up.
-  bool hash_matches(const std::function<void(std::size_t)>& on_progress = {}) const;
+  /// Lets the pages of a part go that check() has read; who looks at them gets them again.
+  void let_go(std::span<const std::byte> part) const noexcept;
+
+  /// Reads everything, by all of the team, and throws Error(malformed_file) of the first part whose bytes do not have
+  /// their checksum; Error(io_error) where the disk fails. To be called before a part is computed with. `on_progress`
+  /// gets the bytes read so far every now and then, and throws to give up.
+  void check(ParallelTeam& team, const std::function<void(std::size_t)>& on_progress = {}) const;
 
  private:
+  struct Part {
+    std::size_t at;
+    std::size_t size;  // without padding
+    std::uint32_t crc;
+  };
+
   explicit PackedFile(MappedFile file);
-  void read_index(std::string_view text);
+  void read_index(std::string_view text, std::size_t parts_bytes);
 
   MappedFile file_;
-  std::size_t hashed_bytes_ = 0;
   std::string about_;
-  std::map<std::string, std::span<const std::byte>, std::less<>> parts_;
+  std::map<std::string, Part, std::less<>> parts_;
 };
+
+/// What a file of this or an earlier version says of itself.
+struct PackedLine {
+  std::string about;     // empty where it has none
+  bool current = false;  // of this version
+};
+/// Throws what MappedFile throws.
+PackedLine read_packed_line(const UniqueFd& file, const std::filesystem::path& path);
+
+/// Between the name that a file will have and what makes its temporary name unique.
+inline constexpr std::string_view kTemporaryMark = ".tmp-";
 
 /// Writes one under a temporary name; it appears under its own once it is complete and on the disk, or never. Until
 /// then the file is locked (flock), so that others tell it from one that a killed process has left.
 class PackedFileWriter {
  public:
-  /// Creates the folder where it is missing. Throws Error(io_error).
-  explicit PackedFileWriter(const std::filesystem::path& path);
+  /// Throws io_error().
+  PackedFileWriter(std::shared_ptr<const PrivateFolder> folder, std::string name);
   PackedFileWriter(const PackedFileWriter&) = delete;
   PackedFileWriter& operator=(const PackedFileWriter&) = delete;
   ~PackedFileWriter();
@@ -71,12 +95,12 @@ class PackedFileWriter {
  private:
   void write(std::span<const std::byte> bytes);
 
-  std::filesystem::path path_;
-  std::filesystem::path temporary_;
-  int fd_ = -1;
+  const std::shared_ptr<const PrivateFolder> folder_;
+  std::string name_;
+  std::string temporary_;  // empty once it has its name
+  UniqueFd file_;
   bool failed_ = false;
   std::uint64_t at_ = 0;
-  Sha256 hash_;
   std::string index_;
 };
 

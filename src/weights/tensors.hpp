@@ -43,6 +43,8 @@ class Tensors {
   /// nullptr where absent.
   const TensorView* find(const std::string& name) const;
   std::vector<std::string> names() const;
+  /// As they were given to open().
+  const std::vector<std::unique_ptr<const MappedFile>>& files() const noexcept { return files_; }
 
  private:
   void add(const MappedFile& file);

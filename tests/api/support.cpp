@@ -11,7 +11,8 @@ TestHub::TestHub(const fs::path& directory, std::string repo_arg) : repo(std::mo
 ModelOptions TestHub::options(std::shared_ptr<Runtime> runtime) const {
   HubOptions hub;
   hub.endpoint = server.endpoint();
-  hub.cache_dir = cache.path() / "hub";  // with room beside it for packed weights
+  hub.home = cache.path();
+  hub.cache_dir = cache.path() / "hub";
   return {.hub = hub, .runtime = std::move(runtime)};
 }
 

@@ -1,25 +1,42 @@
 """Packed weights through the command line: kept, mapped, listed, removed and checked beside the hub's cache."""
 
-import hashlib
+import fcntl
 import json
 import os
+import pathlib
+import random
+import shutil
 import struct
+import sys
 import time
 import unittest
 
-from cli_support import SMALL, CliTest, cosine
+sys.path.insert(0, str(pathlib.Path(os.environ["STELLA_SOURCE"]) / "tests/python"))
+
+from cli_support import SMALL, CliTest, cosine  # noqa: E402
+from hub_support import Hub  # noqa: E402
 
 SOURCE = "org/name"
 
 
-def write_packed(path, source=SOURCE, precision="int16"):
+def crc32c(data):
+    """Bit by bit, from RFC 3720."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def write_packed(path, source=SOURCE, precision="int16", content="c"):
     """A file in the format that src/models/packed_file.hpp describes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     parts = bytes(range(256)) * 40
-    about = json.dumps({"source": source, "content": "c", "precision": precision, "layout": "l"})
-    index = f"{about}\n0 {len(parts)} weights\n".encode()
-    body = parts + index
-    path.write_bytes(body + struct.pack("<8sQQQ", b"stellaPW", 1, len(parts), len(index)) + hashlib.sha256(body).digest())
+    about = json.dumps({"source": source, "content": content, "precision": precision, "layout": "l"})
+    index = f"{about}\n{len(parts)} {crc32c(parts):08x} weights\n".encode()
+    trailer = struct.pack("<8sQQQI24x", b"stellaPW", 2, len(parts), len(index), crc32c(index))
+    path.write_bytes(parts + index + trailer + struct.pack("<I", crc32c(trailer)))
     return path
 
 
@@ -48,7 +65,7 @@ class PackedWeightsTest(CliTest):
         return sorted(path.name for path in self.stella.iterdir())
 
 
-class Loading(PackedWeightsTest):
+class PackedModelTest(PackedWeightsTest):
     def setUp(self):
         super().setUp()
         self.model = self.copy_checkpoint(name="model")
@@ -58,6 +75,8 @@ class Loading(PackedWeightsTest):
         [row] = self.rows("--model", model or self.model, "--dim", "256", *arguments, "a text")
         return row["embedding"]
 
+
+class Loading(PackedModelTest):
     def test_the_first_start_keeps_and_the_second_maps(self):
         exact = self.embed("--precision", "f32", "--no-packed-weights")
         self.assertFalse(self.stella.exists())
@@ -90,9 +109,183 @@ class Loading(PackedWeightsTest):
         self.assertIn(b"packing again", done.stderr)
         self.assertEqual(path.read_bytes(), content)
 
+    def test_a_flipped_bit_is_noticed(self):
+        first = self.embed("--precision", "f32")
+        [path] = self.stella.iterdir()
+        content = path.read_bytes()
+        for place in (200, len(content) // 2, len(content) - 500):
+            damaged = bytearray(content)
+            damaged[place] ^= 4
+            path.write_bytes(damaged)
+            done = self.run_stella("embed", "--model", self.model, "--dim", "256", "--precision", "f32", "a text")
+            self.assertEqual(json.loads(done.stdout)["data"][0]["embedding"], first)
+            self.assertEqual(done.stderr.count(b"packing again"), 1, done.stderr)
+            self.assertEqual(path.read_bytes(), content)
+
+    def test_weights_replaced_in_place_with_size_and_time_kept(self):
+        weights = self.model / "model.safetensors"
+        other = self.folder / "other.safetensors"
+        content = bytearray(weights.read_bytes())
+        (length,) = struct.unpack_from("<Q", content)
+        for place in range(8 + length, 8 + length + 400_000, 4):  # the sign of each weight
+            content[place + 3] ^= 0x80
+        other.write_bytes(content)
+        shutil.copystat(weights, other)
+        first = self.embed()
+        shutil.copy2(other, weights)  # cp -p
+        self.assertEqual(weights.stat().st_mtime_ns, other.stat().st_mtime_ns)
+        second = self.embed()
+        self.assertNotEqual(first, second)
+        self.assertGreaterEqual(cosine(second, self.embed("--precision", "f32", "--no-packed-weights")), 0.9995)
+        self.assertEqual(len(self.names()), 2, self.names())
+
     def test_a_small_model_keeps_nothing(self):
         self.embed(model=SMALL)
         self.assertFalse(self.stella.exists())
+
+    def test_the_folder_is_never_beside_the_hubs_cache_nor_in_it(self):
+        arguments = ("embed", "--model", self.model, "--dim", "256", "a text")
+        self.succeed(*arguments, env={"HF_HUB_CACHE": self.folder / "shared/hub"})
+        self.assertEqual(len(self.names()), 2)
+        self.assertFalse((self.folder / "shared").exists())
+        done = self.run_stella(*arguments, env={"HF_HOME": self.folder / "x", "HF_HUB_CACHE": self.folder / "x/"})
+        self.assertEqual((done.returncode, done.stderr.count(b"\n")), (0, 1), done.stderr)
+        self.assertIn(b"HF_HOME", done.stderr)
+        self.assertFalse((self.folder / "x").exists())
+
+    def test_a_folder_that_others_can_write_to(self):
+        first = self.embed()
+        before = {name: (self.stella / name).read_bytes() for name in self.names()}
+        for name in self.names():
+            if name.endswith(".packed"):
+                (self.stella / name).write_bytes(b"planted")
+        self.stella.chmod(0o777)
+        done = self.run_stella("embed", "--model", self.model, "--dim", "256", "a text")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr.count(b"\n"), 1, done.stderr)
+        self.assertIn(b"chmod go-w", done.stderr)
+        self.assertGreaterEqual(cosine(json.loads(done.stdout)["data"][0]["embedding"], first), 0.9995)
+        self.assertEqual(self.names(), sorted(before))
+        self.stella.chmod(0o700)
+        self.assertEqual(self.embed(), first)
+
+    def test_a_planted_link_is_not_followed(self):
+        first = self.embed("--precision", "f32")
+        [path] = self.stella.iterdir()
+        victim = self.write("victim", "untouched")
+        path.unlink()
+        path.symlink_to(victim)
+        self.assertEqual(self.embed("--precision", "f32"), first)
+        self.assertFalse(path.is_symlink())
+        self.assertEqual(victim.read_text(), "untouched")
+
+    def test_info_deletes_nothing(self):
+        self.embed("--precision", "f32")
+        [path] = self.stella.iterdir()
+        path.write_bytes(path.read_bytes()[:1000])
+        self.succeed("info", self.model, "--precision", "f32")
+        self.assertEqual(path.stat().st_size, 1000)
+
+
+class Together(PackedModelTest):
+    """Several processes at once, and processes that are killed."""
+
+    def begin(self, *arguments):
+        return self.start_stella("embed", "--model", self.model, "--dim", "256", "--threads", "1", *arguments, "a text")
+
+    def end(self, process):
+        out, error = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, 0, error)
+        return json.loads(out)["data"][0]["embedding"]
+
+    def test_a_cold_store_is_packed_once_and_all_agree(self):
+        for _ in range(3):
+            shutil.rmtree(self.stella, ignore_errors=True)
+            processes = [self.begin() for _ in range(4)]
+            first, *others = [self.end(process) for process in processes]
+            for other in others:
+                self.assertEqual(other, first)
+            self.assertEqual([name.rpartition(".")[2] for name in self.names()], ["choice", "packed"])
+
+    def test_killed_at_any_time(self):
+        exact = self.embed("--precision", "f32", "--no-packed-weights")
+        start = time.monotonic()
+        self.end(self.begin())
+        usual = time.monotonic() - start
+        chance = random.Random(14)
+        deadline = time.monotonic() + 40
+        for kill in range(30):
+            if time.monotonic() > deadline:
+                break
+            if kill % 3 == 0:
+                shutil.rmtree(self.stella, ignore_errors=True)
+            processes = [self.begin() for _ in range(2)]
+            time.sleep(chance.uniform(0, 2 * usual))
+            for process in processes:
+                process.kill()
+                process.communicate()
+        first = self.end(self.begin())
+        self.assertGreaterEqual(cosine(first, exact), 0.9995)
+        self.assertEqual([name.rpartition(".")[2] for name in self.names()], ["choice", "packed"])
+        self.assertEqual(self.end(self.begin()), first)
+
+    def test_a_holder_that_dies_passes_its_turn_on(self):
+        self.embed()
+        kept = self.names()
+        holder = self.stella / "model-0123456789abcdef.lock"
+        holder.write_bytes(b"")  # of a process that was killed
+        [packed] = [name for name in kept if name.endswith(".packed")]
+        (self.stella / packed).unlink()
+        self.embed()
+        self.assertEqual(self.names(), kept)
+
+
+class Damaged(PackedWeightsTest):
+    """A blob of the hub's cache that does not have the hash that is its name."""
+
+    def setUp(self):
+        super().setUp()
+        repo = self.copy_checkpoint(name="repo")
+        pad_weights(repo / "model.safetensors", 33 << 20)
+        hub = Hub(os.environ["STELLA_HUB_SERVER"], {SOURCE: repo})
+        self.addCleanup(hub.__exit__)
+        self.env = {"HF_ENDPOINT": hub.endpoint}
+
+    def embed(self, *arguments):
+        [row] = self.rows("--model", SOURCE, "--dim", "256", *arguments, "a text", env=self.env)
+        return row["embedding"]
+
+    def blob(self):
+        [link] = (self.folder / "hf/hub").glob("models--*/snapshots/*/model.safetensors")
+        return link.resolve()
+
+    def damage(self):
+        blob = self.blob()
+        content = bytearray(blob.read_bytes())
+        (length,) = struct.unpack_from("<Q", content)
+        for place in range(8 + length, 8 + length + 400_000, 4):
+            content[place + 3] ^= 0x80
+        blob.write_bytes(content)
+
+    def test_is_never_packed_and_repair_mends_it(self):
+        first = self.embed()
+        shutil.rmtree(self.stella)
+        self.damage()
+        for arguments in ((), ("--precision", "f32"), ("--no-packed-weights",)):
+            self.fail_with(3, "embed", "--model", SOURCE, "--dim", "256", *arguments, "a text", env=self.env,
+                           says=("model.safetensors", "stella cache verify --repair"))
+            self.assertEqual(self.names() if self.stella.exists() else [], [])
+        self.succeed("cache", "verify", "--repair", env=self.env)
+        self.assertGreaterEqual(cosine(self.embed(), first), 0.9995)
+
+    def test_repair_takes_away_what_was_made_of_it(self):
+        self.embed()
+        poisoned = self.packed("name-int8-0123456789abcdef", precision="int8", content=f"{'0' * 64}|{self.blob().name}")
+        other = self.packed("other-int8-0123456789abcdef", source="org/other")
+        self.assertEqual(len(self.names()), 4)
+        self.damage()
+        self.succeed("cache", "verify", "--repair", env=self.env)
+        self.assertEqual(self.names(), [other.name], poisoned)
 
 
 class List(PackedWeightsTest):
@@ -124,7 +317,6 @@ class Remove(PackedWeightsTest):
         other = self.packed("other-int16-0123456789abcdef", source="org/other")
         left = self.stella / "name-f32-0123456789abcdef.packed.tmp-1-0"
         left.write_bytes(b"x")
-        os.utime(left, (time.time() - 7200,) * 2)
         self.assertIn("removed 2 files of packed weights", self.succeed("cache", "rm", "--packed", SOURCE).decode())
         self.assertEqual(self.names(), [other.name])
         self.assertIn("removed 0 files", self.succeed("cache", "rm", "--packed", SOURCE).decode())
@@ -133,9 +325,11 @@ class Remove(PackedWeightsTest):
 
     def test_what_is_being_written_is_kept(self):
         new = self.packed("name-int16-0123456789abcdef").rename(self.stella / "name-int16-0123456789abcdef.packed.tmp-1-0")
-        done = self.run_stella("cache", "rm", "--packed")
-        self.assertIn(b"1 file kept", done.stderr)
-        self.assertTrue(new.exists())
+        with open(new, "rb") as writer:
+            fcntl.flock(writer, fcntl.LOCK_EX)
+            done = self.run_stella("cache", "rm", "--packed")
+            self.assertIn(b"1 file kept", done.stderr)
+            self.assertTrue(new.exists())
 
     def test_a_model_that_is_only_packed(self):
         self.packed("name-int16-0123456789abcdef")
