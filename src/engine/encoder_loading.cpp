@@ -121,6 +121,12 @@ class EncoderLoading {
     const auto [chosen, agreement] = choose();
     Loaded loaded = load_at(chosen.precision, agreement);
     const PrecisionChoice choice{chosen.precision, describe_choice(chosen, agreement)};
+    if (!lock_) {  // then somebody may have been faster
+      if (const auto known = kept_choice(PackedStore::Damaged::keep)) {
+        if (known->precision != chosen.precision) loaded = load_at(known->precision, std::nullopt);
+        return finish(std::move(loaded), *known);
+      }
+    }
     store_.keep_choice(identity_, kernels::name_of(*job_.kernels), choice);
     return finish(std::move(loaded), choice);
   }

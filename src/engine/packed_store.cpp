@@ -152,7 +152,7 @@ void PackedStore::remove(const PackedKey& key) {
 
 std::unique_ptr<PackedLock> PackedStore::lock(const SourceIdentity& source, const std::function<void()>& step) {
   constexpr std::chrono::milliseconds kBetween{50};
-  constexpr std::chrono::minutes kSilence{2};
+  constexpr std::chrono::seconds kSilence{30};
   if (open(true) == nullptr) return nullptr;
   const std::string name = name_prefix(source.name) + key_digits(source.content) + std::string(kLockSuffix);
   auto seen = steady_clock::now();
@@ -176,7 +176,7 @@ std::unique_ptr<PackedLock> PackedStore::lock(const SourceIdentity& source, cons
       seen = steady_clock::now();
     } else if (steady_clock::now() - seen > kSilence) {
       log(LogLevel::warning, folder_->path_of(name).string() +
-                                 ": held by a process that has shown no life for two minutes; going on without it");
+                                 ": held by a process that has shown no life for half a minute; going on without it");
       return nullptr;
     }
     std::this_thread::sleep_for(kBetween);

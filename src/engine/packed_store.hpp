@@ -84,7 +84,7 @@ class PackedStore {
   void remove(const PackedKey& key);
 
   /// Waits for its turn. `step` is called several times a second and throws to give up. Null where there is nothing to
-  /// lock, or where the holder has shown no life for two minutes: then the work goes on without.
+  /// lock, or where the holder has shown no life for half a minute: then the work goes on without.
   std::unique_ptr<PackedLock> lock(const SourceIdentity& source, const std::function<void()>& step);
 
   /// Null where the folder cannot be written. First takes away what killed processes have left, and what was packed for

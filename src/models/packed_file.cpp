@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <fcntl.h>
 #include <string>
 #include <utility>
 #include <vector>
@@ -189,9 +190,21 @@ void PackedFileWriter::write(std::span<const std::byte> bytes) {
   try {
     write_all(file_, bytes, folder_->path_of(temporary_));
     at_ += bytes.size();
+    start_writeback();
   } catch (const Error&) {
     failed_ = true;
   }
+}
+
+/// So that the disk works while the next parts are packed, and commit() has little left to wait for.
+void PackedFileWriter::start_writeback() noexcept {
+#if defined(SYNC_FILE_RANGE_WRITE)
+  constexpr std::uint64_t kEvery = std::uint64_t{64} << 20U;
+  if (at_ - on_its_way_ < kEvery) return;
+  static_cast<void>(::sync_file_range(file_.get(), static_cast<off_t>(on_its_way_),
+                                      static_cast<off_t>(at_ - on_its_way_), SYNC_FILE_RANGE_WRITE));
+  on_its_way_ = at_;
+#endif
 }
 
 void PackedFileWriter::add(const std::string& name, std::span<const std::byte> bytes,

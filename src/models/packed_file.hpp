@@ -94,6 +94,7 @@ class PackedFileWriter {
 
  private:
   void write(std::span<const std::byte> bytes);
+  void start_writeback() noexcept;
 
   const std::shared_ptr<const PrivateFolder> folder_;
   std::string name_;
@@ -101,6 +102,7 @@ class PackedFileWriter {
   UniqueFd file_;
   bool failed_ = false;
   std::uint64_t at_ = 0;
+  std::uint64_t on_its_way_ = 0;  // to the disk, up to here
   std::string index_;
 };
 
