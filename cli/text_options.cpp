@@ -166,9 +166,9 @@ void TextReport::add(const Chunk& chunk, std::uint64_t tokens, std::size_t trunc
 void TextReport::finish(std::size_t max_length) {
   if (show_bar_) workspace_.screen().display().on_texts_done(progress_);
   if (truncated_ != 0) {
-    workspace_.warn(with_separators(truncated_) + " of " + with_separators(progress_.texts) +
-                    (progress_.texts == 1 ? " text was cut to " : " texts were cut to ") + std::to_string(max_length) +
-                    " tokens");
+    // Always in these words and without separators, so that a script finds it.
+    workspace_.warn(std::to_string(truncated_) + " of " + std::to_string(progress_.texts) + " texts were cut to " +
+                    std::to_string(max_length) + " tokens");
   }
   if (const std::size_t left_out = skipped(); left_out != 0) {
     workspace_.warn(with_separators(left_out) +

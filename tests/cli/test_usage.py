@@ -120,7 +120,7 @@ class Streams(CliTest):
         done = self.run_stella(*command)
         self.assertEqual(done.returncode, 0)
         self.assertEqual(len(json.loads(done.stdout)), 4)
-        self.assertEqual(done.stderr, b"stella: warning: 1 of 1 text was cut to 4 tokens\n")
+        self.assertEqual(done.stderr, b"stella: warning: 1 of 1 texts were cut to 4 tokens\n")
         quiet = self.run_stella(*command, "--quiet")
         self.assertEqual((quiet.returncode, quiet.stdout, quiet.stderr), (0, done.stdout, b""))
 
