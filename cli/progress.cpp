@@ -166,7 +166,7 @@ void ProgressDisplay::on_texts_done(const TextProgress& progress) {
 
 void ProgressDisplay::print(std::string_view line) {
   const std::lock_guard lock(mutex_);
-  put(erase_sequence() + std::string(line) + "\n");
+  put(erase_sequence() + printable_line(line) + "\n");
   if (!files_.empty() || load_fraction_ >= 0 || texts_) draw();
 }
 

@@ -60,7 +60,7 @@ class ProgressDisplay {
   void on_texts(const TextProgress& progress);
   /// Their bar gives way to a line; nothing where no bar is shown.
   void on_texts_done(const TextProgress& progress);
-  /// A whole line, above the bars.
+  /// A whole line, above the bars. What a terminal would obey is shown as an escape.
   void print(std::string_view line);
   /// Removes what is still drawn.
   void close();

@@ -81,7 +81,7 @@ std::string shown(ProgressStyle style) {
     ProgressDisplay display(style, ends[1]);
     display.on_file(half());
     display.on_load(0.5);
-    display.print("a remark");
+    display.print("a remark\x1b[2J");
     Progress done = half();
     done.bytes = done.total;
     done.finished = true;
@@ -96,14 +96,14 @@ std::string shown(ProgressStyle style) {
 }
 
 TEST(Display, LinesForALog) {
-  EXPECT_EQ(shown(ProgressStyle::lines), "a remark\nmodel.safetensors: 1.74 GB, 87.0 MB/s\n");
+  EXPECT_EQ(shown(ProgressStyle::lines), "a remark\\x1b[2J\nmodel.safetensors: 1.74 GB, 87.0 MB/s\n");
 }
 
 TEST(Display, BarsForATerminal) {
   const std::string bytes = shown(ProgressStyle::bars);
   EXPECT_THAT(bytes, HasSubstr("50%"));
   EXPECT_THAT(bytes, HasSubstr("\x1b[1A"));
-  EXPECT_THAT(bytes, HasSubstr("a remark\n"));
+  EXPECT_THAT(bytes, HasSubstr("a remark\\x1b[2J\n"));
 }
 
 TEST(Display, OneMoreBarForSeveralFiles) {
@@ -130,7 +130,7 @@ TEST(Display, OneMoreBarForSeveralFiles) {
 }
 
 TEST(Display, RemarksOnlyWhereNoProgressIsWanted) {
-  EXPECT_EQ(shown(ProgressStyle::none), "a remark\n");
+  EXPECT_EQ(shown(ProgressStyle::none), "a remark\\x1b[2J\n");
 }
 
 }  // namespace
