@@ -244,6 +244,8 @@ void Model::gather(const std::shared_ptr<Request>& request, const std::stop_toke
 void Model::resolve(Request& request, std::shared_ptr<const Checkpoint> checkpoint) const {
   request.text.prompt = request.prompt ? *request.prompt : checkpoint->prompts.text_for(request.task);
   request.text.max_length = request.max_length.value_or(checkpoint->default_max_length);
+  // A model that ends with a Normalize module has no other vectors.
+  request.text.normalize = request.text.normalize || checkpoint->spec.normalize_module;
   if (const auto left = checkpoint->spec.truncate_left) {
     request.text.truncation_side = *left ? tokenizer::TruncationSide::left : tokenizer::TruncationSide::right;
   }

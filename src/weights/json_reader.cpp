@@ -1,72 +1,71 @@
 #include "weights/json_reader.hpp"
 
+#include "base/lfs.hpp"
 #include "stella/error.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
-#include <set>
-#include <vector>
-
-#include <boost/json/basic_parser_impl.hpp>
 
 namespace stella::weights {
 namespace {
 
 namespace json = boost::json;
 
-/// Finds a key that an object holds twice. Only keys and nesting matter; values pass by.
-struct DuplicateKeys {
-  // NOLINTBEGIN(readability-identifier-naming): the parser asks for these names
-  static constexpr std::size_t max_object_size = SIZE_MAX;
-  static constexpr std::size_t max_array_size = SIZE_MAX;
-  static constexpr std::size_t max_key_size = SIZE_MAX;
-  static constexpr std::size_t max_string_size = SIZE_MAX;
-  // NOLINTEND(readability-identifier-naming)
-  using Code = boost::system::error_code;
+/// Offset behind the string that starts at `at`.
+std::size_t after_string(std::string_view text, std::size_t at) {
+  for (++at; at < text.size() && text[at] != '"'; ++at) {
+    if (text[at] == '\\') ++at;
+  }
+  return std::min(at + 1, text.size());
+}
 
-  std::vector<std::set<std::string, std::less<>>> open;  // keys seen in each object that is being read
-  std::string key;
-  std::optional<std::string> duplicate;
-
-  bool on_document_begin(Code&) { return true; }
-  bool on_document_end(Code&) { return true; }
-  bool on_object_begin(Code&) {
-    open.emplace_back();
-    return true;
-  }
-  bool on_object_end(std::size_t, Code&) {
-    open.pop_back();
-    return true;
-  }
-  bool on_array_begin(Code&) { return true; }
-  bool on_array_end(std::size_t, Code&) { return true; }
-  bool on_key_part(json::string_view part, std::size_t, Code&) {
-    key.append(part.data(), part.size());
-    return true;
-  }
-  bool on_key(json::string_view part, std::size_t, Code& error) {
-    key.append(part.data(), part.size());
-    if (!open.back().insert(key).second) {
-      duplicate = key;
-      error = json::error::syntax;
-      return false;
+/// `text` with the numbers that only Python writes spelt as one too large for a double, which reads as infinite.
+std::string without_names(std::string_view text) {
+  constexpr std::array<std::string_view, 2> kNames{"NaN", "Infinity"};
+  std::string result;
+  result.reserve(text.size() + 16);
+  for (std::size_t at = 0; at < text.size();) {
+    if (text[at] == '"') {
+      const std::size_t end = after_string(text, at);
+      result += text.substr(at, end - at);
+      at = end;
+      continue;
     }
-    key.clear();
-    return true;
+    const auto* const name =
+        std::find_if(kNames.begin(), kNames.end(), [&](std::string_view n) { return text.substr(at, n.size()) == n; });
+    if (name != kNames.end()) {
+      result += "1e999";
+      at += name->size();
+    } else {
+      result += text[at++];
+    }
   }
-  bool on_string_part(json::string_view, std::size_t, Code&) { return true; }
-  bool on_string(json::string_view, std::size_t, Code&) { return true; }
-  bool on_number_part(json::string_view, Code&) { return true; }
-  bool on_int64(std::int64_t, json::string_view, Code&) { return true; }
-  bool on_uint64(std::uint64_t, json::string_view, Code&) { return true; }
-  bool on_double(double, json::string_view, Code&) { return true; }
-  bool on_bool(bool, Code&) { return true; }
-  bool on_null(Code&) { return true; }
-  bool on_comment_part(json::string_view, Code&) { return true; }
-  bool on_comment(json::string_view, Code&) { return true; }
-};
+  return result;
+}
 
-std::string place(std::string_view text, std::size_t offset) {
+json::value parse(std::string_view text, const std::string& file) {
+  json::parse_options options;
+  options.max_depth = kMaxJsonDepth;
+  json::stream_parser parser({}, options);
+  boost::system::error_code error;
+  const std::size_t read = parser.write_some(text.data(), text.size(), error);
+  if (!error && read < text.size()) error = json::error::extra_data;
+  if (!error) parser.finish(error);
+  if (!error) return parser.release();
+  if (error == json::error::too_deep) {
+    throw Error(Errc::limit_exceeded,
+                file + ": nests deeper than the " + std::to_string(kMaxJsonDepth) + " levels that are read",
+                {.file = file});
+  }
+  throw Error(Errc::malformed_file, file + ": not valid JSON at " + json_place(text, read) + ": " + error.message(),
+              {.file = file});
+}
+
+}  // namespace
+
+std::string json_place(std::string_view text, std::size_t offset) {
   std::size_t line = 1;
   std::size_t column = 1;
   for (const char c : text.substr(0, offset)) {
@@ -76,24 +75,18 @@ std::string place(std::string_view text, std::size_t offset) {
   return "line " + std::to_string(line) + ", column " + std::to_string(column);
 }
 
-}  // namespace
-
 json::value parse_json(std::string_view text, const std::string& file) {
-  json::stream_parser parser;
-  boost::system::error_code error;
-  const std::size_t read = parser.write_some(text.data(), text.size(), error);
-  if (!error && read < text.size()) error = json::error::extra_data;
-  if (!error) parser.finish(error);
-  if (error) {
-    throw Error(Errc::malformed_file, file + ": not valid JSON at " + place(text, read) + ": " + error.message(),
+  if (text.size() > kMaxJsonBytes) {
+    throw Error(Errc::limit_exceeded,
+                file + ": has " + std::to_string(text.size()) + " bytes, more than the " +
+                    std::to_string(kMaxJsonBytes) + " that are read of such a file",
                 {.file = file});
   }
-  json::basic_parser<DuplicateKeys> keys(json::parse_options{});
-  keys.write_some(false, text.data(), text.size(), error);
-  if (keys.handler().duplicate) {
-    throw Error(Errc::malformed_file, file + ": key '" + *keys.handler().duplicate + "' appears twice", {.file = file});
-  }
-  return parser.release();
+  constexpr std::string_view kMark = "\xEF\xBB\xBF";
+  if (text.starts_with(kMark)) text.remove_prefix(kMark.size());
+  refuse_lfs_pointer(text, file);
+  const bool names = text.find("NaN") != std::string_view::npos || text.find("Infinity") != std::string_view::npos;
+  return names ? parse(without_names(text), file) : parse(text, file);
 }
 
 JsonObject::JsonObject(const json::value& value, std::string file)
@@ -118,8 +111,8 @@ std::optional<std::size_t> JsonObject::optional_size(std::string_view key, std::
   const json::value* value = find(key);
   if (value == nullptr) return std::nullopt;
   boost::system::error_code error;
-  const auto number = value->to_number<std::uint64_t>(error);
-  if (error || value->is_double() || number < low || number > kLargest) {
+  const auto number = value->to_number<std::uint64_t>(error);  // an error also for a double that is not whole
+  if (error || number < low || number > kLargest) {
     malformed(key, "is " + json::serialize(*value) + ", not a whole number from " + std::to_string(low) + " to " +
                        std::to_string(kLargest));
   }

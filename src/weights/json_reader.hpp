@@ -10,9 +10,19 @@
 
 namespace stella::weights {
 
-/// Parses `text`. Throws Error(malformed_file) with `file`, line and column; also for a key that one object holds twice
-/// (the parser would keep the last and hide the first).
+/// Most bytes of a checkpoint's JSON file, and most levels of nesting. Real ones have less than 1 MB and 10 levels, an
+/// index of shards included.
+inline constexpr std::size_t kMaxJsonBytes = std::size_t{16} << 20U;
+inline constexpr std::size_t kMaxJsonDepth = 128;
+
+/// Parses `text` as Python's json module does, which wrote it: NaN and Infinity are numbers (here all infinite), of a
+/// key that an object holds twice the last counts. A byte-order mark at the start is skipped. Throws
+/// Error(malformed_file) with `file`, line and column, and Error(limit_exceeded) for what is larger or deeper than the
+/// limits above.
 boost::json::value parse_json(std::string_view text, const std::string& file);
+
+/// "line 3, column 7", as in messages.
+std::string json_place(std::string_view text, std::size_t offset);
 
 /// One JSON object of `file`. Views the object: keep the parsed value alive. Every getter throws Error(malformed_file)
 /// naming file and key where the value has the wrong type or range; a key holding null counts as absent.
@@ -23,7 +33,7 @@ class JsonObject {
   const boost::json::value* find(std::string_view key) const;
   bool has(std::string_view key) const { return find(key) != nullptr; }
 
-  /// A whole number in [low, kLargest].
+  /// A whole number in [low, kLargest], also where it is written as 8192.0.
   std::size_t size(std::string_view key, std::size_t low = 1) const;
   std::size_t size_or(std::string_view key, std::size_t fallback, std::size_t low = 1) const;
   std::optional<std::size_t> optional_size(std::string_view key, std::size_t low = 1) const;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <initializer_list>
 
 namespace stella::weights {
 namespace {
@@ -87,6 +88,8 @@ void read_qwen2(const JsonObject& config, EncoderSpec& spec) {
   spec.norm_eps = static_cast<float>(config.positive_or("rms_norm_eps", 1e-6));
   require_text(config, "hidden_act", "silu", "silu");
   require_flag(config, "use_sliding_window", false, false);
+  // Stella attends in both directions and says so by omission.
+  require_flag(config, "is_causal", false, false);
   read_rope(config, false, spec);
 }
 
@@ -115,19 +118,39 @@ EncoderSpec read_config(const JsonObject& config) {
   return spec;
 }
 
-/// Mean pooling over all tokens is what Stella and its relatives use; any other mode would give other vectors.
-void check_pooling(const JsonObject& pooling, std::size_t hidden) {
+/// The modes of a Pooling module, as sentence-transformers reads them: pooling_mode, a name or several; without it the
+/// flags of older files, and mean where none is set.
+std::vector<std::string> pooling_modes(const JsonObject& pooling) {
+  std::vector<std::string> modes;
+  if (const json::value* value = pooling.find("pooling_mode")) {
+    if (!value->is_array()) return {pooling.text("pooling_mode")};
+    for (const json::value& mode : value->get_array()) {
+      if (!mode.is_string()) pooling.malformed("pooling_mode", "holds something that is not a string");
+      modes.emplace_back(mode.get_string());
+    }
+    return modes;
+  }
   for (const auto& [key, value] : pooling.items()) {
     const std::string name(key);
-    if (!name.starts_with("pooling_mode_") || name == "pooling_mode_mean_tokens") continue;
-    require_flag(pooling, name, false, false);
+    if (name.starts_with("pooling_mode_") && pooling.flag_or(name, false)) modes.push_back(name);
   }
-  require_text(pooling, "pooling_mode", "mean", "mean");
-  require_flag(pooling, "pooling_mode_mean_tokens", pooling.has("pooling_mode"), true);
+  if (modes.empty()) modes.emplace_back("mean");
+  return modes;
+}
+
+/// Mean pooling over all tokens is what Stella and its relatives use; any other mode would give other vectors.
+void check_pooling(const JsonObject& pooling, std::size_t hidden) {
+  for (const std::string& mode : pooling_modes(pooling)) {
+    if (mode == "mean" || mode == "pooling_mode_mean_tokens") continue;
+    if (mode.starts_with("pooling_mode_")) pooling.unsupported(mode, "true is not implemented");
+    pooling.unsupported("pooling_mode", "'" + mode + "' is not implemented; 'mean' is");
+  }
+  if (pooling_modes(pooling).size() != 1) pooling.unsupported("pooling_mode", "of several modes is not implemented");
   require_flag(pooling, "include_prompt", true, true);
-  const std::size_t width = pooling.size_or("word_embedding_dimension", hidden);
-  if (width != hidden) {
-    pooling.malformed("word_embedding_dimension",
+  for (const char* key : {"word_embedding_dimension", "embedding_dimension"}) {
+    const std::size_t width = pooling.size_or(key, hidden);
+    if (width == hidden) continue;
+    pooling.malformed(key,
                       "is " + std::to_string(width) + ", but config.json's hidden_size is " + std::to_string(hidden));
   }
 }
@@ -157,12 +180,19 @@ void read_modules(const json::value& modules, const std::string& file, bool has_
   std::size_t next = 0;
   for (const json::value& item : modules.get_array()) {
     const JsonObject module(item, file);
-    const std::string type = last_part(module.text("type"));
+    const std::string full_type = module.text("type");
+    if (!full_type.starts_with("sentence_transformers.")) {
+      module.unsupported("module", "'" + full_type + "' is code of the repository's own, which is not run");
+    }
+    const std::string type = last_part(full_type);
     const std::string path = module.text_or("path", "");
     const auto* const known = std::find(std::begin(kOrder), std::end(kOrder), type);
     if (known == std::end(kOrder)) module.unsupported("module", "'" + type + "' is not implemented");
     const auto place = static_cast<std::size_t>(known - std::begin(kOrder));
-    if (place < next) module.unsupported("module", "'" + type + "' at this place is not implemented");
+    // Transformer and Pooling are always there, and first.
+    if (place < next || place > next + (next < 2 ? 0 : 1)) {
+      module.unsupported("module", "'" + type + "' at this place is not implemented");
+    }
     next = place + 1;
     if (type == "Transformer" && !path.empty()) {
       module.unsupported(
@@ -179,9 +209,14 @@ void read_modules(const json::value& modules, const std::string& file, bool has_
     }
     spec.normalize_module = spec.normalize_module || type == "Normalize";
   }
+  if (next < 2) {
+    throw Error(Errc::unsupported_model, file + ": a model without Transformer and Pooling is not implemented",
+                {.file = file});
+  }
 }
 
 void read_prompts(const JsonObject& options, ModelSpec& spec) {
+  require_text(options, "model_type", "SentenceTransformer", "SentenceTransformer");
   if (const json::value* prompts = options.find("prompts"); prompts != nullptr) {
     if (!prompts->is_object()) options.malformed("prompts", "is not an object of strings");
     for (const auto& [name, text] : prompts->get_object()) {
@@ -215,13 +250,54 @@ std::optional<std::size_t> read_model_max_length(const JsonObject& options) {
   return std::nullopt;
 }
 
-/// sentence-transformers 6 keeps max_seq_length here.
-void read_tokenizer_config(const JsonObject& options, ModelSpec& spec) {
-  if (!spec.max_seq_length) spec.max_seq_length = read_model_max_length(options);
+void read_truncation_side(const JsonObject& options, ModelSpec& spec) {
   if (!options.has("truncation_side")) return;
   const std::string side = options.text("truncation_side");
   if (side != "left" && side != "right") options.malformed("truncation_side", "is '" + side + "', not left or right");
   spec.truncate_left = side == "left";
+}
+
+/// Refuses the keys of the object under `key` that are not among `known`.
+void require_known(const JsonObject& options, std::string_view key, std::initializer_list<std::string_view> known) {
+  const json::value* value = options.find(key);
+  if (value == nullptr) return;
+  if (!value->is_object()) options.malformed(key, "is not an object");
+  for (const auto& [name, setting] : value->get_object()) {
+    if (setting.is_null() || std::find(known.begin(), known.end(), std::string_view(name)) != known.end()) continue;
+    options.unsupported(key, "with '" + std::string(name) + "' is not implemented");
+  }
+}
+
+/// What sentence-transformers calls its Transformer module with. Whatever would change a vector is read or refused.
+void read_sentence_bert(const JsonObject& options, ModelSpec& spec) {
+  spec.max_seq_length = options.optional_size("max_seq_length");
+  require_flag(options, "do_lower_case", false, false);
+  require_text(options, "transformer_task", "feature-extraction", "feature-extraction");
+  require_text(options, "module_output_name", "token_embeddings", "token_embeddings");
+  for (const std::string_view key : {"tokenizer_name_or_path", "query_length", "document_length", "query_expansion"}) {
+    if (options.has(key)) options.unsupported(key, "is not implemented");
+  }
+  require_known(options, "processing_kwargs", {});
+  for (const std::string_view key : {"config_args", "config_kwargs"}) {
+    require_known(options, key,
+                  {"trust_remote_code", "revision", "use_memory_efficient_attention", "unpad_inputs", "use_cache",
+                   "attn_implementation"});
+  }
+  for (const std::string_view key : {"tokenizer_args", "processor_kwargs"}) {
+    require_known(options, key,
+                  {"trust_remote_code", "revision", "padding_side", "use_fast", "model_max_length", "truncation_side"});
+    const json::value* value = options.find(key);
+    if (value == nullptr) continue;
+    const JsonObject own(*value, options.file());
+    if (const auto length = read_model_max_length(own)) spec.max_seq_length = length;
+    read_truncation_side(own, spec);
+  }
+}
+
+/// sentence-transformers 6 keeps max_seq_length here.
+void read_tokenizer_config(const JsonObject& options, ModelSpec& spec) {
+  if (!spec.max_seq_length) spec.max_seq_length = read_model_max_length(options);
+  if (!spec.truncate_left) read_truncation_side(options, spec);
 }
 
 }  // namespace
@@ -249,9 +325,7 @@ ModelSpec parse_model_spec(const SpecFiles& files) {
   if (files.sentence_bert_json) {
     const std::string file = name("sentence_bert_config.json");
     const json::value value = parse_json(*files.sentence_bert_json, file);
-    const JsonObject options(value, file);
-    spec.max_seq_length = options.optional_size("max_seq_length");
-    require_flag(options, "do_lower_case", false, false);
+    read_sentence_bert(JsonObject(value, file), spec);
   }
   if (files.tokenizer_config_json) {
     const std::string file = name("tokenizer_config.json");
@@ -270,6 +344,9 @@ HeadSpec parse_head_spec(std::string_view text, const std::string& folder, const
   head.out = config.size("out_features");
   head.bias = config.flag_or("bias", true);
   head.folder = folder;
+  require_flag(config, "use_residual", false, false);
+  require_text(config, "module_input_name", "sentence_embedding", "sentence_embedding");
+  require_text(config, "module_output_name", "sentence_embedding", "sentence_embedding");
   // Without the key, sentence-transformers takes tanh.
   const std::string activation = config.text_or("activation_function", "torch.nn.modules.activation.Tanh");
   if (last_part(activation) != "Identity") {

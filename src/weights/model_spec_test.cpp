@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -175,8 +176,6 @@ TEST(ModelSpec, NamesFileKeyAndPlaceOfNonsense) {
             malformed("key 'pack_qkv' is \"yes\", not true or false"));
   EXPECT_EQ(small(R"("model_type": "new",)", ""), malformed("key 'model_type' is missing"));
   EXPECT_EQ(small(R"("model_type": "new")", R"("model_type": 7)"), malformed("key 'model_type' is 7, not a string"));
-  EXPECT_EQ(small(R"("hidden_size": 64)", R"("hidden_size": 64, "hidden_size": 64)"),
-            malformed("key 'hidden_size' appears twice"));
   EXPECT_EQ(config_refusal("stella-large-tiny", R"("num_key_value_heads": 2)", R"("num_key_value_heads": 3)"),
             malformed("key 'num_key_value_heads' is 3, which does not divide the 4 num_attention_heads"));
   SpecFiles files;
@@ -206,8 +205,10 @@ TEST(ModelSpec, OnlyMeanPoolingWithThePrompt) {
             unsupported("pooling_mode_cls_token true is not implemented"));
   EXPECT_EQ(pooling(R"("pooling_mode_max_tokens": false)", R"("pooling_mode_lasttoken": true)"),
             unsupported("pooling_mode_lasttoken true is not implemented"));
-  EXPECT_EQ(pooling(R"("pooling_mode_mean_tokens": true)", R"("pooling_mode_mean_tokens": false)"),
-            unsupported("pooling_mode_mean_tokens false is not implemented"));
+  EXPECT_EQ(pooling(R"("pooling_mode_mean_tokens": true)", R"("pooling_mode": ["mean", "max"])"),
+            unsupported("pooling_mode 'max' is not implemented; 'mean' is"));
+  EXPECT_EQ(pooling(R"("pooling_mode_mean_tokens": true)", R"("pooling_mode": ["mean", "mean"])"),
+            unsupported("pooling_mode of several modes is not implemented"));
   EXPECT_EQ(pooling(R"("include_prompt": true)", R"("include_prompt": false)"),
             unsupported("include_prompt false is not implemented"));
   EXPECT_EQ(
@@ -229,11 +230,24 @@ TEST(ModelSpec, ModulesAreTheOnesThatWeHave) {
       modules(transformer + pooling + R"(,{"path":"2_Normalize","type":"sentence_transformers.models.Normalize"}])"));
   EXPECT_TRUE(spec.normalize_module);
   EXPECT_FALSE(spec.modules_head_folder);
-  EXPECT_EQ(refusal(modules(transformer + R"(,{"path":"1_X","type":"a.b.LSTM"}])")),
-            (Refusal{Errc::unsupported_model, "dir/modules.json: module 'LSTM' is not implemented"}));
-  EXPECT_EQ(refusal(modules(transformer + R"(,{"path":"1_D","type":"m.Dense"},{"path":"2_D","type":"m.Dense"}])")),
-            (Refusal{Errc::unsupported_model, "dir/modules.json: module 'Dense' at this place is not implemented"}));
-  EXPECT_EQ(refusal(modules(transformer + R"(,{"path":"../x","type":"m.Dense"}])")),
+  const auto dense = [](const char* path) {
+    return std::string(R"(,{"path":")") + path + R"(","type":"sentence_transformers.models.Dense"})";
+  };
+  const auto unsupported = [](const std::string& text) {
+    return Refusal{Errc::unsupported_model, "dir/modules.json: " + text};
+  };
+  EXPECT_EQ(refusal(modules(transformer + R"(,{"path":"1_X","type":"sentence_transformers.models.LSTM"}])")),
+            unsupported("module 'LSTM' is not implemented"));
+  EXPECT_EQ(refusal(modules(R"([{"path":"","type":"custom_st.Transformer"}])")),
+            unsupported("module 'custom_st.Transformer' is code of the repository's own, which is not run"));
+  EXPECT_EQ(refusal(modules(transformer + pooling + dense("1_D") + dense("2_D") + "]")),
+            unsupported("module 'Dense' at this place is not implemented"));
+  EXPECT_EQ(refusal(modules(transformer + dense("1_D") + "]")),
+            unsupported("module 'Dense' at this place is not implemented"));
+  EXPECT_EQ(refusal(modules(transformer + "]")),
+            unsupported("a model without Transformer and Pooling is not implemented"));
+  EXPECT_EQ(refusal(modules("[]")), unsupported("a model without Transformer and Pooling is not implemented"));
+  EXPECT_EQ(refusal(modules(transformer + pooling + dense("../x") + "]")),
             (Refusal{Errc::malformed_file, "dir/modules.json: key 'path' is '../x', not the plain name of a folder"}));
   EXPECT_EQ(refusal(modules("{}")), (Refusal{Errc::malformed_file, "dir/modules.json: not a JSON array"}));
   SpecFiles files = checkpoint("stella-small-tiny");
@@ -308,6 +322,101 @@ TEST(ModelSpec, TheTokenizersLimitCountsWhereNoneIsGiven) {
   files.sentence_bert_json = "{}";
   files.tokenizer_config_json = R"({"model_max_length":-1})";
   EXPECT_EQ(refusal(files).code, Errc::malformed_file);
+}
+
+// sentence_transformers/sentence_transformer/modules/pooling.py, version 6.2.0.
+TEST(ModelSpec, PoolingModesAreReadAsSentenceTransformersDoes) {
+  for (const char* text : {R"({"embedding_dimension":64,"pooling_mode":"mean","include_prompt":true})",
+                           R"({"pooling_mode":["mean"]})", R"({"pooling_mode":"mean","pooling_mode_cls_token":true})",
+                           "{}", R"({"pooling_mode_mean_tokens":false,"pooling_mode_cls_token":false})",
+                           R"({"word_embedding_dimension":64,"pooling_mode_mean_tokens":true})"}) {
+    SpecFiles files = checkpoint("stella-small-tiny");
+    files.pooling_json = text;
+    EXPECT_NO_THROW(parse_model_spec(files)) << text;
+  }
+  for (const char* text :
+       {R"({"pooling_mode":"cls"})", R"({"pooling_mode":["mean","max"]})", R"({"pooling_mode_lasttoken":true})",
+        R"({"embedding_dimension":32})", R"({"pooling_mode_cls_token":true,"pooling_mode_mean_tokens":true})"}) {
+    SpecFiles files = checkpoint("stella-small-tiny");
+    files.pooling_json = text;
+    EXPECT_NE(refusal(files).text, "accepted") << text;
+  }
+}
+
+TEST(ModelSpec, WhatSentenceTransformersWouldDoIsDoneOrRefusedByName) {
+  const auto bert_config = [](const std::string& text) {
+    SpecFiles files;
+    files.config_json = checkpoint("stella-small-tiny").config_json;
+    files.sentence_bert_json = text;
+    return files;
+  };
+  // As sentence-transformers 6 writes it.
+  EXPECT_NO_THROW(parse_model_spec(
+      bert_config(R"({"transformer_task":"feature-extraction","modality_config":{"text":{"method":"forward",)"
+                  R"("method_output_name":"last_hidden_state"}},"module_output_name":"token_embeddings"})")));
+  EXPECT_EQ(
+      parse_model_spec(bert_config(R"({"max_seq_length":64,"tokenizer_args":{"model_max_length":32}})")).max_seq_length,
+      32U);
+  EXPECT_NO_THROW(parse_model_spec(
+      bert_config(R"({"config_args":{"use_memory_efficient_attention":false,"unpad_inputs":false}})")));
+  for (const auto& [text, name] : std::vector<std::pair<std::string, std::string>>{
+           {R"({"do_lower_case":true})", "do_lower_case"},
+           {R"({"transformer_task":"fill-mask"})", "transformer_task"},
+           {R"({"query_length":32})", "query_length"},
+           {R"({"query_expansion":{"length":32}})", "query_expansion"},
+           {R"({"processing_kwargs":{"text":{"max_length":16}}})", "processing_kwargs"},
+           {R"({"config_args":{"num_hidden_layers":2}})", "config_args"},
+           {R"({"tokenizer_name_or_path":"bert-base-uncased"})", "tokenizer_name_or_path"}}) {
+    const Refusal refused = refusal(bert_config(text));
+    EXPECT_EQ(refused.code, Errc::unsupported_model) << text;
+    EXPECT_THAT(refused.text, ::testing::StartsWith("sentence_bert_config.json: " + name)) << text;
+  }
+  SpecFiles files = checkpoint("stella-small-tiny");
+  files.sentence_transformers_json = R"({"model_type":"SparseEncoder"})";
+  EXPECT_EQ(refusal(files).code, Errc::unsupported_model);
+  EXPECT_EQ(config_refusal("stella-large-tiny", R"("is_causal": false)", R"("is_causal": true)").code,
+            Errc::unsupported_model);
+}
+
+// json.loads() of Python 3 takes all of these.
+TEST(ModelSpec, ReadsJsonAsPythonDoes) {
+  const auto small = [](const char* from, const char* to) {
+    SpecFiles files = checkpoint("stella-small-tiny");
+    files.config_json = with(files.config_json, from, to);
+    return files;
+  };
+  EXPECT_EQ(parse_model_spec(small(R"("hidden_size": 64)", R"("hidden_size": 64.0)")).encoder.hidden, 64U);
+  EXPECT_EQ(parse_model_spec(small(R"("hidden_size": 64)", R"("hidden_size": 6.4e1)")).encoder.hidden, 64U);
+  EXPECT_EQ(parse_model_spec(small(R"("hidden_size": 64)", R"("hidden_size": 32, "hidden_size": 64)")).encoder.hidden,
+            64U);
+  EXPECT_EQ(parse_model_spec(small(R"("initializer_range": 0.02)",
+                                   R"("initializer_range": NaN, "a": [Infinity, -Infinity], "b": "NaN \" Infinity")"))
+                .encoder.hidden,
+            64U);
+  EXPECT_EQ(refusal(small(R"("rope_theta": 160000)", R"("rope_theta": NaN)")).code, Errc::malformed_file);
+  EXPECT_EQ(refusal(small(R"("hidden_size": 64)", R"("hidden_size": Infinity)")).code, Errc::malformed_file);
+  SpecFiles files = checkpoint("stella-small-tiny");
+  files.config_json.insert(0, "\xEF\xBB\xBF");
+  EXPECT_EQ(parse_model_spec(files).encoder.hidden, 64U);
+}
+
+TEST(ModelSpec, LimitsAreNamed) {
+  SpecFiles files;
+  files.source = "dir";
+  const auto nested = [](std::size_t levels) { return std::string(levels, '[') + std::string(levels, ']'); };
+  files.config_json = R"({"a":)" + nested(129) + "}";
+  EXPECT_EQ(refusal(files),
+            (Refusal{Errc::limit_exceeded, "dir/config.json: nests deeper than the 128 levels that are read"}));
+  files.config_json = R"({"a":)" + nested(100) + "}";
+  EXPECT_EQ(refusal(files).code, Errc::malformed_file);  // without a model_type
+  files.config_json = std::string((std::size_t{16} << 20U) + 1, ' ');
+  EXPECT_EQ(refusal(files), (Refusal{Errc::limit_exceeded,
+                                     "dir/config.json: has 16777217 bytes, more than the 16777216 "
+                                     "that are read of such a file"}));
+  files.config_json = "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n";
+  EXPECT_EQ(refusal(files), (Refusal{Errc::malformed_file,
+                                     "dir/config.json: a Git LFS pointer lies in place of the file; "
+                                     "run `git lfs pull` there"}));
 }
 
 TEST(HeadSpec, ReadsAndRefuses) {

@@ -1,5 +1,6 @@
 #include "weights/safetensors.hpp"
 
+#include "base/lfs.hpp"
 #include "stella/error.hpp"
 #include "weights/json_reader.hpp"
 
@@ -7,6 +8,9 @@
 #include <array>
 #include <cstdint>
 #include <string_view>
+#include <utility>
+
+#include <boost/json/basic_parser_impl.hpp>
 
 namespace stella::weights {
 namespace {
@@ -16,6 +20,7 @@ namespace json = boost::json;
 constexpr std::size_t kLengthBytes = 8;
 constexpr std::size_t kSmallestFile = 20;
 constexpr std::uint64_t kLargestHeader = 100'000'000;  // the format's own limit
+constexpr std::size_t kMaxRank = 64;                   // PyTorch's
 
 constexpr const char* kRemedy = "; the file is damaged or incomplete, fetch it again";
 
@@ -49,18 +54,165 @@ std::string range_text(std::uint64_t begin, std::uint64_t end) {
   return text;
 }
 
-/// An array of whole numbers, or nothing where it is something else.
-std::optional<std::vector<std::size_t>> whole_numbers(const json::value* value) {
-  const json::array* array = value == nullptr ? nullptr : value->if_array();
-  if (array == nullptr) return std::nullopt;
-  std::vector<std::size_t> numbers;
-  for (const json::value& item : *array) {
-    boost::system::error_code error;
-    const auto number = item.to_number<std::uint64_t>(error);
-    if (error || item.is_double()) return std::nullopt;
-    numbers.push_back(number);
+[[noreturn]] void exceed(const std::string& file, const std::string& what) {
+  throw Error(Errc::limit_exceeded, file + ": " + what, {.file = file});
+}
+
+/// One entry as the header has it.
+struct RawEntry {
+  std::string name{};
+  bool is_object = false;
+  std::optional<std::string> dtype{};
+  std::optional<std::vector<std::size_t>> shape{};    // nothing where it is no array of whole numbers
+  std::optional<std::vector<std::size_t>> offsets{};  // as above
+};
+
+/// Collects the entries while the header is parsed, without a tree of all its values.
+struct HeaderHandler {
+  // NOLINTBEGIN(readability-identifier-naming): the parser asks for these names
+  static constexpr std::size_t max_object_size = SIZE_MAX;
+  static constexpr std::size_t max_array_size = SIZE_MAX;
+  static constexpr std::size_t max_key_size = SIZE_MAX;
+  static constexpr std::size_t max_string_size = SIZE_MAX;
+  // NOLINTEND(readability-identifier-naming)
+  using Code = boost::system::error_code;
+
+  std::vector<RawEntry> entries;
+  bool is_object = false;
+  bool too_many = false;
+
+  bool on_document_begin(Code&) { return true; }
+  bool on_document_end(Code&) { return true; }
+  bool on_object_begin(Code&) {
+    if (depth_ == 0) is_object = true;
+    if (depth_ == 1 && !skips_) entries.back().is_object = true;
+    if (depth_ >= 2) spoil();
+    ++depth_;
+    return true;
   }
-  return numbers;
+  bool on_object_end(std::size_t, Code&) {
+    --depth_;
+    return true;
+  }
+  bool on_array_begin(Code&) {
+    if (depth_ == 2) {
+      list_ = list_of_key();
+      if (list_ != nullptr) list_->emplace();
+    } else {
+      spoil();
+    }
+    ++depth_;
+    return true;
+  }
+  bool on_array_end(std::size_t, Code&) {
+    --depth_;
+    if (depth_ == 2) list_ = nullptr;
+    return true;
+  }
+  bool on_key_part(json::string_view part, std::size_t, Code&) {
+    if (depth_ <= 2) key_.append(part.data(), part.size());
+    return true;
+  }
+  bool on_key(json::string_view part, std::size_t, Code& error) {
+    if (depth_ > 2) return true;
+    field_ = std::exchange(key_, {}).append(part.data(), part.size());
+    if (depth_ != 1) return true;
+    skips_ = field_ == "__metadata__";
+    if (skips_) return true;
+    if (entries.size() == kMaxTensors) {
+      too_many = true;
+      error = json::error::syntax;
+      return false;
+    }
+    entries.push_back({.name = field_});
+    return true;
+  }
+  bool on_string_part(json::string_view part, std::size_t, Code&) {
+    if (is_dtype()) text_.append(part.data(), part.size());
+    return true;
+  }
+  bool on_string(json::string_view part, std::size_t, Code&) {
+    if (is_dtype()) entries.back().dtype = std::exchange(text_, {}).append(part.data(), part.size());
+    spoil();
+    return true;
+  }
+  bool on_number_part(json::string_view, Code&) { return true; }
+  bool on_int64(std::int64_t value, json::string_view, Code&) {
+    value < 0 ? spoil() : add(static_cast<std::size_t>(value));
+    return true;
+  }
+  bool on_uint64(std::uint64_t value, json::string_view, Code&) {
+    add(value);
+    return true;
+  }
+  bool on_double(double, json::string_view, Code&) { return spoil(), true; }
+  bool on_bool(bool, Code&) { return spoil(), true; }
+  bool on_null(Code&) { return spoil(), true; }
+  bool on_comment_part(json::string_view, Code&) { return true; }
+  bool on_comment(json::string_view, Code&) { return true; }
+
+ private:
+  using List = std::optional<std::vector<std::size_t>>;
+
+  bool is_dtype() const { return depth_ == 2 && !skips_ && field_ == "dtype"; }
+  List* list_of_key() {
+    if (skips_) return nullptr;
+    return field_ == "shape" ? &entries.back().shape : field_ == "data_offsets" ? &entries.back().offsets : nullptr;
+  }
+  /// The list that is being read holds something that is no whole number, or more than any tensor has.
+  void spoil() {
+    if (list_ != nullptr) list_->reset();
+    list_ = nullptr;
+  }
+  void add(std::size_t value) {
+    if (list_ == nullptr) return;
+    if ((*list_)->size() == kMaxRank) return spoil();
+    (*list_)->push_back(value);
+  }
+
+  std::size_t depth_ = 0;
+  bool skips_ = true;  // outside of an entry
+  std::string key_;    // as far as it has come
+  std::string field_;  // the last key of depth 1 or 2
+  std::string text_;
+  List* list_ = nullptr;  // being read
+};
+
+/// Gives what was collected also where the text has an error, and how far it was read.
+boost::system::error_code scan_header(std::string_view text, HeaderHandler& collected, std::size_t& read) {
+  json::basic_parser<HeaderHandler> parser(json::parse_options{});
+  boost::system::error_code error;
+  read = parser.write_some(false, text.data(), text.size(), error);
+  if (!error && read < text.size()) error = json::error::extra_data;
+  collected = std::move(parser.handler());
+  return error;
+}
+
+std::vector<RawEntry> parse_header(std::string_view text, const std::string& file) {
+  HeaderHandler header;
+  std::size_t read = 0;
+  const boost::system::error_code error = scan_header(text, header, read);
+  if (header.too_many)
+    exceed(file, "describes more than the " + std::to_string(kMaxTensors) + " tensors that are read");
+  if (error) {
+    throw Error(Errc::malformed_file,
+                file + " (header): not valid JSON at " + json_place(text, read) + ": " + error.message(),
+                {.file = file});
+  }
+  if (!header.is_object) fail(file, "the header is not a JSON object");
+  return std::move(header.entries);
+}
+
+/// Throws where two entries have one name: which of them is meant?
+void check_names(const std::vector<RawEntry>& entries, const std::string& file) {
+  std::vector<std::string_view> names;
+  names.reserve(entries.size());
+  for (const RawEntry& entry : entries) names.push_back(entry.name);
+  std::sort(names.begin(), names.end());
+  const auto twice = std::adjacent_find(names.begin(), names.end());
+  if (twice == names.end()) return;
+  throw Error(Errc::malformed_file, file + " (header): key '" + std::string(*twice) + "' appears twice",
+              {.file = file});
 }
 
 /// Bytes of a tensor, or nothing where the product does not fit into 64 bits or not into whole bytes.
@@ -73,23 +225,19 @@ std::optional<std::uint64_t> byte_count(const std::vector<std::size_t>& shape, s
   return total % 8 == 0 ? std::optional(total / 8) : std::nullopt;
 }
 
-SafetensorsEntry read_entry(const std::string& name, const json::value& value, std::size_t data_at,
-                            std::size_t data_bytes, const std::string& file) {
-  const json::object* fields = value.if_object();
-  if (fields == nullptr) fail(file, name, "is not described by a JSON object");
+SafetensorsEntry read_entry(RawEntry raw, std::size_t data_at, std::size_t data_bytes, const std::string& file) {
+  const std::string& name = raw.name;
+  if (!raw.is_object) fail(file, name, "is not described by a JSON object");
+  if (!raw.dtype) fail(file, name, "has no dtype");
   SafetensorsEntry entry;
-  entry.name = name;
-  const json::value* stored = fields->if_contains("dtype");
-  if (stored == nullptr || !stored->is_string()) fail(file, name, "has no dtype");
-  entry.stored = std::string(stored->get_string());
+  entry.stored = *std::move(raw.dtype);
   const auto* known = std::find_if(kStoredTypes.begin(), kStoredTypes.end(),
                                    [&](const StoredType& type) { return type.name == entry.stored; });
   if (known == kStoredTypes.end()) fail(file, name, "has the unknown dtype '" + entry.stored + "'");
   entry.type = known->type;
-  auto shape = whole_numbers(fields->if_contains("shape"));
-  if (!shape) fail(file, name, "has no shape of whole numbers");
-  entry.shape = std::move(*shape);
-  const auto offsets = whole_numbers(fields->if_contains("data_offsets"));
+  if (!raw.shape) fail(file, name, "has no shape of whole numbers");
+  entry.shape = *std::move(raw.shape);
+  const auto& offsets = raw.offsets;
   if (!offsets || offsets->size() != 2) fail(file, name, "has no pair of data_offsets");
   const std::uint64_t begin = (*offsets)[0];
   const std::uint64_t end = (*offsets)[1];
@@ -106,6 +254,7 @@ SafetensorsEntry read_entry(const std::string& name, const json::value& value, s
   }
   entry.begin = data_at + begin;
   entry.end = data_at + end;
+  entry.name = std::move(raw.name);
   return entry;
 }
 
@@ -141,6 +290,8 @@ std::string shape_text(std::span<const std::size_t> shape) {
 }
 
 std::vector<SafetensorsEntry> read_safetensors_header(std::span<const std::byte> bytes, const std::string& file) {
+  const std::string_view whole(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  refuse_lfs_pointer(whole, file);
   if (bytes.size() < kSmallestFile) {
     fail(file, "only " + std::to_string(bytes.size()) + " bytes, too short for a safetensors file");
   }
@@ -154,15 +305,17 @@ std::vector<SafetensorsEntry> read_safetensors_header(std::span<const std::byte>
     fail(file, "says its header has " + std::to_string(length) + " bytes, but " +
                    std::to_string(bytes.size() - kLengthBytes) + " follow");
   }
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + kLengthBytes, length);
-  const json::value header = parse_json(text, file + " (header)");
-  if (!header.is_object()) fail(file, "the header is not a JSON object");
+  if (length > kMaxHeaderBytes) {
+    exceed(file, "its header has " + std::to_string(length) + " bytes, more than the " +
+                     std::to_string(kMaxHeaderBytes) + " that are read");
+  }
+  std::vector<RawEntry> raw = parse_header(whole.substr(kLengthBytes, length), file);
+  check_names(raw, file);
   const std::size_t data_at = kLengthBytes + length;
   std::vector<SafetensorsEntry> entries;
-  for (const auto& [key, value] : header.get_object()) {
-    const std::string name(key);
-    if (name == "__metadata__") continue;
-    entries.push_back(read_entry(name, value, data_at, bytes.size() - data_at, file));
+  entries.reserve(raw.size());
+  for (RawEntry& entry : raw) {
+    entries.push_back(read_entry(std::move(entry), data_at, bytes.size() - data_at, file));
   }
   check_tiling(entries, data_at, bytes.size(), file);
   return entries;

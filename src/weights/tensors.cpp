@@ -5,9 +5,13 @@
 #include "weights/safetensors.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <functional>
+#include <mutex>
+#include <string_view>
+#include <utility>
 
 namespace stella::weights {
 namespace {
@@ -26,6 +30,10 @@ float from_f16(std::uint16_t bits) noexcept {
   return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
 }
 
+/// What TensorFlow's checkpoints called these, and the first conversions of them still do.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kOldNames{
+    {{"LayerNorm.weight", "LayerNorm.gamma"}, {"LayerNorm.bias", "LayerNorm.beta"}}};
+
 bool is_plain_shard_name(std::string_view name) {
   constexpr std::string_view kSuffix = ".safetensors";
   if (name.size() <= kSuffix.size() || !name.ends_with(kSuffix) || name.front() == '.') return false;
@@ -35,6 +43,29 @@ bool is_plain_shard_name(std::string_view name) {
 }
 
 }  // namespace
+
+/// A tensor stored as F64, made f32 when it is first asked for.
+struct Tensors::Narrowed {
+  std::span<const std::byte> stored{};
+  std::once_flag once{};
+  std::vector<float> values{};
+  TensorView view{};
+
+  void make() {
+    values.resize(stored.size() / sizeof(double));
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      double value = 0;
+      std::memcpy(&value, stored.data() + i * sizeof value, sizeof value);
+      values[i] = static_cast<float>(value);
+    }
+    view.bytes = std::as_bytes(std::span(values));
+  }
+};
+
+Tensors::Tensors() = default;
+Tensors::Tensors(Tensors&&) noexcept = default;
+Tensors& Tensors::operator=(Tensors&&) noexcept = default;
+Tensors::~Tensors() = default;
 
 void TensorView::drop(std::span<const std::byte> part) const noexcept {
   if (file == nullptr) return;
@@ -65,16 +96,19 @@ void Tensors::add(const MappedFile& file) {
                   where + ": tensor '" + entry.name + "' is also in another file of the checkpoint",
                   {.file = where, .tensor = entry.name});
     }
-    if (!entry.type) {
+    const bool wide = entry.stored == "F64";
+    if (!entry.type && !wide) {
       unreadable_.emplace(entry.name, where + ": tensor '" + entry.name + "' is stored as " + entry.stored +
-                                          "; only F32, F16 and BF16 weights can be read");
+                                          "; only F64, F32, F16 and BF16 weights can be read");
       continue;
     }
     TensorView view;
-    view.type = *entry.type;
+    view.type = entry.type.value_or(DType::f32);
     view.shape = std::move(entry.shape);
     view.bytes = file.bytes().subspan(entry.begin, entry.end - entry.begin);
     view.file = &file;
+    const std::span<const std::byte> stored = view.bytes;
+    if (wide) view.bytes = {};
     if (reinterpret_cast<std::uintptr_t>(view.bytes.data()) % size_of(view.type) != 0) {
       // The format does not promise alignment; writers other than the reference one produce such files.
       auto copy = std::make_unique<std::byte[]>(view.bytes.size());
@@ -84,12 +118,23 @@ void Tensors::add(const MappedFile& file) {
     }
     const auto at = tensors_.emplace(std::move(entry.name), std::move(view)).first;
     at->second.name = at->first;
+    if (wide) {
+      auto narrowed = std::make_unique<Narrowed>();
+      narrowed->stored = stored;
+      narrowed->view = at->second;
+      narrowed_.emplace(&at->second, std::move(narrowed));
+    }
   }
 }
 
 const TensorView* Tensors::find(const std::string& name) const {
-  const auto at = tensors_.find(name);
-  return at == tensors_.end() ? nullptr : &at->second;
+  if (const auto at = tensors_.find(name); at != tensors_.end()) return &at->second;
+  for (const auto& [suffix, old_suffix] : kOldNames) {
+    if (!name.ends_with(suffix)) continue;
+    const auto at = tensors_.find(name.substr(0, name.size() - suffix.size()).append(old_suffix));
+    if (at != tensors_.end()) return &at->second;
+  }
+  return nullptr;
 }
 
 const TensorView& Tensors::get(const std::string& name, std::span<const std::size_t> shape) const {
@@ -111,7 +156,11 @@ const TensorView& Tensors::get(const std::string& name, std::span<const std::siz
                     " where config.json asks for " + shape_text(shape),
                 {.file = where, .tensor = name});
   }
-  return *tensor;
+  const auto narrowed = narrowed_.find(tensor);
+  if (narrowed == narrowed_.end()) return *tensor;
+  Narrowed& f64 = *narrowed->second;
+  std::call_once(f64.once, [&] { f64.make(); });
+  return f64.view;
 }
 
 std::vector<std::string> Tensors::names() const {
