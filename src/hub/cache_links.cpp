@@ -31,14 +31,12 @@ bool is_known_folder(const fs::path& path) {
 
 class Walker {
  public:
-  Walker(const std::function<void(const fs::path&)>& use, const std::function<void(FileId)>& on_folder)
-      : use_(use), on_folder_(on_folder) {}
+  explicit Walker(const std::function<void(const fs::path&)>& use) : use_(use) {}
 
   void walk(const fs::path& folder) {
     const auto id = id_of(folder);
     if (!id || std::find(above_.begin(), above_.end(), *id) != above_.end()) return;
     above_.push_back(*id);
-    if (on_folder_) on_folder_(*id);
     for (const fs::path& entry : entries_of(folder)) {
       if (++seen_ > kMostFiles || above_.size() > kDeepest) {
         throw Error(Errc::malformed_file,
@@ -52,7 +50,6 @@ class Walker {
 
  private:
   const std::function<void(const fs::path&)>& use_;
-  const std::function<void(FileId)>& on_folder_;
   std::vector<FileId> above_{};
   std::size_t seen_ = 0;
 };
@@ -77,18 +74,40 @@ std::optional<FileId> own_id_of(const fs::path& path) {
 
 Route follow(const fs::path& path) {
   Route route;
-  fs::path at = path;
-  while (route.hops.size() <= kMostLinks) {
-    Hop hop{id_of(at.parent_path()), at.filename(), {}};
+  std::vector<std::string> ahead;  // the next part of the path last
+  const auto push = [&ahead](const fs::path& parts) {
+    std::vector<std::string> names;
+    for (const fs::path& part : parts.relative_path()) names.push_back(part);
+    ahead.insert(ahead.end(), names.rbegin(), names.rend());
+  };
+  std::error_code error;
+  const fs::path whole = fs::absolute(path, error);
+  fs::path at = "/";
+  push(whole);
+  for (std::size_t links = 0; !ahead.empty() && links <= kMostLinks;) {
+    const std::string name = std::move(ahead.back());
+    ahead.pop_back();
+    if (name.empty() || name == ".") continue;
+    if (name == "..") {
+      at = at.parent_path();  // no link is in it
+      continue;
+    }
+    Hop hop{own_id_of(at), name, {}};
     struct stat status {};
-    const bool present = ::lstat(at.c_str(), &status) == 0;
+    const fs::path next = at / name;
+    const bool present = ::lstat(next.c_str(), &status) == 0;
     if (present) hop.id = id_of(status);
     route.hops.push_back(std::move(hop));
-    if (!present || !S_ISLNK(status.st_mode)) break;
-    std::error_code error;
-    const fs::path target = fs::read_symlink(at, error);
+    if (!present) break;
+    if (!S_ISLNK(status.st_mode)) {
+      at = next;
+      continue;
+    }
+    ++links;
+    const fs::path target = fs::read_symlink(next, error);
     if (error) break;
-    at = target.is_absolute() ? target : at.parent_path() / target;
+    if (target.is_absolute()) at = "/";
+    push(target);
   }
   struct stat end {};
   if (::stat(path.c_str(), &end) == 0) {
@@ -128,9 +147,8 @@ std::vector<fs::path> entries_of(const fs::path& folder) {
   return found;
 }
 
-void walk(const fs::path& folder, const std::function<void(const fs::path&)>& use,
-          const std::function<void(FileId)>& on_folder) {
-  Walker(use, on_folder).walk(folder);
+void walk(const fs::path& folder, const std::function<void(const fs::path&)>& use) {
+  Walker(use).walk(folder);
 }
 
 bool is_folder(const fs::path& path) {
@@ -181,34 +199,31 @@ void Uses::add(const fs::path& repository, bool is_own) {
   if (is_left_out(repository)) return;
   for (const fs::path& snapshot : entries_of(repository / "snapshots")) {
     if (is_left_out(snapshot)) continue;
-    const auto add_name = [&](const fs::path& name) {
+    walk(snapshot, [&](const fs::path& name) {
       for (const Hop& hop : follow(name).hops) {
         if (hop.folder) names_.emplace(*hop.folder, hop.name);
         if (hop.id && is_own) ids_.insert(*hop.id);
       }
-    };
-    walk(snapshot, add_name, [&](FileId folder) { folders_.insert(folder); });
+    });
   }
 }
 
-bool Uses::contain(const fs::path& path) const {
+bool Uses::has_name(const fs::path& path) const {
   const auto folder = id_of(path.parent_path());
-  if (folder && names_.contains({*folder, path.filename()})) return true;
-  const auto own = own_id_of(path);
-  const auto end = id_of(path);
-  return (own && ids_.contains(*own)) || (end && ids_.contains(*end));
+  return folder && names_.contains({*folder, path.filename()});
 }
 
-fs::path Uses::broken_by_removing(const fs::path& folder) const {
-  if (!is_real_folder(folder)) return {};
-  const auto id = id_of(folder);
-  if (id && folders_.contains(*id)) return folder;
-  for (const fs::path& entry : entries_of(folder)) {
-    if (is_real_folder(entry)) {
-      if (fs::path found = broken_by_removing(entry); !found.empty()) return found;
-    } else if (id && names_.contains({*id, entry.filename()})) {
-      return entry;
-    }
+bool Uses::contain(const fs::path& path) const {
+  const auto own = own_id_of(path);
+  const auto end = id_of(path);
+  return has_name(path) || (own && ids_.contains(*own)) || (end && ids_.contains(*end));
+}
+
+fs::path Uses::broken_by_removing(const fs::path& path) const {
+  if (has_name(path)) return path;
+  if (!is_real_folder(path)) return {};
+  for (const fs::path& entry : entries_of(path)) {
+    if (fs::path found = broken_by_removing(entry); !found.empty()) return found;
   }
   return {};
 }

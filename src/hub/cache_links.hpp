@@ -31,22 +31,22 @@ std::optional<FileId> id_of(const std::filesystem::path& path);
 /// Of `path` itself, a link for example.
 std::optional<FileId> own_id_of(const std::filesystem::path& path);
 
-/// A name on the way, the folder it lies in looked up.
+/// A name on the way: of a folder, a link or the file at the end.
 struct Hop {
-  std::optional<FileId> folder;  ///< Nothing where the folder is missing.
+  std::optional<FileId> folder;  ///< In which the name is.
   std::string name;
   std::optional<FileId> id;  ///< Of the name itself, a link for example; nothing where it is missing.
 };
 
 struct Route {
-  std::vector<Hop> hops;             ///< The first is the name that was asked for.
+  std::vector<Hop> hops;             ///< From the root on, through every link.
   std::optional<struct stat> end{};  ///< What reading would open; nothing where it leads nowhere.
   int failure = 0;                   ///< errno where that could not be found out.
 
   bool is_file() const noexcept { return end && S_ISREG(end->st_mode); }
 };
 
-/// Follows `path`, link by link.
+/// Follows `path`, name by name, as the system does.
 Route follow(const std::filesystem::path& path);
 
 /// The blobs of one repository, to be recognised at the end of a route.
@@ -71,8 +71,7 @@ std::vector<std::filesystem::path> entries_of(const std::filesystem::path& folde
 /// Calls `use` for what lies below a folder and is no folder itself, and `on_folder` for each folder, `folder`
 /// included. Linked folders are walked too, as what lies in them can be loaded, but no folder inside itself. Throws
 /// Error(io_error) where a folder cannot be read, Error(malformed_file) for a tree beyond all reason.
-void walk(const std::filesystem::path& folder, const std::function<void(const std::filesystem::path&)>& use,
-          const std::function<void(FileId)>& on_folder = {});
+void walk(const std::filesystem::path& folder, const std::function<void(const std::filesystem::path&)>& use);
 
 /// Whether `path`, links followed, is a folder; `path` itself, no link followed; a link.
 bool is_folder(const std::filesystem::path& path);
@@ -93,16 +92,16 @@ class Uses {
   /// Whether a link leads to `path`, or a name of its own repository to the same file. Hard links of other
   /// repositories do not count: tools that save room make them, and they keep the file whatever goes here.
   bool contain(const std::filesystem::path& path) const;
-  /// Something below `folder`, or `folder` itself, whose removal would break a name; empty where there is nothing.
-  std::filesystem::path broken_by_removing(const std::filesystem::path& folder) const;
+  /// `path`, or something below it, whose removal would break a name; empty where there is nothing.
+  std::filesystem::path broken_by_removing(const std::filesystem::path& path) const;
 
  private:
   void add(const std::filesystem::path& repository, bool is_own);
+  bool has_name(const std::filesystem::path& path) const;
 
   std::set<FileId> except_{};
   std::set<FileId> ids_{};
   std::set<std::pair<FileId, std::string>> names_{};  // the folder, the name in it
-  std::set<FileId> folders_{};
 };
 
 }  // namespace stella::hub

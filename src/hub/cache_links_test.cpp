@@ -12,6 +12,8 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <map>
+#include <random>
 #include <string>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -352,6 +354,145 @@ TEST_P(CacheOddities, NeitherHangNorFailTheRest) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, CacheOddities, ::testing::Range<std::size_t>(0, 4));
+
+// Caches made by chance: whatever loads before an action loads after it, but for what the action names.
+class CacheByChance : public CacheTest {
+ protected:
+  using Loads = std::map<fs::path, std::string>;  // what a name in a snapshot reads as
+
+  std::size_t below(std::size_t end) { return random_() % end; }
+
+  std::string any_commit() { return std::string(40, "cdf"[below(3)]); }
+  RepoPaths any_repository() { return {root_, below(2) == 0 ? "org/a" : "org/b"}; }
+  static std::string any_name(std::size_t number) { return number == 0 ? "x" : number == 1 ? "y" : "folder/z"; }
+
+  fs::path any_place() {
+    const RepoPaths paths = any_repository();
+    switch (below(5)) {
+      case 0:
+        return paths.pointer(any_commit(), any_name(below(3)));
+      case 1:
+        return paths.snapshot(any_commit()) / (below(2) == 0 ? "folder" : "");
+      case 2:
+        return root_ / "outside/file";
+      default:
+        return paths.blob(below(2) == 0 ? kSha256 : kGit);
+    }
+  }
+
+  void make_something() {
+    const fs::path place = any_place().lexically_normal();
+    const fs::path from = place.has_filename() ? place : place.parent_path();
+    fs::path to = any_place().lexically_normal();
+    if (!to.has_filename()) to = to.parent_path();
+    if (from.native().starts_with((root_ / "outside").native())) return;
+    std::error_code error;
+    fs::create_directories(from.parent_path(), error);
+    if (below(2) == 0 && !is_real_folder(from)) fs::remove(from, error);
+    if (own_id_of(from)) return;
+    switch (below(4)) {
+      case 0:
+        fs::create_hard_link(to, from, error);
+        return;
+      case 1:
+        fs::create_symlink(to, from, error);
+        return;
+      case 2:
+        fs::create_symlink(to.lexically_relative(from.parent_path()), from, error);
+        return;
+      default:
+        std::ofstream(from) << "plain";
+    }
+  }
+
+  void make_cache_by_chance(unsigned seed) {
+    random_.seed(seed);
+    for (const char* repo : {"org/a", "org/b"}) {
+      const RepoPaths paths(root_, repo);
+      fs::create_directories(paths.blobs());
+      std::ofstream(paths.blob(kSha256)) << "abc";
+      std::ofstream(paths.blob(kGit)) << "hello\n";
+    }
+    fs::create_directories(root_ / "outside");
+    std::ofstream(root_ / "outside/file") << "outside";
+    for (std::size_t i = 0; i < 16; ++i) make_something();
+    for (const char* repo : {"org/a", "org/b"}) {
+      for (const std::string& etag : {kSha256, kGit}) {  // sound, whatever became of them
+        const fs::path blob = RepoPaths(root_, repo).blob(etag);
+        if (!is_file(blob) || text_of(blob) != (etag == kGit ? "hello\n" : "abc")) fs::remove(blob);
+      }
+    }
+    if (below(2) == 0) {
+      const RepoPaths paths = any_repository();
+      fs::create_directories(paths.folder() / "refs");
+      std::ofstream(paths.ref("main")) << any_commit();
+    }
+  }
+
+  Loads loads(const fs::path& except = {}) const {
+    Loads found;
+    for (const auto& [repo, paths] : repos_of(root_)) {
+      for (const char c : {'c', 'd', 'f'}) {
+        if (paths.snapshot(std::string(40, c)) == except) continue;
+        for (std::size_t i = 0; i < 3; ++i) {
+          const fs::path name = paths.pointer(std::string(40, c), any_name(i));
+          if (is_file(name)) found[name] = text_of(name);
+        }
+      }
+    }
+    return found;
+  }
+
+  std::minstd_rand random_{};
+};
+
+TEST_F(CacheByChance, NothingThatLoadsIsLost) {
+  std::size_t refused = 0;
+  for (unsigned seed = 1; seed <= 100; ++seed) {
+    for (const auto& entry : fs::directory_iterator(root_)) fs::remove_all(entry.path());
+    make_cache_by_chance(seed);
+    const Loads before = loads();
+    check_cache(root_, "", true, {}, {});
+    ASSERT_EQ(loads(), before) << "repair, seed " << seed;
+    for (const auto& repository : cache::list(hub_).repositories) {
+      for (const auto& revision : repository.revisions) {
+        for (const auto& file : revision.files) {
+          const fs::path name = RepoPaths(root_, repository.repo).pointer(revision.commit, file.path);
+          EXPECT_EQ(file.size.has_value(), is_file(name)) << name << ", seed " << seed;
+        }
+      }
+    }
+    const RepoPaths paths = any_repository();
+    const std::string commit = any_commit();
+    const Loads rest = loads(paths.snapshot(commit));
+    try {
+      cache::remove(hub_, paths.folder().filename() == "models--org--a" ? "org/a" : "org/b", commit);
+      ASSERT_EQ(loads(), rest) << "rm --revision, seed " << seed;
+    } catch (const Error&) {
+      ++refused;
+      ASSERT_EQ(loads(), before) << "rm --revision refused, seed " << seed;
+    }
+    const Loads then = loads();
+    const auto pruned = cache::prune(hub_);
+    Loads kept = then;
+    for (const auto& waste : pruned.waste) {
+      if (waste.kind != cache::Waste::Kind::revision) continue;
+      const fs::path gone = RepoPaths(root_, waste.repo).snapshot(waste.name);
+      std::erase_if(kept, [&](const auto& load) { return load.first.native().starts_with(gone.native()); });
+    }
+    ASSERT_EQ(loads(), kept) << "prune, seed " << seed;
+    try {
+      cache::remove(hub_, "org/a");
+      const fs::path gone = RepoPaths(root_, "org/a").folder();
+      std::erase_if(kept, [&](const auto& load) { return load.first.native().starts_with(gone.native()); });
+    } catch (const Error&) {
+      ++refused;
+    }
+    ASSERT_EQ(loads(), kept) << "rm, seed " << seed;
+    EXPECT_EQ(text_of(root_ / "outside/file"), "outside") << "seed " << seed;
+  }
+  EXPECT_LT(refused, 190U);
+}
 
 // What one may not look into is not taken for empty.
 TEST_F(CacheUses, WhatMayNotBeReadIsReportedAndNothingIsLost) {

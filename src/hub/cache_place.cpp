@@ -56,7 +56,8 @@ void Placer::place_blob(const Folder& locks, const Folder& blobs, const std::str
   const FileLock lock = wait_for_lock(locks, etag + ".lock", stop_);
   const fs::path path = paths_.blob(etag);
   const std::uint64_t size = bundle_.blobs.at(etag).size;
-  if (is_file(path) && fs::file_size(path) == size) {
+  std::error_code error;
+  if (is_file(path) && fs::file_size(path, error) == size && !error) {
     if (hash_range(open_regular(path), 0, size, etag, path, stop_, {}) == etag) return;
   }
   FileIn out(blobs, etag, ".incomplete");

@@ -61,7 +61,7 @@ bool Pruner::lock_blobs(const RepoPaths& paths) {
   for (const fs::path& entry : entries_of(paths.blobs())) etags.insert(etag_of(entry.filename()));
   etags.erase("");
   for (const std::string& etag : etags) {
-    if (dry_run_ && !fs::exists(fs::symlink_status(paths.lock(etag)))) continue;  // and do not make it
+    if (dry_run_ && !own_id_of(paths.lock(etag))) continue;  // and do not make it
     auto lock = FileLock::try_acquire(paths.lock(etag));
     if (!lock) return false;
     locks_.push_back(std::move(*lock));
@@ -135,21 +135,21 @@ void Pruner::prune(const std::string& repo, const RepoPaths& paths) {
   std::set<std::string> commits = superseded(paths);
   std::vector<fs::path> folders;
   for (const std::string& commit : commits) folders.push_back(paths.snapshot(commit));
-  const Uses by_the_rest(paths, folders);
-  std::erase_if(folders, [&](const fs::path& folder) {
-    if (by_the_rest.broken_by_removing(folder).empty()) return false;
-    commits.erase(folder.filename());
-    return true;
-  });
+  // What stays may lead into another that then stays, too.
+  for (bool changed = true; changed;) {
+    const Uses by_the_rest(paths, folders);
+    changed = std::erase_if(folders, [&](const fs::path& folder) {
+                if (by_the_rest.broken_by_removing(folder).empty()) return false;
+                commits.erase(folder.filename());
+                return true;
+              }) != 0;
+  }
   const Uses uses(paths, folders);
   prune_revisions(paths, commits);
   prune_blobs(paths, uses);
   prune_temporaries(paths, paths.folder() / "refs");
   prune_temporaries(paths, paths.folder() / "snapshots");
-  const bool changed = pruned_.waste.size() != before && !dry_run_;
-  if (changed && commits_of(paths).empty() && refs_of(paths).empty() && entries_of(paths.blobs()).empty()) {
-    remove_tree(paths.folder());
-  }
+  if (pruned_.waste.size() != before && !dry_run_) remove_if_empty(paths, uses);
 }
 
 }  // namespace

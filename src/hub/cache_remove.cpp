@@ -52,6 +52,12 @@ std::uint64_t plain_bytes(const fs::path& snapshot) {
   return bytes;
 }
 
+void remove_if_empty(const RepoPaths& paths, const Uses& uses) {
+  const bool empty = commits_of(paths).empty() && refs_of(paths).empty() && entries_of(paths.blobs()).empty();
+  if (!empty || is_link(paths.folder()) || !uses.broken_by_removing(paths.folder()).empty()) return;
+  remove_tree(paths.folder());
+}
+
 namespace {
 
 // The locks of all blobs, unfinished ones included, that satisfy `wanted`. Nothing for those that a download holds.
@@ -115,7 +121,8 @@ void check_parts(const RepoPaths& paths, const std::string& repo) {
 }
 
 // The link, which is all that is this cache's.
-cache::Removed remove_linked_repo(const RepoPaths& paths) {
+cache::Removed remove_linked_repo(const RepoPaths& paths, const std::string& repo) {
+  check_unused(Uses(paths, {paths.folder()}), paths.folder(), "'" + repo + "'");
   std::error_code error;
   cache::Removed removed{.link_target = fs::canonical(paths.folder(), error)};
   remove_file(paths.folder());
@@ -123,7 +130,7 @@ cache::Removed remove_linked_repo(const RepoPaths& paths) {
 }
 
 cache::Removed remove_repo(const RepoPaths& paths, const std::string& repo) {
-  if (is_link(paths.folder())) return remove_linked_repo(paths);
+  if (is_link(paths.folder())) return remove_linked_repo(paths, repo);
   check_parts(paths, repo);
   const auto locks = lock_blobs(paths, [](const std::string&) { return true; });
   for (const auto& [etag, lock] : locks) {
@@ -133,7 +140,7 @@ cache::Removed remove_repo(const RepoPaths& paths, const std::string& repo) {
     }
   }
   const Uses uses(paths, {paths.folder()});
-  check_unused(uses, paths.folder() / "snapshots", "'" + repo + "'");
+  for (const char* part : {"snapshots", "refs"}) check_unused(uses, paths.folder() / part, "'" + repo + "'");
   cache::Removed removed{};
   for (const std::string& commit : commits_of(paths)) {
     removed.bytes += plain_bytes(paths.snapshot(commit));
@@ -143,7 +150,7 @@ cache::Removed remove_repo(const RepoPaths& paths, const std::string& repo) {
   remove_tree(paths.folder() / "refs");
   remove_tree(paths.folder() / "snapshots");
   remove_blobs(paths, locks, uses, removed);
-  if (removed.used == 0) remove_tree(paths.folder());
+  if (removed.used == 0 && uses.broken_by_removing(paths.folder()).empty()) remove_tree(paths.folder());
   return removed;
 }
 
@@ -172,10 +179,7 @@ cache::Removed remove_revision(const RepoPaths& paths, const std::string& repo, 
   remove_snapshot(paths, *commit);
   remove_blobs(paths, locks, uses, removed);
   removed.used = 0;  // other revisions' as a matter of course
-  if (!is_link(paths.folder()) && commits_of(paths).empty() && refs_of(paths).empty() &&
-      entries_of(paths.blobs()).empty()) {
-    remove_tree(paths.folder());
-  }
+  remove_if_empty(paths, uses);
   return removed;
 }
 

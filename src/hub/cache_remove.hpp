@@ -1,6 +1,7 @@
 // Taking things out of a cache: what removing, repairing and pruning share. Blocks on the disk.
 #pragma once
 
+#include "hub/cache_links.hpp"
 #include "hub/cache_paths.hpp"
 
 #include <cstdint>
@@ -18,6 +19,9 @@ void remove_file(const std::filesystem::path& path);
 
 /// With what is known of the revision besides. Blobs and refs stay.
 void remove_snapshot(const RepoPaths& paths, const std::string& commit);
+
+/// The repository's folder, where no revision, ref or blob is left in it and nothing leads there.
+void remove_if_empty(const RepoPaths& paths, const Uses& uses);
 
 /// On the disk: what removing the name gives back. Nothing for a link, and where there are more names.
 std::uint64_t freed_bytes(const std::filesystem::path& path);
