@@ -10,8 +10,11 @@ Command add_search(CLI::App& root);
 Command add_similarity(CLI::App& root);
 Command add_tokenize(CLI::App& root);
 Command add_download(CLI::App& root);
+Command add_models(CLI::App& root);
 Command add_info(CLI::App& root);
 Command add_verify(CLI::App& root);
 Command add_cache(CLI::App& root);
+/// Last: it completes what was added before it.
+Command add_completion(CLI::App& root);
 
 }  // namespace stella::cli

@@ -18,7 +18,7 @@ namespace stella::cli {
 namespace {
 
 constexpr const char* kFooter = R"~(Examples:
-  stella download NovaSearch/stella_en_400M_v5
+  stella download                            the default model, with its default head
   stella download NovaSearch/stella_en_1.5B_v5 --dim all
   stella embed --model "$(stella download NovaSearch/stella_en_400M_v5 --local-dir small)" "text"
   stella download NovaSearch/stella_en_400M_v5 --dim all --pack stella.tar
@@ -95,15 +95,13 @@ int DownloadCommand::run_unpack(Session& session) const {
 
 int DownloadCommand::run(Session& session) const {
   if (unpack) return run_unpack(session);
-  if (!common->model)
-    throw Failure(kBadInput, std::string("no MODEL; for example `stella download ") + kDefaultModel + "`");
   if (pack && local_dir) throw Failure(kBadInput, "both --pack and --local-dir; give one of them");
   const bool all = dimensions == "all";
   const auto wanted = dimensions && !all ? parse_dimensions(*dimensions) : std::vector<std::size_t>{};
   Workspace workspace(session, *common, ProgressStyle::lines);
   if (pack && workspace.model().info().local) {
     throw Failure(kBadInput,
-                  "--pack is for models of the hub, and '" + *common->model + "' is a directory; copy that as it is");
+                  "--pack is for models of the hub, and '" + workspace.name() + "' is a directory; copy that as it is");
   }
   const auto files = workspace.fetching([&] {
     return session.run<std::vector<DownloadedFile>>(
@@ -135,7 +133,7 @@ Command add_download(CLI::App& root) {
       ->type_name("TAR");
   add_string(*app, "--unpack", command->unpack, "Put what --pack wrote into the cache; no network is used")
       ->type_name("TAR");
-  add_common(*app, *command->common, true);
+  add_common(*app, *command->common, ModelArgument::positional);
   return {app, command->common, [command](Session& session) { return command->run(session); }};
 }
 

@@ -32,10 +32,9 @@ Output:
          with several dimensions "embeddings":{"256":[...],"1024":[...]} in place of the last two
   npy    float32 array (rows, dimension) for numpy.load; needs --output FILE
   f32    raw little-endian float32 rows
-  With several dimensions npy and f32 write v.256.npy, v.1024.npy for --output v.npy. Without --format
-  the name says which: .json, .jsonl, .ndjson, .npy, .f32, .bin.
 
-Where a line cannot be embedded, the rows before it stay in FILE.partial.)";
+With several dimensions npy and f32 write v.256.npy, v.1024.npy for --output v.npy. Without --format the name
+says which: .json, .jsonl, .ndjson, .npy, .f32, .bin. Where a line cannot be embedded, the rows before it stay in FILE.partial.)";
 
 /// A run this long says what it embeds the texts as while there is time to stop it.
 constexpr double kSecondsToRemark = 2;
@@ -319,7 +318,7 @@ Command add_embed(CLI::App& root) {
   add_texts(*app, command->texts);
   add_string(*app, "--output", command->output, "Write to a file, which appears when it is complete (default -)")
       ->type_name("FILE|-");
-  add_string(*app, "--format", command->format, "json, jsonl, npy or f32 (see below)")->type_name("NAME");
+  add_string(*app, "--format", command->format, "How vectors are written (see below)")->type_name("json|jsonl|npy|f32");
   add_string(*app, "--keep", command->texts.keep,
              "Fields of the JSON lines to carry into the rows; null where a line has none of that name")
       ->type_name("F[,F...]");

@@ -1,4 +1,5 @@
 // `stella info`: what this machine and a model are.
+#include "base/text.hpp"
 #include "cli/commands.hpp"
 #include "cli/output.hpp"
 #include "cli/text.hpp"
@@ -21,7 +22,9 @@ constexpr const char* kFooter = R"(Examples:
   stella info demo
   stella info NovaSearch/stella_en_1.5B_v5 --json
 
-For a model of the hub, its small configuration files are fetched where they are not in the cache.)";
+Without MODEL: the program, the processor, the kernels and where the cache lies. With MODEL: its sizes, heads, prompts,
+limits and files too, and the precision that was chosen for it. For a model of the hub, its small configuration files are
+fetched where they are not in the cache.)";
 
 struct InfoCommand {
   std::shared_ptr<CommonOptions> common = std::make_shared<CommonOptions>();
@@ -96,14 +99,15 @@ class Report {
   }
   /// A member whose lines stand for themselves.
   void add_raw(const std::string& name, const std::string& text, const std::string& json) {
-    text_ += name + ":" + std::string(name.size() < 18 ? 18 - name.size() : 1, ' ') + text + "\n";
+    add_line(name + ":" + std::string(name.size() < 18 ? 18 - name.size() : 1, ' ') + text);
     add_json(name, json);
   }
   void add_json(std::string name, const std::string& json) {
     std::replace(name.begin(), name.end(), ' ', '_');
     json_ += (json_.empty() ? "{" : ",") + json_string(name) + ":" + json;
   }
-  void add_line(const std::string& line) { text_ += line + "\n"; }
+  /// Values come from checkpoints too, and go to a terminal.
+  void add_line(const std::string& line) { text_ += printable_line(line) + "\n"; }
   const std::string& text() const { return text_; }
   std::string json() const { return json_ + "}"; }
 
@@ -199,10 +203,10 @@ int InfoCommand::run(Session& session) const {
 
 Command add_info(CLI::App& root) {
   auto command = std::make_shared<InfoCommand>();
-  CLI::App* app = root.add_subcommand("info", "Describe this machine's choices, and a model");
+  CLI::App* app = root.add_subcommand("info", "Describe the program and this machine, or a model");
   app->footer(kFooter);
   app->add_flag("--json", command->json, "Print JSON");
-  add_common(*app, *command->common, true);
+  add_common(*app, *command->common, ModelArgument::described);
   return {app, command->common, [command](Session& session) { return command->run(session); }};
 }
 

@@ -1,5 +1,6 @@
 #include "cli/options.hpp"
 
+#include "base/text.hpp"
 #include "cli/bundled.hpp"
 #include "stella/log.hpp"
 
@@ -120,25 +121,25 @@ void add_program(CLI::App& app, CommonOptions& options) {
   app.add_flag("--offline", options.offline, "Use the cache only, never the network")->group(kGroup);
   app.set_version_flag("--version", "stella " STELLA_VERSION, "Print the program's version and exit")->group(kGroup);
   app.add_flag("--quiet", options.quiet, "No progress bars and no warnings")->group(kGroup);
-  add_string(app, "--log-level", options.log_level, "debug, info, warning or error (default warning)")
-      ->type_name("L")
+  add_string(app, "--log-level", options.log_level,
+             "Least of the remarks that are shown on standard error (default warning)")
+      ->type_name("debug|info|warning|error")
       ->group(kGroup);
 }
 
-void add_common(CLI::App& app, CommonOptions& options, bool positional) {
-  add_string(app, positional ? "MODEL,--model" : "--model", options.model,
-             std::string("Repository id, directory, or 'demo' for the bundled model (default ") + kDefaultModel + ")")
+void add_common(CLI::App& app, CommonOptions& options, ModelArgument argument) {
+  const std::string otherwise =
+      argument == ModelArgument::described ? "none: what there is to say without one" : kDefaultModel;
+  add_string(app, argument == ModelArgument::option_only ? "--model" : "MODEL,--model", options.model,
+             "Repository id, directory, or 'demo' for the bundled model (default " + otherwise + ")")
       ->type_name("ID|DIR|demo")
-      ->group(positional ? "" : kGroup);
-  if (positional) {
-    app.get_option("--model")->group(kGroup);
-  }
+      ->group(kGroup);
   add_string(app, "--revision", options.revision, "Branch, tag or commit of the repository (default main)")
       ->type_name("REV")
       ->group(kGroup);
   add_string(app, "--precision", options.precision,
-             "Arithmetic of the encoder: auto, f32, bf16, int16 or int8 (default auto)")
-      ->type_name("NAME")
+             "Arithmetic of the encoder; auto, the default, is the fastest that agrees with f32 on this model")
+      ->type_name("auto|f32|bf16|int16|int8")
       ->group(kGroup);
   add_count(app, "--threads", options.threads, "Threads that compute (default: the processors it may use)")
       ->group(kGroup);
@@ -153,7 +154,7 @@ Screen::Screen(const CommonOptions& options, const HubOptions& hub, ProgressStyl
     : quiet_(options.quiet), display_(choose_style(options, hub, otherwise), STDERR_FILENO) {
   const LogLevel least = options.quiet ? LogLevel::error : parse_log_level(options.log_level);
   set_log_sink([this, least](LogLevel level, std::string_view line) {
-    if (level >= least) display_.print(prefix_of(level) + one_line(std::string(line)));
+    if (level >= least) display_.print(printable_line(prefix_of(level) + std::string(line)));
   });
 }
 
@@ -162,7 +163,17 @@ Screen::~Screen() {
 }
 
 void Screen::warn(const std::string& line) {
-  if (!quiet_) display_.print(prefix_of(LogLevel::warning) + line);
+  if (!quiet_) display_.print(printable_line(prefix_of(LogLevel::warning) + line));
+}
+
+bool FinishedFiles::is_news(const Progress& progress) {
+  const std::lock_guard lock(mutex_);
+  const std::string key = progress.repo + "/" + progress.file;
+  const auto known = transferred_.find(key);
+  // What was in the cache may be fetched again: because the branch has moved, or because it was damaged.
+  const bool news = known == transferred_.end() || (!known->second && !progress.from_cache);
+  if (news && progress.finished) transferred_[key] = !progress.from_cache;
+  return news;
 }
 
 Workspace::Workspace(Session& session, const CommonOptions& options, ProgressStyle otherwise)
@@ -180,6 +191,7 @@ Workspace::Workspace(Session& session, const CommonOptions& options, ProgressSty
   model.packed_weights.keep = options.keep_packed_weights;
   model.hub = hub_options(options);
   model.on_progress = [this](const Progress& progress) {
+    if (!finished_.is_news(progress)) return;
     if (!progress.from_cache) transferred_ = true;
     screen_.display().on_file(progress);
   };
@@ -207,9 +219,12 @@ LoadedStellaModel Workspace::load() {
 }
 
 std::string failure_line(const Error& error, const CommonOptions* options) {
-  std::string line = one_line(error.what());
+  std::string line = error.what();
   const std::string& cause = error.context().cause;
-  if (!cause.empty() && line.find(cause) == std::string::npos) line += " (" + one_line(cause) + ")";
+  if (!cause.empty() && line.find(cause) == std::string::npos) line += " (" + cause + ")";
+  if (error.errc() == Errc::repository_not_found && options != nullptr && options->model) {
+    line += "; nor is there a directory '" + *options->model + "' here";
+  }
   const bool out_of_reach = error.errc() == Errc::hub_unreachable || error.errc() == Errc::local_entry_not_found ||
                             error.errc() == Errc::offline;
   if (out_of_reach && options != nullptr && options->model_or_default() == kDefaultModel) {

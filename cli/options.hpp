@@ -11,8 +11,11 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -50,8 +53,12 @@ struct CommonOptions {
 
   std::string model_or_default() const { return model.value_or(kDefaultModel); }
 };
-/// `positional`: MODEL may also be given as the argument.
-void add_common(CLI::App& app, CommonOptions& options, bool positional = false);
+enum class ModelArgument : std::uint8_t {
+  option_only,  ///< --model
+  positional,   ///< Or the argument MODEL.
+  described     ///< The same, but nothing where neither is given, instead of the default model.
+};
+void add_common(CLI::App& app, CommonOptions& options, ModelArgument argument = ModelArgument::option_only);
 
 /// Those options that say nothing of a model: --offline, --quiet, --log-level, --version.
 void add_program(CLI::App& app, CommonOptions& options);
@@ -82,6 +89,18 @@ class Screen {
  private:
   bool quiet_;
   ProgressDisplay display_;
+};
+
+/// Which files' progress has been shown to its end. Several parts of a load may ask for the same file, and each is
+/// told. Thread-safe.
+class FinishedFiles {
+ public:
+  /// Whether `progress` says something new.
+  bool is_news(const Progress& progress);
+
+ private:
+  std::mutex mutex_{};
+  std::map<std::string, bool> transferred_{};  ///< By repository and file.
 };
 
 /// The model that the options name, with the threads and the display that it needs.
@@ -118,6 +137,7 @@ class Workspace {
   Session& session_;
   std::string name_;
   Screen screen_;
+  FinishedFiles finished_{};
   std::atomic<bool> transferred_{false};  ///< Bytes came from the hub.
   std::shared_ptr<Runtime> runtime_;
   std::optional<StellaEmbeddingModel> model_{};

@@ -1,5 +1,6 @@
 #include "cli/text.hpp"
 
+#include "base/text.hpp"
 #include "base/utf8.hpp"
 #include "cli/failure.hpp"
 
@@ -29,44 +30,33 @@ void append_floats(std::string& out, const std::vector<float>& values) {
 }
 
 std::size_t unseen_bytes(std::string_view text) noexcept {
-  const auto byte = [text](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
-  if (byte(0) == 0x7f) return 1;
-  return byte(0) == 0xc2 && byte(1) >= 0x80 && byte(1) <= 0x9f ? 2 : 0;
+  const std::size_t length = utf8::sequence_length(text.data(), text.data() + text.size());
+  return length != 0 && is_obeyed(utf8::decode(text.data()).value) ? length : 0;
 }
 
-void append_json_escape(std::string& out, std::string_view control) {
-  std::array<char, 8> escape{};
-  std::snprintf(escape.data(), escape.size(), "\\u%04x",
-                static_cast<unsigned>(static_cast<unsigned char>(control.back())));
+void append_json_escape(std::string& out, std::string_view character) {
+  std::array<char, 16> escape{};
+  std::snprintf(escape.data(), escape.size(), "\\u%04x", static_cast<unsigned>(utf8::decode(character.data()).value));
   out += escape.data();
 }
 
 void append_json_string(std::string& out, std::string_view text) {
-  if (const std::size_t bad = utf8::find_invalid(text); bad != std::string_view::npos) {
-    std::string valid;  // such as a file's name that is in no encoding
-    for (std::size_t at = 0; at < text.size();) {
-      const std::size_t length = utf8::sequence_length(text.data() + at, text.data() + text.size());
-      valid += length == 0 ? std::string_view("\xef\xbf\xbd") : text.substr(at, length);
-      at += std::max<std::size_t>(length, 1);
-    }
-    return append_json_string(out, valid);
-  }
   constexpr std::string_view kNamed = "\"\\\n\r\t";
   constexpr std::string_view kNames = "\"\\nrt";
   out += '"';
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (const std::size_t named = kNamed.find(c); named != std::string_view::npos) {
+  while (!text.empty()) {
+    const std::size_t length = utf8::sequence_length(text.data(), text.data() + text.size());
+    if (const std::size_t named = kNamed.find(text.front()); named != std::string_view::npos) {
       out += '\\';
       out += kNames[named];
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      append_json_escape(out, text.substr(i, 1));
-    } else if (const std::size_t length = unseen_bytes(text.substr(i)); length != 0) {
-      append_json_escape(out, text.substr(i, length));
-      i += length - 1;
+    } else if (length == 0) {
+      out += "\xef\xbf\xbd";  // of a file's name, say, that is in no encoding
+    } else if (unseen_bytes(text) != 0) {
+      append_json_escape(out, text.substr(0, length));
     } else {
-      out += c;
+      out += text.substr(0, length);
     }
+    text.remove_prefix(std::max<std::size_t>(length, 1));
   }
   out += '"';
 }

@@ -127,7 +127,7 @@ void add_prompt(CLI::App& app, PromptOptions& options, std::string_view default_
   add_string(app, "--task", options.task,
              "Prompt by name: " + name("s2p") + " for search queries, " + name("s2s") +
                  " for likeness between sentences, document or none for texts to be found")
-      ->type_name("NAME");
+      ->type_name("s2p|s2s|document|NAME");
   add_string(app, "--prompt", options.prompt, "Literal text put before each text, in place of --task's");
 }
 

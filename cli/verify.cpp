@@ -1,4 +1,5 @@
 // `stella verify`: does a model on this machine give the vectors that it should?
+#include "base/text.hpp"
 #include "cli/bundled.hpp"
 #include "cli/commands.hpp"
 #include "cli/known_vectors.hpp"
@@ -206,8 +207,8 @@ int VerifyCommand::run(Session& session) const {
     out.write(as_json(verdict, "\"model\":" + json_string(workspace.name()) + ",\"precision\":" +
                                    json_string(precision) + ",\"source\":" + json_string(known->source)));
   } else {
-    out.write("model:       " + workspace.name() + "\nprecision:   " + precision + "\ncompared to: " + known->source +
-              "\n" + as_text(verdict));
+    out.write("model:       " + printable_line(workspace.name()) + "\nprecision:   " + precision +
+              "\ncompared to: " + printable_line(known->source) + "\n" + as_text(verdict));
   }
   out.commit();
   return verdict.passed() ? kOk : kRuntimeFailure;
@@ -220,7 +221,7 @@ Command add_verify(CLI::App& root) {
   CLI::App* app = root.add_subcommand("verify", "Compare a model's vectors with known ones");
   app->footer(kFooter);
   app->add_flag("--json", command->json, "Print JSON");
-  add_common(*app, *command->common, true);
+  add_common(*app, *command->common, ModelArgument::positional);
   return {app, command->common, [command](Session& session) { return command->run(session); }};
 }
 

@@ -1,6 +1,7 @@
 #include "api/model_core.hpp"
 
 #include "api/hub_files.hpp"
+#include "api/model_argument.hpp"
 #include "api/runtime_impl.hpp"
 #include "base/log.hpp"
 #include "engine/validation.hpp"
@@ -9,7 +10,6 @@
 #include "stella/registry.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <system_error>
 #include <utility>
@@ -18,18 +18,6 @@ namespace stella::api {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// "name" or "org/name" as the hub allows them; each part starts and ends with a letter, digit or underscore.
-bool is_repository_id(const std::string& id) {
-  const auto is_word = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; };
-  const auto is_part = [&](const std::string& part) {
-    return !part.empty() && is_word(static_cast<unsigned char>(part.front())) &&
-           is_word(static_cast<unsigned char>(part.back())) &&
-           std::all_of(part.begin(), part.end(), [&](unsigned char c) { return is_word(c) || c == '-' || c == '.'; });
-  };
-  const std::size_t slash = id.find('/');
-  return slash == std::string::npos ? is_part(id) : is_part(id.substr(0, slash)) && is_part(id.substr(slash + 1));
-}
 
 ModelInfo describe_directory(const fs::path& directory, const std::string& as_given) {
   ModelInfo info;
@@ -54,9 +42,8 @@ ModelInfo describe_repository(const std::string& id) {
 ModelInfo find_info(const std::string& model) {
   std::error_code error;
   if (fs::is_directory(model, error)) return describe_directory(model, model);
-  if (is_repository_id(model)) return describe_repository(model);
-  throw Error(Errc::invalid_argument,
-              "'" + model + "' is neither a directory nor a repository id such as NovaSearch/stella_en_400M_v5");
+  if (const std::string why = why_no_model(model); !why.empty()) throw Error(Errc::invalid_argument, why);
+  return describe_repository(model);
 }
 
 std::vector<std::size_t> one_dimension(std::optional<std::size_t> dimension) {

@@ -10,13 +10,6 @@ namespace {
 
 constexpr std::string_view kEllipsis = "\u2026";
 
-bool is_obeyed(char32_t c) {
-  const bool control = (c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7f && c <= 0x9f);
-  const bool separator = c == 0x2028 || c == 0x2029;
-  const bool direction = (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
-  return control || separator || direction;
-}
-
 void append_escape(std::string& out, char32_t c) {
   std::array<char, 8> text{};
   std::snprintf(text.data(), text.size(), c < 0x100 ? "\\x%02x" : "\\u%04x", static_cast<unsigned>(c));
@@ -40,6 +33,13 @@ std::size_t append_printable(std::string& out, std::string_view text) {
 }
 
 }  // namespace
+
+bool is_obeyed(char32_t c) noexcept {
+  const bool control = (c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7f && c <= 0x9f);
+  const bool separator = c == 0x2028 || c == 0x2029;
+  const bool direction = (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+  return control || separator || direction;
+}
 
 std::string printable(std::string_view text) {
   std::string out;

@@ -147,7 +147,7 @@ void Flight::looked(const Look& look) {
   if (offline) {
     Failure failure;
     failure.code = Errc::offline;
-    failure.message = "offline mode (HF_HUB_OFFLINE) is on";
+    failure.message = "offline mode is on (HF_HUB_OFFLINE or --offline)";
     return unanswered(failure);
   }
   ask_hub(!cached_);
@@ -200,10 +200,13 @@ void Flight::unanswered(const Failure& failure) {
   ErrorContext context = failure.context;
   context.file = request_.file;
   context.cause = failure.message;
-  fail(std::make_exception_ptr(Error(Errc::local_entry_not_found,
-                                     describe(request_) + " is not in the cache " + paths_.cache_dir().string() +
-                                         " and the hub could not give it: " + failure.message,
-                                     std::move(context))));
+  const std::string what = describe(request_);
+  std::string why = failure.message;
+  if (why.starts_with(what + ": ")) why.erase(0, what.size() + 2);
+  fail(std::make_exception_ptr(
+      Error(Errc::local_entry_not_found,
+            what + " is not in the cache " + paths_.cache_dir().string() + " and cannot be fetched: " + why,
+            std::move(context))));
 }
 
 void Flight::prepare() {

@@ -68,7 +68,7 @@ void Listing::start(std::stop_token stop) {
   if (!request_.options->offline) return ask(tree_url(request_.options->endpoint, request_.repo, request_.revision));
   Failure failure;
   failure.code = Errc::offline;
-  failure.message = "offline mode (HF_HUB_OFFLINE) is on";
+  failure.message = "offline mode is on (HF_HUB_OFFLINE or --offline)";
   from_cache(failure);
 }
 

@@ -1,7 +1,9 @@
 """Arguments, help, exit statuses: what needs no vectors."""
 
 import json
+import json
 import os
+import re
 import signal
 import subprocess
 import unittest
@@ -9,6 +11,17 @@ import unittest
 from cli_support import DEMO, SMALL, CliTest
 
 COMMANDS = ["embed", "search", "similarity", "tokenize", "download", "info", "verify"]
+
+
+def all_commands(path=()):
+    """Every command of the program, found through its help."""
+    text = subprocess.run([os.environ["STELLA_PROGRAM"], *path, "--help"], check=True, capture_output=True, text=True, timeout=60).stdout
+    found = [path]
+    if "\nSubcommands:\n" in text:
+        section = text.split("\nSubcommands:\n", 1)[1].split("\n\n", 1)[0]
+        for name in re.findall(r"^  ([a-z]+)\b", section, re.MULTILINE):
+            found += all_commands((*path, name))
+    return found
 
 
 class Help(CliTest):
@@ -26,6 +39,23 @@ class Help(CliTest):
             for option in ("--model", "--revision", "--precision", "--threads", "--offline", "--quiet", "--log-level"):
                 self.assertIn(option, text, command)
             self.assertLessEqual(max(map(len, text.splitlines())), 110, command)
+
+    def test_help_is_a_command_too(self):
+        self.assertEqual(self.succeed("help"), self.succeed("--help"))
+        self.assertEqual(self.succeed("help", "embed"), self.succeed("embed", "--help"))
+        self.assertEqual(self.succeed("help", "cache", "rm"), self.succeed("cache", "rm", "--help"))
+        self.fail_with(2, "help", "foo", says="'foo'")
+
+    def test_lines_fit_a_terminal(self):
+        """80 columns, but for examples, which are for copying; continued lines start where their text does."""
+        for path in all_commands():
+            for line in self.succeed(*path, "--help").decode().splitlines():
+                example = line.startswith("  ") and ("stella " in line or "[...]" in line)
+                self.assertTrue(len(line) <= 80 or example, line)
+                self.assertFalse(line.endswith(" "), repr(line))
+        text = self.succeed("cache", "verify", "--help").decode()
+        notes = text.split("Examples:", 1)[1].split("\n\n", 1)[1]
+        self.assertEqual([line for line in notes.splitlines() if line.startswith(" ")], [])
 
     def test_usage_names_the_whole_command(self):
         self.assertIn("Usage: stella embed [OPTIONS] [TEXT...]", self.succeed("embed", "--help").decode())
@@ -73,7 +103,35 @@ class BadUsage(CliTest):
 
     def test_what_is_no_model(self):
         self.fail_with(2, "embed", "--model", "no/such/directory", "text", says="no/such/directory")
-        self.fail_with(2, "download", says="MODEL")
+        self.fail_with(2, "embed", "--model", "./absent", "text", says=["no directory", "./absent", "config.json"])
+        self.fail_with(2, "embed", "--model", "stella.Q8_0.gguf", "text", says=["llama.cpp", "model.safetensors"])
+        self.fail_with(2, "info", f"{SMALL}/model.safetensors", says=["is a file", f"'{SMALL}'"])
+        self.write("model.gguf", "GGUF")
+        self.fail_with(2, "info", "model.gguf", says=["is a file", "llama.cpp"])
+
+    def test_what_was_meant(self):
+        self.fail_with(2, "simliarity", "a", "b", says="`stella similarity`")
+        self.fail_with(2, "cache", "lis", says="`stella cache ls`")
+        self.fail_with(2, "cache", "remove", says="`stella cache rm`")
+        self.fail_with(2, "emb", says="`stella embed`")
+        self.fail_with(2, "foo", says=["'foo'", "embed", "verify"])
+        self.fail_with(2, "foo", "--help", says="'foo'")
+        self.fail_with(2, "embed", "--taks", "s2p", "text", says=["--taks", "'--task'"])
+        self.fail_with(2, "--quiet", "embed", "text", says=["after the command", "stella embed --quiet"])
+        self.fail_with(2, "cache", says=["ls", "rm", "verify"])
+
+    def test_each_sentence_is_ours(self):
+        for arguments in (["embed", "--dim"], ["embed", "--dim", "1", "--dim", "2", "x"], ["info", "a", "b"], ["cache", "ls", "x"],
+                          ["info", "a", "--model", "b"], ["embed", "--quiet=no", "x"], ["embed", "--threads"], ["completion"],
+                          ["completion", "tcsh"], ["embed", "--nothing"], ["cache", "rm", "--nothing"], ["--nothing"]):
+            with self.subTest(arguments):
+                line = self.fail_with(2, *arguments).stderr.decode()
+                for theirs in ("was not expected", "were not expected", "required", "At Most", "At most", "disallowed", "missing"):
+                    self.assertNotIn(theirs, line)
+        self.fail_with(2, "embed", "--dim", says=["--dim", "N[,N...]"])
+        self.fail_with(2, "embed", "--dim", "1", "--dim", "2", "x", says=["--dim", "more than once", "'1'", "'2'"])
+        self.fail_with(2, "info", "a", "b", says=["'b'", "stella info"])
+        self.fail_with(2, "embed", "--quiet=no", "x", says="--quiet takes no value")
 
     def test_a_text_that_starts_with_a_dash_needs_two(self):
         self.fail_with(2, "tokenize", "--model", SMALL, "-x marks it", says="put --")
@@ -92,6 +150,21 @@ class Model(CliTest):
 
     def test_default_is_the_published_small_model(self):
         self.fail_with(3, "embed", "--offline", "text", says=["NovaSearch/stella_en_400M_v5", "--model demo"])
+
+
+class Models(CliTest):
+    def test_lists_the_registry_and_the_bundled_model(self):
+        text = self.succeed("models").decode()
+        for part in ("NovaSearch/stella_en_400M_v5 (the default)", "NovaSearch/stella_en_1.5B_v5", "demo", "8192", "stella download"):
+            self.assertIn(part, text)
+        rows = {row["model"]: row for row in json.loads(self.succeed("models", "--json"))["models"]}
+        small = rows["NovaSearch/stella_en_400M_v5"]
+        self.assertEqual((small["default"], small["registered"], small["cached"], small["packed_weights"]), (True, True, None, []))
+        self.assertEqual(rows["demo"]["dimensions"], [256, 768, 1024, 2048, 4096, 6144, 8192])
+
+    def test_makes_no_folder_and_no_request(self):
+        self.succeed("models")
+        self.assertEqual(list(self.folder.iterdir()), [])
 
 
 class Streams(CliTest):
@@ -131,12 +204,15 @@ class ManPage(CliTest):
         program = os.environ["STELLA_PROGRAM"]
         script = os.path.join(os.environ["STELLA_SOURCE"], "scripts/make-man")
         subprocess.run(["python3", "-B", script, program, page], check=True, timeout=60)
-        text = page.read_text(encoding="utf-8").replace("\\-", "-").replace("\\e", "\\")
+        text = page.read_text(encoding="utf-8").replace("\\-", "-").replace("\\&", "").replace("\\e", "\\")
         self.assertTrue(text.startswith(".TH STELLA 1"))
-        for command in COMMANDS:
-            self.assertIn(f'.SH "STELLA {command.upper()}"', text)
-            for line in self.succeed(command, "--help").decode().splitlines()[1:]:
-                self.assertIn(line, text)
+        for path in all_commands():
+            if path:
+                self.assertIn(f'.SH "STELLA {" ".join(path).upper()}"', text)
+            help_text = self.succeed(*path, "--help").decode()
+            usage = help_text[help_text.index("Usage: "):]
+            self.assertTrue(usage.rstrip() in text, path)
+            self.assertIn(" ".join(help_text[:help_text.index("Usage: ")].split()), text)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,186 @@
+// `stella models`: the models known by name, and what of them is on this machine.
+#include "base/text.hpp"
+#include "cli/blocking.hpp"
+#include "cli/bundled.hpp"
+#include "cli/commands.hpp"
+#include "cli/output.hpp"
+#include "cli/text.hpp"
+#include "stella/cache.hpp"
+#include "stella/packed_weights.hpp"
+#include "stella/registry.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+namespace stella::cli {
+namespace {
+
+constexpr const char* kFooter = R"(Examples:
+  stella models
+  stella models --json
+  stella info NovaSearch/stella_en_400M_v5     everything about one
+
+Lists the models that are known by name, the bundled one, and others that the cache holds. Any other repository or directory
+with a checkpoint of the same kinds (model_type new, qwen2 or bert) works too. Nothing is fetched.)";
+
+struct Row {
+  std::string name{};
+  std::optional<ModelInfo> known{};  ///< Of the registry.
+  std::optional<cache::Repository> cached{};
+  std::vector<packed_weights::File> packed{};
+  std::optional<ModelDescription> bundled{};
+};
+
+struct ModelsCommand {
+  std::shared_ptr<CommonOptions> common = std::make_shared<CommonOptions>();
+  bool json = false;
+
+  int run(Session& session) const;
+};
+
+std::vector<Row> hub_rows(const cache::Contents& contents, const packed_weights::Contents& packed) {
+  std::vector<Row> rows;
+  for (const std::string& key : Registry::builtin().keys()) rows.push_back({key, Registry::builtin().find(key)});
+  const auto named = [&rows](const std::string& name) {
+    return std::find_if(rows.begin(), rows.end(), [&](const Row& row) { return row.name == name; });
+  };
+  for (const cache::Repository& repository : contents.repositories) {
+    if (named(repository.repo) == rows.end()) rows.push_back({repository.repo});
+    named(repository.repo)->cached = repository;
+  }
+  for (const packed_weights::File& file : packed.files) {
+    const auto row = named(file.source);
+    if (row != rows.end() && file.readable && file.precision) row->packed.push_back(file);
+  }
+  // The default first, then what is here.
+  std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) {
+    const auto rank = [](const Row& row) { return row.name == kDefaultModel ? 0 : row.cached ? 1 : 2; };
+    return rank(a) < rank(b);
+  });
+  return rows;
+}
+
+Row bundled_row(Session& session) {
+  const StellaEmbeddingModel model(resolve_model("demo"));
+  Row row{"demo"};
+  row.bundled =
+      session.run<ModelDescription>([&](auto token) { StellaEmbeddingModel(model).describe(std::move(token)); });
+  return row;
+}
+
+std::string line(const std::string& name, const std::string& value) {
+  return "  " + name + ":" + std::string(name.size() < 11 ? 11 - name.size() : 1, ' ') + printable_line(value) + "\n";
+}
+
+std::string dimensions_text(const std::vector<std::size_t>& dimensions, std::size_t by_default) {
+  const bool choice = dimensions.size() > 1;
+  return join(dimensions) + (choice ? "; " + std::to_string(by_default) + " unless --dim says another" : "");
+}
+
+std::string cached_text(const Row& row) {
+  if (!row.cached) return "nothing; `stella download " + row.name + "` fetches it";
+  std::string text = format_bytes(row.cached->bytes);
+  for (const cache::Revision& revision : row.cached->revisions) {
+    text += ", ";
+    for (const std::string& ref : revision.refs) text += ref + " ";
+    text += (revision.refs.empty() ? "" : "at ") + revision.commit.substr(0, 12);
+  }
+  return text + (row.cached->unfinished.empty() ? "" : ", and unfinished downloads");
+}
+
+std::string row_text(const Row& row) {
+  std::string text = printable_line(row.name) + (row.name == kDefaultModel ? " (the default)\n" : "\n");
+  if (row.bundled) {
+    text += line("dimensions", dimensions_text(row.bundled->dimensions, row.bundled->default_dimension));
+    return text + line("bundled", row.bundled->directory.string());
+  }
+  if (row.known) {
+    text += line("dimensions", dimensions_text(row.known->dimensions, row.known->default_dimension));
+    text +=
+        line("memory", "about " + format_bytes(std::uint64_t{row.known->estimated_memory_mb} * 1'000'000) + " in f32");
+  }
+  text += line("cached", cached_text(row));
+  for (const packed_weights::File& file : row.packed) {
+    text += line("packed", std::string(to_string(*file.precision)) + ", " + format_bytes(file.bytes));
+  }
+  return text;
+}
+
+/// `[a,b]` of whatever `write` makes of each item.
+template <class Items, class Write>
+std::string array(const Items& items, Write write) {
+  std::string out = "[";
+  for (const auto& item : items) {
+    if (out.size() > 1) out += ',';
+    out += write(item);
+  }
+  return out + "]";
+}
+
+std::string row_json(const Row& row) {
+  const auto quote = [](const std::string& text) { return json_string(text); };
+  const auto number = [](std::size_t value) { return std::to_string(value); };
+  std::string out = "{\"model\":" + json_string(row.name) + ",\"registered\":" + (row.known ? "true" : "false") +
+                    ",\"default\":" + (row.name == kDefaultModel ? "true" : "false") +
+                    ",\"bundled\":" + (row.bundled ? "true" : "false");
+  if (row.known) {
+    out += ",\"dimensions\":" + array(row.known->dimensions, number) +
+           ",\"default_dimension\":" + number(row.known->default_dimension) +
+           ",\"memory\":" + number(row.known->estimated_memory_mb * 1'000'000);
+  }
+  if (row.bundled) {
+    out += ",\"dimensions\":" + array(row.bundled->dimensions, number) +
+           ",\"default_dimension\":" + number(row.bundled->default_dimension) +
+           ",\"directory\":" + json_string(row.bundled->directory.string());
+  }
+  const auto revision = [&](const cache::Revision& found) {
+    return "{\"commit\":" + json_string(found.commit) + ",\"refs\":" + array(found.refs, quote) + "}";
+  };
+  out += ",\"cached\":";
+  out += row.cached ? "{\"size\":" + std::to_string(row.cached->bytes) +
+                          ",\"revisions\":" + array(row.cached->revisions, revision) + "}"
+                    : std::string("null");
+  const auto packed = [](const packed_weights::File& file) {
+    return "{\"precision\":" + json_string(to_string(*file.precision)) + ",\"size\":" + std::to_string(file.bytes) +
+           "}";
+  };
+  return out + ",\"packed_weights\":" + array(row.packed, packed) + "}";
+}
+
+int ModelsCommand::run(Session& session) const {
+  const HubOptions hub = hub_options(*common);
+  const Screen screen(*common, hub);
+  const auto [contents, packed] = run_blocking(session, [&](const std::stop_token&) {
+    return std::pair(cache::list(hub), packed_weights::list(packed_weights::default_directory(hub)));
+  });
+  std::vector<Row> rows = hub_rows(contents, packed);
+  rows.push_back(bundled_row(session));
+  std::string text;
+  if (json) {
+    text = "{\"models\":" + array(rows, row_json) + "}\n";
+  } else {
+    for (const Row& row : rows) text += (text.empty() ? "" : "\n") + row_text(row);
+  }
+  Output out("-");
+  out.write(text);
+  out.commit();
+  return kOk;
+}
+
+}  // namespace
+
+Command add_models(CLI::App& root) {
+  auto command = std::make_shared<ModelsCommand>();
+  CLI::App* app = root.add_subcommand("models", "List the models known by name, and what of them is on this machine");
+  app->footer(kFooter);
+  app->add_flag("--json", command->json, "Print JSON");
+  add_program(*app, *command->common);
+  return {app, command->common, [command](Session& session) { return command->run(session); }};
+}
+
+}  // namespace stella::cli
