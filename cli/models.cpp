@@ -66,10 +66,11 @@ std::vector<Row> hub_rows(const cache::Contents& contents, const packed_weights:
 }
 
 Row bundled_row(Session& session) {
-  const StellaEmbeddingModel model(resolve_model("demo"));
+  ModelOptions options;
+  options.runtime = std::make_shared<Runtime>(RuntimeOptions{.compute_threads = 1});
+  StellaEmbeddingModel model(resolve_model("demo"), std::move(options));
   Row row{"demo"};
-  row.bundled =
-      session.run<ModelDescription>([&](auto token) { StellaEmbeddingModel(model).describe(std::move(token)); });
+  row.bundled = session.run<ModelDescription>([&](auto token) { model.describe(std::move(token)); });
   return row;
 }
 
