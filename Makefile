@@ -4,7 +4,7 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 CTEST := ctest --output-on-failure --no-tests=error -j $(JOBS)
 
-.PHONY: help setup build demo test test-release test-asan test-tsan test-full test-real-hub bench lint format install clean
+.PHONY: help setup build demo test test-release test-asan test-tsan test-full test-real-hub bench lint format install uninstall clean
 
 help: ## Print this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -12,11 +12,11 @@ help: ## Print this list.
 setup: ## Install the Debian packages that are missing (needs root or sudo only then).
 	@scripts/setup
 
-build: setup ## Build the release program: build/release/stella.
+build: setup ## Build the program: build/release/stella, with its man page and shell completions.
 	@cmake --preset release >/dev/null
-	@cmake --build --preset release -j $(JOBS)
+	@cmake --build --preset release -j $(JOBS) --target stella_cli stella_man stella_completions
 
-demo: setup ## Build, then embed a few sentences with the bundled model and print how alike they are.
+demo: setup ## Build, then search forty passages with the bundled model, at two sizes, and say how fast that is.
 	@cmake --preset release -DSTELLA_BUILD_TESTS=OFF -DSTELLA_BUILD_BENCH=OFF -DSTELLA_BUILD_EXAMPLES=OFF >/dev/null
 	@cmake --build --preset release -j $(JOBS) --target stella_cli
 	@scripts/demo
@@ -42,6 +42,8 @@ test-tsan: ## The hub's and the engine's tests under ThreadSanitizer.
 	cd build/tsan && TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp" $(CTEST) -R '^stella_(base|engine|hub|hub_protocol|hub_concurrency|hub_fault)_test\.'
 
 test-full: build ## Not in CI: full-size Small and Large checkpoints (random weights) through a local hub; 10 GB of disk, 24 GiB of memory.
+	cmake --preset release -DSTELLA_BUILD_TESTS=ON >/dev/null
+	cmake --build --preset release -j $(JOBS) --target hub_server
 	scripts/test-full
 
 test-real-hub: build ## Opt-in, needs the network: the published models with all heads, verified. About 9 GB.
@@ -58,6 +60,10 @@ format: ## Format the sources in place.
 
 install: build ## Install to /usr/local, or to $(PREFIX).
 	cmake --install build/release $(if $(PREFIX),--prefix $(PREFIX))
+	@cp build/release/install_manifest.txt build/installed.txt
+
+uninstall: ## Remove what the last `make install` of this tree installed.
+	@scripts/uninstall
 
 clean: ## Remove build/.
 	rm -rf build
