@@ -27,9 +27,12 @@ struct HubOptions {
   std::string no_proxy{};       ///< NO_PROXY: hosts reached without a proxy, separated by commas.
   std::filesystem::path ca_file{};  ///< SSL_CERT_FILE; empty: the system's certificate authorities.
   std::filesystem::path ca_dir{};   ///< SSL_CERT_DIR; either replaces the system's.
+  /// What from_environment() found and cannot use, naming the variable and what it should be: the first request that
+  /// needs the hub fails with it (Error(invalid_argument)). What is local, or cached and asked for offline, does not.
+  std::string problem{};
 
-  /// Reads the variables that the hub's documentation names (hub.md section 2), now and only now. Throws
-  /// Error(invalid_argument) where a variable holds a value that cannot be used, naming it.
+  /// Reads the variables that the hub's documentation names (docs/hub.md), now and only now. A value that cannot be
+  /// used counts as unset, and is told in `problem`.
   static HubOptions from_environment();
 };
 

@@ -175,16 +175,6 @@ void write_ref(const RepoPaths& paths, const std::string& revision, const std::s
   write_durably(ref, commit);
 }
 
-std::string blob_name(const RepoPaths& paths, const fs::path& pointer) {
-  std::error_code error;
-  const fs::path target = fs::read_symlink(pointer, error);
-  if (error) return {};
-  std::string name = target.filename();
-  // By where the link leads: older clients wrote absolute ones, and the cache may be reached through links.
-  const bool ours = is_etag(name) && fs::equivalent(pointer, paths.blob(name), error) && !error;
-  return ours ? name : std::string();
-}
-
 bool has_hash(const fs::path& path, const std::string& etag) {
   const UniqueFd fd = open_regular(path);
   struct stat status {};

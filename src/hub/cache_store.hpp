@@ -46,9 +46,6 @@ void link_blob(const RepoPaths& paths, const std::string& commit, const std::str
 /// Error(io_error).
 void write_ref(const RepoPaths& paths, const std::string& revision, const std::string& commit);
 
-/// The name of the blob that the snapshot's link leads to; empty where `pointer` is no link to one.
-std::string blob_name(const RepoPaths& paths, const std::filesystem::path& pointer);
-
 /// Whether the file's bytes have the hash `etag`. Throws Error(io_error).
 bool has_hash(const std::filesystem::path& path, const std::string& etag);
 

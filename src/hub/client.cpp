@@ -1,5 +1,6 @@
 #include "hub/client.hpp"
 
+#include "hub/cache_links.hpp"
 #include "hub/cache_store.hpp"
 #include "hub/flight.hpp"
 #include "hub/listing.hpp"
@@ -105,7 +106,7 @@ void Client::list_files(FileRequest request, std::stop_token stop, Completion<st
 CachedCopy check_cached(const FileRequest& request) {
   const RepoPaths paths(request.options->cache_dir, request.repo);
   const auto file = find_cached(request);
-  const std::string name = file ? blob_name(paths, *file) : std::string();
+  const std::string name = file ? BlobIndex(paths).blob_of(follow(*file)) : std::string();
   if (name.empty()) return CachedCopy::unknown;
   return has_hash(*file, name) ? CachedCopy::sound : CachedCopy::damaged;
 }

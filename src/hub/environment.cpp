@@ -1,17 +1,22 @@
 // HubOptions::from_environment(): the variables of huggingface_hub, read as it reads them.
+#include "base/file.hpp"
+#include "base/text.hpp"
+#include "hub/proxy.hpp"
 #include "hub/text.hpp"
 #include "hub/url.hpp"
 #include "stella/error.hpp"
 #include "stella/hub.hpp"
 
+#include <algorithm>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
-#include <limits>
+#include <initializer_list>
 #include <optional>
 #include <pwd.h>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 namespace stella {
@@ -89,68 +94,140 @@ fs::path expanded(const std::string& path) {
   return expand_variables(expand_home(path));
 }
 
+/// Empty where nothing says which folder that is.
 fs::path hub_home() {
   if (auto home = variable("HF_HOME")) return expanded(*home);
   if (auto cache = variable("XDG_CACHE_HOME")) return expanded(*cache) / "huggingface";
-  return expanded("~/.cache") / "huggingface";
+  const fs::path cache = expanded("~/.cache");
+  return cache.is_absolute() ? cache / "huggingface" : fs::path();
 }
 
-std::string token_of(const fs::path& home) {
-  if (is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN")) return {};
-  if (auto token = first_of({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"})) {
-    if (const auto text = hub::trim(*token); !text.empty()) return std::string(text);
+/// Reads what may hold anything. A value that cannot be used counts as unset, and is a problem for whoever needs it.
+class Reader {
+ public:
+  const std::string& problem() const noexcept { return problem_; }
+  void found(const std::string& problem) { problem_ += (problem_.empty() ? "" : "; ") + problem; }
+
+  std::string token(const fs::path& home);
+  std::uint64_t number(const char* name, std::uint64_t otherwise, std::uint64_t most);
+  std::string endpoint();
+  std::string proxy(const char* lower, const char* upper);
+
+ private:
+  std::string token_file(const fs::path& path);
+
+  std::string problem_;
+};
+
+std::string Reader::token_file(const fs::path& path) {
+  constexpr std::uint64_t kMost = 16384;
+  std::error_code error;
+  if (!fs::exists(path, error)) return {};
+  try {
+    return read_text_file(path, kMost);
+  } catch (const Error& failure) {
+    found(std::string("the token file cannot be used (") + failure.what() +
+          "); set HF_TOKEN or HF_TOKEN_PATH, or remove it");
+    return {};
   }
-  const auto path = variable("HF_TOKEN_PATH");
-  std::ifstream file(path ? expanded(*path) : home / "token", std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  return std::string(hub::trim(text));
 }
 
-std::uint64_t number_of(const char* name, std::uint64_t otherwise, std::uint64_t most) {
+std::string Reader::token(const fs::path& home) {
+  if (is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN")) return {};
+  const auto path = variable("HF_TOKEN_PATH");
+  std::string source = "HF_TOKEN";
+  std::string token(hub::trim(first_of({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}).value_or("")));
+  if (token.empty() && (path || !home.empty())) {
+    const fs::path file = path ? expanded(*path) : home / "token";
+    source = "the token file " + file.string();
+    token = hub::trim(token_file(file));
+  }
+  const bool one_line = std::none_of(token.begin(), token.end(),
+                                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+  if (one_line) return token;
+  found(source + " holds more than one line, or control characters: expected a token such as hf_…");
+  return {};
+}
+
+std::uint64_t Reader::number(const char* name, std::uint64_t otherwise, std::uint64_t most) {
   const auto value = variable(name);
   if (!value) return otherwise;
   const auto number = hub::parse_number(hub::trim(*value));
-  if (!number || *number > most) {
-    throw Error(Errc::invalid_argument,
-                std::string(name) + " is '" + *value + "': expected a whole number of at most " + std::to_string(most));
-  }
-  return *number == 0 ? otherwise : *number;
+  if (number && *number <= most) return *number == 0 ? otherwise : *number;
+  found(std::string(name) + " is '" + printable_line(*value, 80) + "': expected a whole number of at most " +
+        std::to_string(most));
+  return otherwise;
 }
 
-std::string endpoint_of() {
-  std::string endpoint = variable("HF_ENDPOINT").value_or("https://huggingface.co");
+std::string Reader::endpoint() {
+  const std::string standard = HubOptions{}.endpoint;
+  std::string endpoint(hub::trim(variable("HF_ENDPOINT").value_or("")));
   while (endpoint.ends_with('/')) endpoint.pop_back();
-  if (!hub::origin_of(endpoint) || endpoint.find_first_of("?#@") != std::string::npos) {
-    throw Error(Errc::invalid_argument, "HF_ENDPOINT is not an address such as https://huggingface.co");
+  if (endpoint.empty()) return standard;
+  for (std::size_t space = 0; (space = endpoint.find(' ', space)) != std::string::npos;)
+    endpoint.replace(space, 1, "%20");
+  if (endpoint.find_first_of("?#@") != std::string::npos) {
+    found("HF_ENDPOINT may hold neither user, password, query nor fragment: expected an address such as " + standard);
+    return standard;
   }
-  return endpoint;
+  if (hub::origin_of(endpoint)) return endpoint;
+  const bool bare = endpoint.find("://") == std::string::npos && hub::origin_of("https://" + endpoint);
+  found("HF_ENDPOINT is '" + printable_line(endpoint, 200) + "', which is no address: expected " +
+        (bare ? "its scheme too, as in https://" + endpoint : "one such as " + standard));
+  return standard;
+}
+
+/// A lower-case variable that is set, though it be empty, goes before the upper-case one: so Python reads them.
+std::string proxy_variable(const char* lower, const char* upper) {
+  if (const char* value = std::getenv(lower)) return value;
+  // Of a CGI program the upper-case one is a header of the request's.
+  if (std::string_view(upper) == "HTTP_PROXY" && std::getenv("REQUEST_METHOD") != nullptr) return {};
+  return variable(upper).value_or("");
+}
+
+std::string Reader::proxy(const char* lower, const char* upper) {
+  for (const auto& [name, other] : {std::pair(lower, upper), std::pair("all_proxy", "ALL_PROXY")}) {
+    const std::string value(hub::trim(proxy_variable(name, other)));
+    if (value.empty()) continue;
+    if (hub::is_proxy(value)) return value;
+    // Not shown: it may hold a password.
+    found(std::string(std::getenv(name) != nullptr ? name : other) +
+          " is no address of a proxy: expected one such as http://host:3128");
+    return {};
+  }
+  return {};
 }
 
 }  // namespace
 
 HubOptions HubOptions::from_environment() {
   HubOptions options;
+  Reader reader;
   const fs::path home = hub_home();
   const auto cache = first_of({"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"});
   options.home = home;
-  options.endpoint = endpoint_of();
-  options.cache_dir = cache ? expanded(*cache) : home / "hub";
-  options.token = token_of(home);
-  if (options.token.find_first_of(std::string("\r\n\0", 3)) != std::string::npos) {
-    throw Error(Errc::invalid_argument, "HF_TOKEN (or the token file) holds more than one line");
-  }
+  options.endpoint = reader.endpoint();
+  options.cache_dir = cache ? expanded(*cache) : home.empty() ? home : home / "hub";
+  if (options.cache_dir.empty()) reader.found("there is no home folder for the hub's cache; set HF_HOME");
+  options.token = reader.token(home);
   options.offline = variable("HF_HUB_OFFLINE") ? is_true("HF_HUB_OFFLINE") : is_true("TRANSFORMERS_OFFLINE");
   options.symlinks = !is_true("HF_HUB_DISABLE_SYMLINKS");
   options.progress_bars = !is_true("HF_HUB_DISABLE_PROGRESS_BARS");
   constexpr std::uint64_t kDay = 24 * 60 * 60;
-  options.etag_timeout = std::chrono::seconds(number_of("HF_HUB_ETAG_TIMEOUT", 10, kDay));
-  options.download_timeout = std::chrono::seconds(number_of("HF_HUB_DOWNLOAD_TIMEOUT", 10, kDay));
-  options.connections = number_of("HF_HUB_DOWNLOAD_CONNECTIONS", 0, 64);
-  options.http_proxy = first_of({"http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"}).value_or("");
-  options.https_proxy = first_of({"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"}).value_or("");
-  options.no_proxy = first_of({"no_proxy", "NO_PROXY"}).value_or("");
+  options.etag_timeout = std::chrono::seconds(reader.number("HF_HUB_ETAG_TIMEOUT", 10, kDay));
+  options.download_timeout = std::chrono::seconds(reader.number("HF_HUB_DOWNLOAD_TIMEOUT", 10, kDay));
+  options.connections = reader.number("HF_HUB_DOWNLOAD_CONNECTIONS", 0, 64);
+  options.http_proxy = reader.proxy("http_proxy", "HTTP_PROXY");
+  options.https_proxy = reader.proxy("https_proxy", "HTTPS_PROXY");
+  options.no_proxy = proxy_variable("no_proxy", "NO_PROXY");
   options.ca_file = variable("SSL_CERT_FILE").value_or("");
   options.ca_dir = variable("SSL_CERT_DIR").value_or("");
+  std::error_code error;
+  if (!options.ca_file.empty() && fs::exists(options.ca_file, error) && !fs::is_regular_file(options.ca_file, error)) {
+    reader.found("SSL_CERT_FILE is " + options.ca_file.string() + ", which is no file of certificates");
+    options.ca_file.clear();
+  }
+  options.problem = reader.problem();
   return options;
 }
 

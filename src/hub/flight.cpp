@@ -2,6 +2,7 @@
 
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "hub/cache_links.hpp"
 #include "hub/cache_store.hpp"
 #include "hub/request.hpp"
 #include "hub/url.hpp"
@@ -37,7 +38,7 @@ std::string flight_key(const FileRequest& request) {
   std::string key;
   for (const std::string& part :
        {options.cache_dir.string(), options.endpoint, request.repo, request.revision, request.file, options.token,
-        std::string(options.offline ? "offline" : ""), std::string(options.symlinks ? "" : "copies"),
+        options.problem, std::string(options.offline ? "offline" : ""), std::string(options.symlinks ? "" : "copies"),
         std::string(request.refetch ? "refetch" : "")}) {
     key += part;
     key += '\0';
@@ -154,6 +155,11 @@ void Flight::looked(const Look& look) {
 }
 
 void Flight::ask_hub(bool patiently) {
+  try {
+    check_reachable(*request_.options);
+  } catch (const Error&) {
+    return fail(std::current_exception());
+  }
   Question question;
   question.url = file_url(request_.options->endpoint, request_.repo, request_.revision, request_.file);
   question.what = describe(request_);
@@ -196,7 +202,11 @@ void Flight::unanswered(const Failure& failure) {
         [failure](Flight& self, Nothing) { self.fail(failure.exception()); });
   }
   if (cached_) return succeed(*cached_, true);
-  if (failure.code == Errc::gated_repo || failure.code == Errc::repository_not_found) return fail(failure.exception());
+  if (failure.code == Errc::gated_repo || failure.code == Errc::repository_not_found ||
+      failure.code == Errc::limit_exceeded || failure.code == Errc::resource_limit ||
+      failure.code == Errc::out_of_memory) {
+    return fail(failure.exception());
+  }
   ErrorContext context = failure.context;
   context.file = request_.file;
   context.cause = failure.message;
@@ -251,7 +261,7 @@ void Flight::try_lock() {
             return !name.empty() && has_hash(path, name);
           };
           const fs::path pointer = paths.pointer(metadata.commit, request.file);
-          const std::string name = metadata.verifiable ? metadata.etag : blob_name(paths, pointer);
+          const std::string name = metadata.verifiable ? metadata.etag : BlobIndex(paths).blob_of(follow(pointer));
           place.pointer = is_file(pointer) && sound(pointer, name);
           place.blob =
               metadata.verifiable && has_blob(paths, metadata.etag) && sound(paths.blob(metadata.etag), metadata.etag);
@@ -279,8 +289,10 @@ void Flight::locked(const Place& place) {
 }
 
 void Flight::download() {
-  TransferJob transfer_job{describe(request_), request_.options, paths_, metadata_,
-                           file_url(request_.options->endpoint, request_.repo, metadata_.commit, request_.file)};
+  TransferJob transfer_job{
+      describe(request_), request_.file,
+      request_.options,   paths_,
+      metadata_,          file_url(request_.options->endpoint, request_.repo, metadata_.commit, request_.file)};
   transfer_ = std::make_shared<Transfer>(
       services_, std::move(transfer_job), [this](std::uint64_t bytes, std::uint64_t total) { report(bytes, total); },
       [self = shared_from_this()](std::exception_ptr error, Received received) {

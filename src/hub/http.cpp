@@ -1,8 +1,13 @@
 #include "hub/http.hpp"
 
+#include "base/file.hpp"
+#include "hub/proxy.hpp"
 #include "hub/text.hpp"
 #include "hub/url.hpp"
 
+#include <array>
+#include <cerrno>
+#include <fcntl.h>
 #include <new>
 
 namespace stella::hub {
@@ -22,6 +27,20 @@ void append(std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)>& list, c
   if (longer == nullptr) throw std::bad_alloc();
   static_cast<void>(list.release());
   list.reset(longer);
+}
+
+std::string header_limit() {
+  return "sends more than " + std::to_string(kMaxHeaderBytes) + " bytes of headers";
+}
+
+// Whether fewer descriptors can be had than a request needs.
+bool lacks_descriptors() {
+  std::array<UniqueFd, 5> needed;
+  for (UniqueFd& fd : needed) {
+    fd = UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    if (!fd) return errno == EMFILE || errno == ENFILE;
+  }
+  return false;
 }
 
 }  // namespace
@@ -64,10 +83,15 @@ void HttpExchange::set_options(const HubOptions& options, const HttpRequest& req
   if (connect.count() > 0) set(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(connect.count()));
   set(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(request.total_timeout.count()));
 
-  // An empty string, unlike no string, keeps libcurl from reading the environment by itself.
-  const bool secure = to_lower(request.url.substr(0, 6)) == "https:";
-  set(easy, CURLOPT_PROXY, (secure ? options.https_proxy : options.http_proxy).c_str());
-  set(easy, CURLOPT_NOPROXY, options.no_proxy.c_str());
+#if LIBCURL_VERSION_NUM >= 0x075700
+  // Ending a request does not wait for the thread that asks a name server, which may take half a minute.
+  set(easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
+
+  // An empty string, unlike no string, keeps libcurl from reading the environment by itself. Exceptions are ours:
+  // libcurl knows none with a port.
+  set(easy, CURLOPT_PROXY, proxy_for(options, request.url).c_str());
+  set(easy, CURLOPT_NOPROXY, "");
   // Either one replaces all of the system's authorities, as it does for Python's client.
   if (!options.ca_file.empty() || !options.ca_dir.empty()) {
     set(easy, CURLOPT_CAINFO, options.ca_file.empty() ? nullptr : options.ca_file.c_str());
@@ -101,6 +125,11 @@ void HttpExchange::finish(CURLcode code) {
   HttpEnd end;
   end.code = code;
   end.refused = refused_;
+  end.limit = limit_;
+  curl_off_t first_byte = 0;
+  curl_easy_getinfo(easy_.get(), CURLINFO_STARTTRANSFER_TIME_T, &first_byte);
+  // So libcurl calls a single header that is longer than it likes, which is beyond what we like, too.
+  if (code == CURLE_OUT_OF_MEMORY && first_byte > 0 && !head_complete_) end.limit = header_limit();
   if (code != CURLE_OK) end.text = error_text_[0] != '\0' ? error_text_ : curl_easy_strerror(code);
   auto done = std::move(callbacks_.on_done);
   done(end);
@@ -137,6 +166,7 @@ std::size_t HttpExchange::take_header(std::string_view line) {
   constexpr std::size_t kStop = 0;
   header_bytes_ += line.size();
   if (header_bytes_ > kMaxHeaderBytes) {
+    limit_ = header_limit();
     refused_ = true;
     return kStop;
   }
@@ -174,18 +204,35 @@ std::size_t HttpExchange::take_body(std::span<const std::byte> bytes) {
   return bytes.size();
 }
 
+Failure beyond_limit(const std::string& limit, const std::string& url, const std::string& what) {
+  Failure failure;
+  failure.code = Errc::limit_exceeded;
+  failure.context.url = redacted(url);
+  failure.message = what + ": " + failure.context.url + " " + limit;
+  return failure;
+}
+
 Failure failure_from(const HttpEnd& end, const std::string& url, const std::string& what) {
+  if (!end.limit.empty()) return beyond_limit(end.limit, url, what);
   Failure failure;
   failure.code = Errc::hub_unreachable;
   failure.context.url = redacted(url);
   const bool certificate = end.code == CURLE_PEER_FAILED_VERIFICATION || end.code == CURLE_SSL_CACERT_BADFILE ||
                            end.code == CURLE_SSL_ISSUER_ERROR || end.code == CURLE_SSL_PINNEDPUBKEYNOTMATCH ||
                            end.code == CURLE_SSL_INVALIDCERTSTATUS || end.code == CURLE_SSL_CIPHER;
-  failure.retry = !certificate && end.code != CURLE_URL_MALFORMAT && !end.refused;
   failure.never_connected = end.code == CURLE_COULDNT_CONNECT || end.code == CURLE_COULDNT_RESOLVE_HOST ||
                             end.code == CURLE_COULDNT_RESOLVE_PROXY || end.code == CURLE_PROXY;
   const std::string host = origin_of(url) ? origin_of(url)->host : failure.context.url;
   failure.message = what + ": cannot reach " + host + " (" + end.text + ")";
+  // libcurl does not say why it could not make a socket, a pair of them for the resolver, or open its certificates.
+  if ((failure.never_connected || certificate || end.code == CURLE_OUT_OF_MEMORY || end.code == CURLE_FAILED_INIT) &&
+      lacks_descriptors()) {
+    failure.code = Errc::resource_limit;
+    failure.message += ": too few file descriptors are left; raise the limit on open files (ulimit -n)";
+    return failure;
+  }
+  if (end.code == CURLE_OUT_OF_MEMORY) failure.code = Errc::out_of_memory;
+  failure.retry = !certificate && end.code != CURLE_URL_MALFORMAT && end.code != CURLE_OUT_OF_MEMORY && !end.refused;
   return failure;
 }
 

@@ -35,7 +35,8 @@ struct HttpEnd {
   CURLcode code = CURLE_OK;
   bool refused = false;  ///< on_head or on_body said stop.
   bool stalled = false;
-  std::string text{};  ///< libcurl's words, where code is not CURLE_OK.
+  std::string limit{};  ///< The fixed limit that the answer went beyond, if it did.
+  std::string text{};   ///< libcurl's words, where code is not CURLE_OK.
 };
 
 enum class BodyVerdict { take, pause, stop };
@@ -79,6 +80,7 @@ class HttpExchange {
   std::size_t header_bytes_ = 0;
   bool head_complete_ = false;
   bool refused_ = false;
+  std::string limit_;
   bool paused_ = false;
   bool was_paused_ = false;  // at any time since the last look for a stall
   std::uint64_t received_ = 0;
@@ -87,6 +89,9 @@ class HttpExchange {
   std::optional<EventLoop::TimerId> stall_timer_;
   char error_text_[CURL_ERROR_SIZE] = {};
 };
+
+/// "{what}: {url} {goes beyond the limit}": Failure(limit_exceeded), not to be retried.
+Failure beyond_limit(const std::string& limit, const std::string& url, const std::string& what);
 
 /// The failure of a request that ended without an answer to act on; `what` names the file and the repository.
 Failure failure_from(const HttpEnd& end, const std::string& url, const std::string& what);

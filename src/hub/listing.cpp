@@ -13,7 +13,10 @@
 namespace stella::hub {
 namespace {
 
+// A page of the hub's has a thousand entries and a few hundred KiB.
 constexpr int kMaxPages = 1000;
+constexpr std::size_t kMaxPageBytes = 8U << 20U;
+constexpr std::size_t kMaxBytes = 64U << 20U;
 
 std::string text_of(const boost::json::object& entry, std::string_view name) {
   const boost::json::value* value = entry.if_contains(name);
@@ -65,6 +68,11 @@ void Listing::start(std::stop_token stop) {
       if (const auto self = listing.lock()) self->leave(Errc::cancelled);
     });
   });
+  try {
+    if (!request_.options->offline) check_reachable(*request_.options);
+  } catch (const Error&) {
+    return complete(std::current_exception());
+  }
   if (!request_.options->offline) return ask(tree_url(request_.options->endpoint, request_.repo, request_.revision));
   Failure failure;
   failure.code = Errc::offline;
@@ -83,6 +91,7 @@ void Listing::ask(const std::string& url) {
   question.what = "the list of files of " + describe(request_);
   question.options = request_.options;
   question.retries = services_.tuning.retries;
+  question.most_bytes = kMaxPageBytes;
   query_ = std::make_unique<Query>(services_.loop, std::move(question),
                                    [this](std::optional<Answer> answer, std::optional<Failure> failure) {
                                      const auto self = shared_from_this();
@@ -104,8 +113,14 @@ void Listing::answered(const Answer& answer) {
   }
   const std::string next = next_link(answer.head);
   if (next.empty()) return complete(nullptr);
+  bytes_ += answer.body.size();
+  if (++pages_ >= kMaxPages || bytes_ > kMaxBytes) {
+    return complete(std::make_exception_ptr(Error(
+        Errc::limit_exceeded, describe(request_) + ": the hub's listing has more than " + std::to_string(kMaxPages) +
+                                  " pages or " + std::to_string(kMaxBytes) + " bytes, more than is read")));
+  }
   const auto url = resolve_location(answer.head.url, next);
-  if (!url || !same_origin(*url, answer.head.url) || ++pages_ >= kMaxPages) {
+  if (!url || !same_origin(*url, answer.head.url)) {
     return complete(std::make_exception_ptr(
         Error(Errc::http_error, describe(request_) + ": the hub's listing has an unusable next page")));
   }
@@ -113,7 +128,10 @@ void Listing::answered(const Answer& answer) {
 }
 
 void Listing::unanswered(const Failure& failure) {
-  if (failure.code == Errc::revision_not_found || failure.code == Errc::entry_not_found) {
+  const bool final_word = failure.code == Errc::revision_not_found || failure.code == Errc::entry_not_found ||
+                          failure.code == Errc::limit_exceeded || failure.code == Errc::resource_limit ||
+                          failure.code == Errc::out_of_memory;
+  if (final_word && !failure.ambiguous) {
     return complete(failure.exception());
   }
   from_cache(failure);

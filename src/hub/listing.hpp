@@ -44,6 +44,7 @@ class Listing : public std::enable_shared_from_this<Listing> {
   std::unique_ptr<Query> query_;
   std::vector<RepoFile> files_;
   int pages_ = 0;
+  std::size_t bytes_ = 0;  // of all pages
 };
 
 }  // namespace stella::hub

@@ -9,7 +9,7 @@ namespace stella::hub {
 namespace {
 
 constexpr int kMaxRedirects = 20;
-constexpr std::size_t kMaxBody = 32U << 20U;  // one page of a listing is a few hundred KiB
+constexpr std::size_t kMaxErrorBody = 64U << 10U;  // of a failure or a redirect, which nobody reads
 
 }  // namespace
 
@@ -29,6 +29,7 @@ Query::~Query() {
 void Query::ask() {
   timer_.reset();
   answer_ = {};
+  too_long_ = false;
   HttpRequest request;
   request.head = question_.head;
   request.url = url_;
@@ -40,7 +41,11 @@ void Query::ask() {
     return true;
   };
   callbacks.on_body = [this](std::span<const std::byte> bytes) {
-    if (answer_.body.size() + bytes.size() > kMaxBody) return BodyVerdict::stop;
+    const bool wanted = answer_.head.status >= 200 && answer_.head.status < 300;
+    if (answer_.body.size() + bytes.size() > (wanted ? question_.most_bytes : kMaxErrorBody)) {
+      too_long_ = true;
+      return BodyVerdict::stop;
+    }
     answer_.body.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     return BodyVerdict::take;
   };
@@ -51,7 +56,11 @@ void Query::ask() {
 void Query::answered(const HttpEnd& end) {
   exchange_.reset();
   const int status = answer_.head.status;
-  if (end.code != CURLE_OK) {
+  const bool wanted = status >= 200 && status < 300;
+  if (too_long_ && wanted) {
+    const std::string limit = "sends more than " + std::to_string(question_.most_bytes) + " bytes of an answer";
+    fail(beyond_limit(limit, url_, question_.what));
+  } else if (end.code != CURLE_OK && !too_long_) {
     fail(failure_from(end, url_, question_.what));
   } else if (status >= 400 || status < 200) {
     const std::string& endpoint = question_.options->endpoint;

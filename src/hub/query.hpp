@@ -22,6 +22,7 @@ struct Question {
   std::string what;  ///< For messages: the file and the repository.
   std::shared_ptr<const HubOptions> options;
   RetryPolicy retries;
+  std::size_t most_bytes = std::size_t{1} << 20U;  ///< Of the answer's body.
 };
 
 /// Runs one question; loop thread only. Destroying it ends it without an answer.
@@ -50,6 +51,7 @@ class Query {
   std::string url_;
   int redirects_ = 0;
   Answer answer_;
+  bool too_long_ = false;
   std::unique_ptr<HttpExchange> exchange_;
   std::optional<EventLoop::TimerId> timer_;
 };

@@ -1,6 +1,7 @@
 #include "hub/request.hpp"
 
 #include "hub/cache_paths.hpp"
+#include "hub/proxy.hpp"
 #include "hub/url.hpp"
 #include "stella/error.hpp"
 
@@ -23,12 +24,20 @@ FileRequest checked(FileRequest request, bool with_file) {
   if (with_file) check_file(request.file);
   if (!request.options) throw Error(Errc::invalid_argument, "a hub request needs options");
   const HubOptions& options = *request.options;
-  if (options.cache_dir.empty()) throw Error(Errc::invalid_argument, "HubOptions::cache_dir is empty");
+  if (options.cache_dir.empty()) {
+    throw Error(Errc::invalid_argument, options.problem.empty() ? "HubOptions::cache_dir is empty" : options.problem);
+  }
   if (!origin_of(options.endpoint)) {
     throw Error(Errc::invalid_argument, "HubOptions::endpoint is not an address such as https://huggingface.co");
   }
   if (!is_header_text(options.token) || !is_header_text(options.user_agent)) {
     throw Error(Errc::invalid_argument, "HubOptions::token and user_agent must be one line");
+  }
+  for (const std::string& proxy : {options.http_proxy, options.https_proxy}) {
+    if (!proxy.empty() && !is_proxy(proxy)) {
+      throw Error(Errc::invalid_argument,
+                  "HubOptions::http_proxy or https_proxy is no address such as http://host:3128");
+    }
   }
   if (options.endpoint.ends_with('/')) {
     auto trimmed = std::make_shared<HubOptions>(options);
@@ -36,6 +45,10 @@ FileRequest checked(FileRequest request, bool with_file) {
     request.options = std::move(trimmed);
   }
   return request;
+}
+
+void check_reachable(const HubOptions& options) {
+  if (!options.problem.empty()) throw Error(Errc::invalid_argument, "the hub cannot be asked: " + options.problem);
 }
 
 std::string describe(const FileRequest& request) {

@@ -9,6 +9,10 @@ namespace stella::hub {
 /// headers that must not reach disk or network. `with_file`: request.file is needed.
 FileRequest checked(FileRequest request, bool with_file);
 
+/// Before the first question to the hub: throws Error(invalid_argument) where the environment keeps it from being
+/// asked.
+void check_reachable(const HubOptions& options);
+
 /// "file of repo at revision", for messages.
 std::string describe(const FileRequest& request);
 

@@ -25,9 +25,10 @@ struct ClientTuning {
   std::size_t first_connections = 4;         ///< For one large file, before growth.
   std::uint64_t smallest_piece = 1U << 20U;  ///< Of one request; more where the latency is high, or not known yet.
   std::uint64_t largest_piece = 64U << 20U;
-  std::chrono::milliseconds sample{10};           ///< Between two looks at the throughput.
-  std::chrono::milliseconds lock_poll{50};        ///< Between two tries for another process's lock.
-  std::chrono::milliseconds progress_every{100};  ///< Between two progress calls for one waiter.
+  std::uint64_t most_without_size = std::uint64_t{16} << 30U;  ///< Of a body that nothing says the size of.
+  std::chrono::milliseconds sample{10};                        ///< Between two looks at the throughput.
+  std::chrono::milliseconds lock_poll{50};                     ///< Between two tries for another process's lock.
+  std::chrono::milliseconds progress_every{100};               ///< Between two progress calls for one waiter.
 };
 
 /// Shares the connections out over all transfers: everyone gets one before anyone gets a second one.

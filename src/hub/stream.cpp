@@ -24,7 +24,9 @@ Stream::Stream(Services& services, StreamOwner& owner, const HubOptions& options
 Stream::~Stream() = default;
 
 void Stream::open() {
+  constexpr std::uint64_t kMaxRedirectBody = 64U << 10U;
   redirect_.reset();
+  redirect_bytes_ = 0;
   HttpRequest request;
   request.bulk = true;
   request.url = url_;
@@ -34,8 +36,10 @@ void Stream::open() {
   HttpCallbacks callbacks;
   callbacks.on_head = [this](const HttpHead& head) { return take_head(head); };
   callbacks.on_body = [this](std::span<const std::byte> bytes) {
-    // The body of a redirect is of no interest.
-    return redirect_ ? BodyVerdict::take : owner_.stream_body(*this, bytes);
+    if (!redirect_) return owner_.stream_body(*this, bytes);
+    // The body of a redirect is of no interest; a short one is taken, so that the connection can be used again.
+    redirect_bytes_ += bytes.size();
+    return redirect_bytes_ > kMaxRedirectBody ? BodyVerdict::stop : BodyVerdict::take;
   };
   callbacks.on_done = [this](const HttpEnd& how) { closed(how); };
   exchange_ = std::make_unique<HttpExchange>(services_.loop, options_, request, std::move(callbacks));
@@ -70,7 +74,8 @@ void Stream::closed(const HttpEnd& how) {
   if (failure_) return owner_.stream_ended(*this, std::move(failure_));
   if (refusal) return owner_.stream_ended(*this, std::move(refusal));
   if (how.code != CURLE_OK && !how.refused) return owner_.stream_ended(*this, failure_from(how, url_, what_));
-  if (redirect_ && !how.refused) {
+  if (!how.limit.empty()) return owner_.stream_ended(*this, failure_from(how, url_, what_));
+  if (redirect_) {
     url_ = *redirect_;
     return open();
   }

@@ -66,6 +66,7 @@ class Stream {
   std::string url_;
   int redirects_ = 0;
   std::optional<std::string> redirect_;
+  std::uint64_t redirect_bytes_ = 0;  // of its body
   std::optional<Failure> failure_;
   std::unique_ptr<HttpExchange> exchange_;
 };

@@ -18,6 +18,15 @@ bool is_lfs_pointer(std::string_view beginning, std::uint64_t size) {
   return size <= kLongest && beginning.starts_with(kSignature);
 }
 
+// A configuration or a tokenizer is read whole by whoever asked for it; nothing else may fill the disk unannounced.
+std::uint64_t most_bytes_of(const std::string& file, bool announced, const ClientTuning& tuning) {
+  constexpr std::uint64_t kMostJson = 64U << 20U;
+  constexpr std::uint64_t kMostTokenizer = 256U << 20U;
+  if (file == "tokenizer.json" || file.ends_with("/tokenizer.json")) return kMostTokenizer;
+  if (file.ends_with(".json")) return kMostJson;
+  return announced ? UINT64_MAX : tuning.most_without_size;
+}
+
 // The signed address of a body has run out, or its host has forgotten it.
 bool is_expired(const Failure& failure) {
   const int status = failure.context.http_status;
@@ -34,11 +43,13 @@ Transfer::Transfer(Services& services, TransferJob job, OnProgress on_progress, 
       backoff_(services.tuning.retries),
       throughput_(services.tuning.first_connections),
       size_(job_.metadata.size),
-      url_(job_.metadata.location) {}
+      url_(job_.metadata.location),
+      most_bytes_(most_bytes_of(job_.file, size_.has_value(), services.tuning)) {}
 
 void Transfer::start() {
-  opening_ = true;
   services_.budget.join(*this);
+  if (size_ && *size_ > most_bytes_) return finish(too_large().exception());
+  opening_ = true;
   services_.files.run<std::shared_ptr<PartialFile>>(
       [paths = job_.paths, etag = job_.metadata.etag, size = size_] {
         return std::make_shared<PartialFile>(paths, etag, size);
@@ -219,6 +230,10 @@ BodyVerdict Transfer::stream_body(Stream& stream, std::span<const std::byte> byt
     const auto more = wanted.first(std::min(wanted.size(), kBeginning - beginning_.size()));
     beginning_.append(reinterpret_cast<const char*>(more.data()), more.size());
   }
+  if (!size_ && after > most_bytes_) {
+    stream.refusal = too_large();
+    return BodyVerdict::stop;
+  }
   if (!size_ || !received_.contains(stream.position, after)) {
     if (!sink_->put(stream.lane, stream.position, wanted)) return BodyVerdict::pause;
     const std::uint64_t before = received_.total();
@@ -398,12 +413,19 @@ Failure Transfer::integrity_failure(const std::string& how) const {
   return failure;
 }
 
+Failure Transfer::too_large() const {
+  const std::string of = size_ ? "has " + std::to_string(*size_) + " bytes; at most "
+                               : std::string("does not say how large it is; at most ");
+  return beyond_limit("names a file that " + of + std::to_string(most_bytes_) + " are taken", url_, job_.what);
+}
+
 Failure Transfer::pointer_failure() const {
   return integrity_failure("what came is a Git LFS pointer and not the file that it stands for");
 }
 
 void Transfer::failed(const Failure& failure) {
   if (finishing_ || restarting_) return;
+  if (failure.code == Errc::limit_exceeded && sink_) sink_->file()->remove();
   if (failure.context.http_status == 416) {
     no_ranges_ = true;
     return contradicted("the hub's host refuses a range inside the announced size");

@@ -16,6 +16,7 @@ namespace stella::hub {
 
 struct TransferJob {
   std::string what;  ///< For messages: the file and the repository.
+  std::string file;
   std::shared_ptr<const HubOptions> options;
   RepoPaths paths;
   FileMetadata metadata;
@@ -73,6 +74,7 @@ class Transfer : public std::enable_shared_from_this<Transfer>, public StreamOwn
   void accept(std::string blob, Received::Checked checked);
   Failure integrity_failure(const std::string& how) const;
   Failure pointer_failure() const;
+  Failure too_large() const;
   void failed(const Failure& failure);
   void contradicted(const std::string& how);
   void resolve_again();
@@ -98,12 +100,13 @@ class Transfer : public std::enable_shared_from_this<Transfer>, public StreamOwn
   double latency_ = 0;      // seconds to a piece's first byte, the least so far; 0: unknown
   double stream_rate_ = 0;  // bytes per second of the connection that ended last
   Stream* whole_stream_ = nullptr;
-  bool no_ranges_ = false;  // the server ignores Range
-  int lies_ = 0;            // answers with another range than asked for
-  int contradictions_ = 0;  // hash mismatches and impossible sizes, without resumed bytes
-  bool opening_ = false;    // a job has the file
-  std::string beginning_;   // of the body, as it came from the network
-  Received received_file_;  // without the file until it is handed over
+  bool no_ranges_ = false;    // the server ignores Range
+  int lies_ = 0;              // answers with another range than asked for
+  int contradictions_ = 0;    // hash mismatches and impossible sizes, without resumed bytes
+  bool opening_ = false;      // a job has the file
+  std::uint64_t most_bytes_;  // of the body
+  std::string beginning_;     // of the body, as it came from the network
+  Received received_file_;    // without the file until it is handed over
   bool finishing_ = false;
   bool restarting_ = false;
   bool resolve_first_ = false;  // before restarting
