@@ -17,6 +17,7 @@
 #include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -75,7 +76,7 @@ struct CacheCommand {
 
   int run(Session& session) const;
   std::string packed_source() const;
-  int run_list(Session& session, const HubOptions& hub) const;
+  int run_list(Session& session, const HubOptions& hub, Screen& screen) const;
   int run_remove(Session& session, const HubOptions& hub, Screen& screen) const;
   int run_verify(Session& session, const HubOptions& hub, Screen& screen) const;
   int run_prune(Session& session, const HubOptions& hub, Screen& screen) const;
@@ -87,10 +88,22 @@ void print(const std::string& text) {
   out.commit();
 }
 
-int CacheCommand::run_list(Session& session, const HubOptions& hub) const {
-  const auto [contents, packed] = run_blocking(session, [&](const std::stop_token&) {
-    return std::pair(cache::list(hub), packed_weights::list(packed_weights::default_directory(hub)));
-  });
+/// A folder of packed weights that cannot be read hides nothing of the hub's cache.
+packed_weights::Contents list_packed(const HubOptions& hub, std::string& failure) {
+  const auto folder = packed_weights::default_directory(hub);
+  try {
+    return packed_weights::list(folder);
+  } catch (const Error& error) {
+    failure = error.what();
+    return {folder, 0, {}};
+  }
+}
+
+int CacheCommand::run_list(Session& session, const HubOptions& hub, Screen& screen) const {
+  std::string failure;
+  const auto [contents, packed] = run_blocking(
+      session, [&](const std::stop_token&) { return std::pair(cache::list(hub), list_packed(hub, failure)); });
+  if (!failure.empty()) screen.warn(failure);
   if (json) {
     print(cache_json(contents, packed));
     return kOk;
@@ -195,40 +208,34 @@ int CacheCommand::run_verify(Session& session, const HubOptions& hub, Screen& sc
                                          : "; run `stella cache verify --repair`"));
 }
 
-/// Removes the packed weights of models that are gone, and what killed processes have left there; or says only what
-/// that is.
-packed_weights::Removed prune_packed(const HubOptions& hub, bool dry_run) {
-  const auto folder = packed_weights::default_directory(hub);
-  std::set<std::string> models;
-  for (const cache::Repository& repository : cache::list(hub).repositories) models.insert(repository.repo);
-  const auto is_gone = [&](const std::string& source) {
+/// Removes packed weights that no load will use, or says only what that is. Sources are repositories or full paths of
+/// directories, and only of repositories it is known which blobs there are.
+packed_weights::Removed prune_packed(const HubOptions& hub, const std::vector<cache::Waste>& gone, bool dry_run) {
+  std::set<std::string> repositories;
+  std::set<std::string> blobs;
+  bool all_read = true;
+  for (const cache::Repository& repository : cache::list(hub).repositories) {
+    repositories.insert(repository.repo);
+    for (const cache::Blob& blob : repository.blobs) blobs.insert(blob.hash);
+    all_read = all_read && repository.failure.empty();
+  }
+  for (const cache::Waste& waste : gone) {  // of a dry run: another repository may have the blob, too, which is rare
+    if (waste.kind == cache::Waste::Kind::blob) blobs.erase(waste.name.substr(waste.name.rfind('/') + 1));
+  }
+  const auto has_source = [&](const std::string& source) {
     std::error_code error;
     const bool local = source.starts_with('/');
-    return local ? !std::filesystem::exists(source, error) && !error : !models.contains(source);
+    return local ? std::filesystem::exists(source, error) || error : repositories.contains(source);
   };
-  packed_weights::Removed removed;
-  std::set<std::string> gone;
-  for (const packed_weights::File& file : packed_weights::list(folder).files) {
-    if (file.source.empty() || !is_gone(file.source)) continue;
-    gone.insert(file.source);
-    ++removed.files;
-    removed.bytes += file.bytes;
-  }
-  if (dry_run) return removed;
-  removed = {};
-  for (const std::string& source : gone) {
-    const packed_weights::Removed part = packed_weights::remove(folder, source);
-    removed.files += part.files;
-    removed.bytes += part.bytes;
-    removed.busy += part.busy;
-  }
-  return removed;
+  const auto has_blob = [&](const std::string& hash) { return !all_read || blobs.contains(hash); };
+  return packed_weights::prune(packed_weights::default_directory(hub), has_source, has_blob, dry_run);
 }
 
 int CacheCommand::run_prune(Session& session, const HubOptions& hub, Screen& screen) const {
   const auto [pruned, packed] = run_blocking(session, [&](const std::stop_token&) {
     auto of_hub = cache::prune(hub, dry_run);
-    return std::pair(std::move(of_hub), prune_packed(hub, dry_run));
+    auto of_packed = prune_packed(hub, of_hub.waste, dry_run);
+    return std::pair(std::move(of_hub), of_packed);
   });
   for (const std::string& failure : pruned.failures) screen.warn(failure);
   if (pruned.busy != 0) {
@@ -248,7 +255,7 @@ int CacheCommand::run_prune(Session& session, const HubOptions& hub, Screen& scr
 int CacheCommand::run(Session& session) const {
   const HubOptions hub = hub_options(*common);
   Screen screen(*common, hub);
-  if (list->parsed()) return run_list(session, hub);
+  if (list->parsed()) return run_list(session, hub, screen);
   if (remove->parsed()) return run_remove(session, hub, screen);
   if (prune->parsed()) return run_prune(session, hub, screen);
   return run_verify(session, hub, screen);

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -55,6 +56,14 @@ Removed remove(const std::filesystem::path& directory, const std::string& source
 
 /// Removes what was made from any of these blobs of the hub's cache (the hashes that name them), such as damaged ones.
 Removed remove_made_from(const std::filesystem::path& directory, const std::vector<std::string>& blobs);
+
+using Known = std::function<bool(const std::string&)>;
+
+/// Removes what no load will use, or counts only what that is: what was made for a source that `has_source` does not
+/// know, or for a repository from blobs (the hashes that name them) that `has_blob` does not know, and what killed
+/// loads have left.
+Removed prune(const std::filesystem::path& directory, const Known& has_source, const Known& has_blob,
+              bool dry_run = false);
 
 struct Problem {
   std::filesystem::path path{};

@@ -14,12 +14,18 @@ namespace stella::cache {
 namespace {
 
 /// Packed weights of a damaged blob are as wrong as it is, and their name is that of the blob that will be fetched.
-void remove_what_was_made_from(const Report& report, const HubOptions& hub) {
+/// Where they cannot be removed the blob is fetched all the same, and then that is what is left to repair.
+std::string remove_what_was_made_from(const Report& report, const HubOptions& hub) {
   std::vector<std::string> damaged;
   for (const Problem& problem : report.problems) {
     if (problem.kind == Problem::Kind::damaged) damaged.push_back(problem.blob);
   }
-  packed_weights::remove_made_from(packed_weights::default_directory(hub), damaged);
+  try {
+    packed_weights::remove_made_from(packed_weights::default_directory(hub), damaged);
+    return {};
+  } catch (const Error& error) {
+    return std::string("packed weights that were made from it stay: ") + error.what();
+  }
 }
 
 }  // namespace
@@ -28,7 +34,7 @@ Report verify(const HubOptions& hub, const std::string& repo, bool repair, const
               const std::stop_token& stop) {
   Report report = hub::check_cache(hub.cache_dir, repo, repair, on_progress, stop);
   if (!repair || report.problems.empty()) return report;
-  remove_what_was_made_from(report, hub);
+  const std::string packed_failure = remove_what_was_made_from(report, hub);
   const std::shared_ptr<Runtime> runtime = Runtime::shared();
   const auto options = std::make_shared<const HubOptions>(hub);
   for (Problem& problem : report.problems) {
@@ -44,6 +50,7 @@ Report verify(const HubOptions& hub, const std::string& repo, bool repair, const
         problem.failure = error.what();
       }
     }
+    if (problem.failure.empty() && problem.kind == Problem::Kind::damaged) problem.failure = packed_failure;
     problem.repaired = problem.failure.empty();
   }
   return report;

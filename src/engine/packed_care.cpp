@@ -51,7 +51,7 @@ std::vector<Entry> entries_of(const fs::path& directory) {
   std::vector<Entry> entries;
   std::error_code error;
   fs::directory_iterator files(directory, error);
-  if (error == std::errc::no_such_file_or_directory) return entries;
+  if (error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory) return entries;
   for (; !error && files != fs::directory_iterator(); files.increment(error)) {
     std::error_code gone;
     const Kind kind = kind_of(files->path().filename().string());
@@ -99,8 +99,8 @@ bool belongs(const Entry& entry, const std::string& said, const std::string& sou
   return said.empty() && entry.path.filename().string().starts_with(engine::name_prefix(source));
 }
 
-/// Removes it, unless it is one that somebody works with. False where it is kept for that, or gone.
-bool remove_unless_busy(const Entry& entry, Removed& removed) {
+/// Removes it, unless it is one that somebody works with, or only counts it. False where it is kept for that, or gone.
+bool remove_unless_busy(const Entry& entry, Removed& removed, bool count_only = false) {
   std::error_code error;
   const auto size = fs::file_size(entry.path, error);
   UniqueFd lock;
@@ -111,7 +111,7 @@ bool remove_unless_busy(const Entry& entry, Removed& removed) {
       return false;
     }
   }
-  if (!fs::remove(entry.path, error)) {
+  if (!count_only && !fs::remove(entry.path, error)) {
     if (error) fail("remove", entry.path, error);
     return false;
   }
@@ -189,6 +189,19 @@ Removed remove_made_from(const fs::path& directory, const std::vector<std::strin
   for (const Entry& entry : entries_of(directory)) {
     const auto about = about_of(entry);
     if (about && engine::is_made_of(about->content, blobs)) remove_unless_busy(entry, removed);
+  }
+  return removed;
+}
+
+Removed prune(const fs::path& directory, const Known& has_source, const Known& has_blob, bool dry_run) {
+  Removed removed;
+  for (const Entry& entry : entries_of(directory)) {
+    const auto about = about_of(entry);
+    const bool says = about && !about->source.empty();
+    const bool of_hub = says && !about->source.starts_with('/');
+    const bool lost = of_hub && !engine::has_all_blobs(about->content, has_blob);
+    const bool of_use = !says || (has_source(about->source) && !lost);
+    if (is_passing(entry.kind) || !of_use) remove_unless_busy(entry, removed, dry_run);
   }
   return removed;
 }

@@ -345,4 +345,10 @@ bool is_made_of(const std::string& content, const std::vector<std::string>& blob
   });
 }
 
+bool has_all_blobs(const std::string& content, const std::function<bool(const std::string&)>& has_blob) {
+  const std::vector<std::string> parts = parts_of(content);
+  return std::all_of(parts.begin(), parts.end(),
+                     [&](const std::string& part) { return !is_blob_name(part) || has_blob(part); });
+}
+
 }  // namespace stella::engine

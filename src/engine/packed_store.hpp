@@ -143,5 +143,7 @@ std::string read_choice_line(const UniqueFd& file, const std::filesystem::path& 
 
 /// Whether a content is of one of these blobs.
 bool is_made_of(const std::string& content, const std::vector<std::string>& blobs);
+/// Whether all the blobs that it was made of are still there; what is no blob counts as there.
+bool has_all_blobs(const std::string& content, const std::function<bool(const std::string&)>& has_blob);
 
 }  // namespace stella::engine

@@ -289,6 +289,28 @@ class Damaged(PackedWeightsTest):
         self.assertEqual(self.names(), [other.name], poisoned)
 
 
+    def test_prune_takes_away_what_no_load_will_use(self):
+        self.embed()
+        kept = self.names()
+        self.packed("name-int8-0123456789abcdef", precision="int8", content=f"{'0' * 64}|{self.blob().name}")
+        self.packed("gone-int8-0123456789abcdef", source="org/gone")
+        self.packed("folder-int8-0123456789abcdef", source=str(self.folder / "no-folder"))
+        local = self.packed("repo-int8-0123456789abcdef", source=str(self.folder / "repo"), content="0" * 64)
+        left = self.stella / "name-f32-0123456789abcdef.packed.tmp-1-0"
+        left.write_bytes(b"x" * 3000)
+        damaged = self.stella / "name-bf16-0123456789abcdef.packed"  # for verify to find
+        damaged.write_bytes(b"x")
+        before = self.names()
+        said = self.succeed("cache", "prune", "--dry-run").decode()
+        self.assertIn("packed weights  4 files", said)
+        self.assertEqual(self.names(), before)
+        self.assertEqual(self.succeed("cache", "prune").decode(), said.replace("would free", "freed"))
+        self.assertEqual(self.names(), sorted([*kept, local.name, damaged.name]))
+        self.succeed("cache", "rm", SOURCE)
+        self.succeed("cache", "prune")
+        self.assertEqual(self.names(), [local.name])
+
+
 class List(PackedWeightsTest):
     def test_says_sources_precisions_and_sizes(self):
         whole = self.packed("name-int16-0123456789abcdef")
