@@ -39,7 +39,7 @@ test-asan: ## The unit tests under AddressSanitizer and UndefinedBehaviorSanitiz
 test-tsan: ## The hub's and the engine's tests under ThreadSanitizer.
 	cmake --preset tsan
 	cmake --build --preset tsan -j $(JOBS) --target stella_thread_tests
-	cd build/tsan && TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp" $(CTEST) -R '^stella_(base|engine|hub|hub_protocol|hub_concurrency|hub_fault)_test\.'
+	cd build/tsan && TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp" $(CTEST) -R '^stella_(base|engine|hub|hub_protocol|hub_concurrency|hub_fault|lifetime)_test\.'
 
 test-full: build ## Not in CI: full-size Small and Large checkpoints (random weights) through a local hub; 10 GB of disk, 24 GiB of memory.
 	cmake --preset release -DSTELLA_BUILD_TESTS=ON >/dev/null

@@ -2,6 +2,7 @@
 
 #include "base/file.hpp"
 #include "base/utf8.hpp"
+#include "cli/descriptors.hpp"
 #include "cli/text.hpp"
 
 #include <algorithm>
@@ -159,7 +160,10 @@ class ArgumentSource final : public TextSource {
 class InputDescriptor {
  public:
   explicit InputDescriptor(const std::string& path) {
-    if (path == "-") return;
+    if (path == "-") {
+      if (!is_missing(STDIN_FILENO)) return;
+      throw Failure(kBadInput, "cannot read --input -: standard input is closed; open it, or give a file");
+    }
     int descriptor = -1;
     do {
       descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

@@ -1,6 +1,7 @@
 // `stella`: reads the arguments, runs one subcommand, turns its outcome into one line and an exit status.
 #include "base/text.hpp"
 #include "cli/commands.hpp"
+#include "cli/descriptors.hpp"
 #include "cli/failure.hpp"
 #include "cli/help.hpp"
 #include "cli/output.hpp"
@@ -14,6 +15,7 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -70,6 +72,8 @@ int run_command(const Command& command, Session& session, const CommonOptions* o
     return exit_status(error);
   } catch (const std::bad_alloc&) {
     print_error("out of memory; use a smaller model, fewer --threads or a smaller --max-length");
+  } catch (const std::system_error& error) {
+    print_error(error.what());  // of the machine: no descriptor or no thread left, for example
   } catch (const std::exception& error) {
     print_error(std::string(error.what()) + "; this is a defect of stella, please report it");
   }
@@ -136,6 +140,7 @@ int run(int argc, const char* const* argv) {
 
 int main(int argc, char** argv) {
   try {
+    stella::cli::fill_standard_streams();
     return stella::cli::run(argc, argv);
   } catch (const std::exception& error) {
     stella::cli::print_error(error.what());

@@ -1,6 +1,7 @@
 #include "cli/output.hpp"
 
 #include "base/file.hpp"
+#include "cli/descriptors.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -38,6 +39,9 @@ const char* remedy(int error_number) {
 Output::Output(const std::string& path, WaitFunction wait)
     : name_(path == "-" ? "standard output" : "'" + path + "'"), wait_(std::move(wait)) {
   if (path == "-") {
+    if (is_missing(STDOUT_FILENO)) {
+      throw Failure(kRuntimeFailure, "standard output is closed; open it, or write to a file with --output");
+    }
     descriptor_ = STDOUT_FILENO;
   } else {
     open_path(path);

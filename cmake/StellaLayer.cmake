@@ -41,7 +41,7 @@ function(stella_test_groups)
   add_custom_target(stella_unit_tests DEPENDS ${unit})
   set(threaded)
   foreach(candidate stella_base_test stella_engine_test stella_hub_test stella_hub_protocol_test
-                    stella_hub_concurrency_test stella_hub_fault_test)
+                    stella_hub_concurrency_test stella_hub_fault_test stella_lifetime_test)
     if(TARGET ${candidate})
       list(APPEND threaded ${candidate})
     endif()

@@ -33,7 +33,8 @@ class TextEmbeddingCapable {
     return boost::asio::async_initiate<Token, void(std::exception_ptr, std::vector<float>)>(
         [](auto handler, TextEmbeddingCapable* self, std::string text_arg, std::string task_arg,
            std::optional<std::size_t> dimension_arg) {
-          self->start_embed(std::move(text_arg), std::move(task_arg), dimension_arg, std::move(handler));
+          self->start_embed(std::move(text_arg), std::move(task_arg), dimension_arg,
+                            detail::posted(std::move(handler)));
         },
         token, this, std::move(text), std::move(task), dimension);
   }
@@ -45,7 +46,8 @@ class TextEmbeddingCapable {
     return boost::asio::async_initiate<Token, void(std::exception_ptr, std::vector<std::vector<float>>)>(
         [](auto handler, TextEmbeddingCapable* self, std::vector<std::string> texts_arg, std::string task_arg,
            std::optional<std::size_t> dimension_arg) {
-          self->start_batch_embed(std::move(texts_arg), std::move(task_arg), dimension_arg, std::move(handler));
+          self->start_batch_embed(std::move(texts_arg), std::move(task_arg), dimension_arg,
+                                  detail::posted(std::move(handler)));
         },
         token, this, std::move(texts), std::move(task), dimension);
   }
@@ -55,7 +57,7 @@ class TextEmbeddingCapable {
   auto batch_embed(std::vector<std::string> texts, EmbedOptions options, Token&& token = {}) {
     return boost::asio::async_initiate<Token, void(std::exception_ptr, std::vector<Embedding>)>(
         [](auto handler, TextEmbeddingCapable* self, std::vector<std::string> texts_arg, EmbedOptions options_arg) {
-          self->start_batch_embed(std::move(texts_arg), std::move(options_arg), std::move(handler));
+          self->start_batch_embed(std::move(texts_arg), std::move(options_arg), detail::posted(std::move(handler)));
         },
         token, this, std::move(texts), std::move(options));
   }
@@ -66,7 +68,8 @@ class TextEmbeddingCapable {
   auto chunked_batch_embed(std::vector<std::string> texts, EmbedOptions options, Token&& token = {}) {
     return boost::asio::async_initiate<Token, void(std::exception_ptr, std::vector<Embedding>)>(
         [](auto handler, TextEmbeddingCapable* self, std::vector<std::string> texts_arg, EmbedOptions options_arg) {
-          self->start_chunked_batch_embed(std::move(texts_arg), std::move(options_arg), std::move(handler));
+          self->start_chunked_batch_embed(std::move(texts_arg), std::move(options_arg),
+                                          detail::posted(std::move(handler)));
         },
         token, this, std::move(texts), std::move(options));
   }
@@ -80,7 +83,7 @@ class TextEmbeddingCapable {
   auto tokenize(std::vector<std::string> texts, TokenizeOptions options, Token&& token = {}) {
     return boost::asio::async_initiate<Token, void(std::exception_ptr, std::vector<Tokens>)>(
         [](auto handler, TextEmbeddingCapable* self, std::vector<std::string> texts_arg, TokenizeOptions options_arg) {
-          self->start_tokenize(std::move(texts_arg), std::move(options_arg), std::move(handler));
+          self->start_tokenize(std::move(texts_arg), std::move(options_arg), detail::posted(std::move(handler)));
         },
         token, this, std::move(texts), std::move(options));
   }
@@ -91,14 +94,16 @@ class TextEmbeddingCapable {
   template <class Token = boost::asio::use_awaitable_t<>>
   auto describe(Token&& token = {}) {
     return boost::asio::async_initiate<Token, void(std::exception_ptr, ModelDescription)>(
-        [](auto handler, TextEmbeddingCapable* self) { self->start_describe(std::move(handler)); }, token, this);
+        [](auto handler, TextEmbeddingCapable* self) { self->start_describe(detail::posted(std::move(handler))); },
+        token, this);
   }
 
   /// Embeds one short text and checks that the vector is finite and of unit length; completes with the verdict.
   template <class Token = boost::asio::use_awaitable_t<>>
   auto health_check(Token&& token = {}) {
     return boost::asio::async_initiate<Token, void(std::exception_ptr, bool)>(
-        [](auto handler, TextEmbeddingCapable* self) { self->start_health_check(std::move(handler)); }, token, this);
+        [](auto handler, TextEmbeddingCapable* self) { self->start_health_check(detail::posted(std::move(handler))); },
+        token, this);
   }
 
   // What can be said at once, from the registry (and, for a loaded model, from the checkpoint).

@@ -17,7 +17,7 @@ namespace stella {
 class StellaEmbeddingModel final : public TextEmbeddingCapable {
  public:
   /// `model`: an existing directory in the hub's file layout, else a repository id. Throws Error(invalid_argument)
-  /// where it is neither.
+  /// where it is neither, and Error(resource_limit | out_of_memory) where Runtime::shared() cannot be made.
   explicit StellaEmbeddingModel(std::string model, ModelOptions options = {});
   StellaEmbeddingModel(const StellaEmbeddingModel&) = default;
   StellaEmbeddingModel& operator=(const StellaEmbeddingModel&) = default;
@@ -29,7 +29,7 @@ class StellaEmbeddingModel final : public TextEmbeddingCapable {
   auto huggingface_file(std::string registry_key, std::string file, Token&& token = {}) {
     return boost::asio::async_initiate<Token, void(std::exception_ptr, std::filesystem::path)>(
         [](auto handler, StellaEmbeddingModel* self, std::string key_arg, std::string file_arg) {
-          self->start_huggingface_file(std::move(key_arg), std::move(file_arg), std::move(handler));
+          self->start_huggingface_file(std::move(key_arg), std::move(file_arg), detail::posted(std::move(handler)));
         },
         token, this, std::move(registry_key), std::move(file));
   }
@@ -40,7 +40,7 @@ class StellaEmbeddingModel final : public TextEmbeddingCapable {
   auto download(std::vector<std::size_t> dimensions, bool all_heads = false, Token&& token = {}) {
     return boost::asio::async_initiate<Token, void(std::exception_ptr, std::vector<DownloadedFile>)>(
         [](auto handler, StellaEmbeddingModel* self, std::vector<std::size_t> dimensions_arg, bool all_arg) {
-          self->start_download(std::move(dimensions_arg), all_arg, std::move(handler));
+          self->start_download(std::move(dimensions_arg), all_arg, detail::posted(std::move(handler)));
         },
         token, this, std::move(dimensions), all_heads);
   }

@@ -19,14 +19,18 @@ class LoadedStellaModel final : public TextEmbeddingCapable {
   template <class Token = boost::asio::use_awaitable_t<>>
   static auto load(const StellaEmbeddingModel& base, Token&& token = {}) {
     return boost::asio::async_initiate<Token, void(std::exception_ptr, LoadedStellaModel)>(
-        [](auto handler, StellaEmbeddingModel model) { start_load(std::move(model), std::move(handler)); }, token,
-        base);
+        [](auto handler, StellaEmbeddingModel model) {
+          start_load(std::move(model), detail::posted(std::move(handler)));
+        },
+        token, base);
   }
 
   /// An empty handle (completion signatures need one); every operation on it fails with Error(invalid_argument).
   LoadedStellaModel() = default;
   LoadedStellaModel(const LoadedStellaModel&) = default;
+  LoadedStellaModel(LoadedStellaModel&&) = default;  ///< Leaves an empty handle.
   LoadedStellaModel& operator=(const LoadedStellaModel&) = default;
+  LoadedStellaModel& operator=(LoadedStellaModel&&) = default;
   ~LoadedStellaModel() override;
 
   const ModelInfo& info() const noexcept override;

@@ -11,9 +11,10 @@
 namespace stella {
 
 struct RuntimeOptions {
-  /// Threads that compute; 0: the processors this process may use (affinity and cgroup quota).
+  /// Threads that compute, at most 4,096; 0: the processors this process may use (affinity and cgroup quotas). Where
+  /// the system gives fewer threads, fewer compute.
   std::size_t compute_threads = 0;
-  /// Threads for files, hashing and loading, which may block; 0: a small default.
+  /// Threads for files, hashing and loading, which may block, at most 4,096; 0: a small default. As above.
   std::size_t file_threads = 0;
   /// Instruction set of every model loaded on this runtime.
   KernelSet kernels = KernelSet::automatic;
@@ -21,15 +22,22 @@ struct RuntimeOptions {
 
 /// One hub I/O thread, a pool for files and hashing, and the compute threads. Everything the library does runs here,
 /// and nothing on a caller's executor but completions. Thread-safe. Models hold their runtime; the last owner's
-/// destructor completes what is pending with Error(shut_down) and joins the threads (never from one of them).
+/// destructor completes what is pending with Error(shut_down) and joins the threads. It may run anywhere, in handlers
+/// and progress callbacks too: on one of the runtime's own threads the joining is left to another one.
+///
+/// After fork() the threads are the parent's alone: in the child every operation on its models fails at once with
+/// Error(invalid_argument), and destroying them does nothing.
 class Runtime {
  public:
+  /// Throws Error(invalid_argument | unsupported_processor), and Error(resource_limit | out_of_memory) where the threads
+  /// cannot be made.
   explicit Runtime(RuntimeOptions options = {});
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
   ~Runtime();
 
-  /// The process-wide runtime with default options, made at first use: the only global object of this library.
+  /// The process-wide runtime with default options, made at first use, or once more where that has failed: the only
+  /// global object of this library. Joined at exit, whatever still holds it. A forked child gets one of its own.
   static std::shared_ptr<Runtime> shared();
 
   std::size_t compute_threads() const noexcept;

@@ -1,52 +1,48 @@
 // From Asio's completion handlers to the callbacks and stop tokens of the layers below, and back.
 #pragma once
 
+#include "api/completions.hpp"
 #include "base/thread_pool.hpp"
+#include "base/typed_error.hpp"
 #include "base/unique_function.hpp"
-#include "stella/capable.hpp"
+#include "stella/handler.hpp"
 
+#include <atomic>
 #include <exception>
 #include <memory>
+#include <new>
 #include <stop_token>
-#include <thread>
 #include <utility>
 
 #include <boost/asio/any_completion_executor.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/cancellation_type.hpp>
-#include <boost/asio/dispatch.hpp>
+#include <boost/asio/execution/outstanding_work.hpp>
 #include <boost/asio/prefer.hpp>
-#include <boost/asio/require.hpp>
-#include <boost/asio/system_executor.hpp>
 
 namespace stella::api {
 
-/// An operation's stop token and completion in the terms of the layers below.
+/// A handler with the executor that it completes on, which is told that work is outstanding. Completes once; needs no
+/// memory of its own for that.
 template <class T>
-struct Bridged {
-  std::stop_token stop;
-  Completion<T> done;
-};
-
-/// The handler with the executor that it completes on; its executor is told that work is outstanding.
-template <class T>
-class Bridge {
+class Bridge final : public Task, public std::enable_shared_from_this<Bridge<T>> {
  public:
-  Bridge(Handler<T> handler, std::weak_ptr<ThreadPool> signals)
-      : executor_(boost::asio::prefer(boost::asio::get_associated_executor(handler, default_executor()),
-                                      boost::asio::execution::outstanding_work.tracked)),
+  Bridge(Handler<T> handler, std::shared_ptr<Completions> completions)
+      : executor_(boost::asio::get_associated_executor(handler, detail::MarkedExecutor())),
+        work_(boost::asio::prefer(executor_, boost::asio::execution::outstanding_work.tracked)),
         handler_(std::move(handler)),
-        signals_(std::move(signals)),
-        initiator_(std::this_thread::get_id()) {}
+        completions_(std::move(completions)) {
+    if (!executor_ || !work_) throw std::bad_alloc();  // as Asio's copies say it
+  }
 
   /// Assigns the handler's cancellation slot. The slot belongs to the caller's executor, on which we are now.
   std::stop_token connect_cancellation() {
     std::stop_source source;
     auto slot = boost::asio::get_associated_cancellation_slot(handler_);
     if (slot.is_connected()) {
-      // emit() must not run completions, and a stop request does; so it is made on another thread.
-      slot.assign([source, signals = signals_](boost::asio::cancellation_type type) {
+      // Much may be given up for it, so not inside emit().
+      slot.assign([source, signals = completions_->signals](boost::asio::cancellation_type type) {
         if (type == boost::asio::cancellation_type::none) return;
         if (const auto pool = signals.lock()) pool->post([source]() mutable { source.request_stop(); });
       });
@@ -54,48 +50,52 @@ class Bridge {
     return source.get_token();
   }
 
-  /// Hands the result to the executor. What failed at once, inside the initiating call, makes a detour over another
-  /// thread, so that the handler does not run inside that call.
   void complete(std::exception_ptr error, T value) {
-    if (std::this_thread::get_id() == initiator_) {
-      if (const auto pool = signals_.lock()) {
-        pool->post([bridge = std::move(*this), error = std::move(error), value = std::move(value)]() mutable {
-          bridge.dispatch(std::move(error), std::move(value));
-        });
-        return;
-      }
-    }
-    dispatch(std::move(error), std::move(value));
+    if (completed_.exchange(true)) return;
+    error_ = typed_error(std::move(error));
+    value_ = std::move(value);
+    // From here on all belongs to the executor's thread: what this one lets go of afterwards is nobody's last.
+    const auto executor = std::move(executor_);
+    const auto completions = std::move(completions_);
+    completions->post(executor, this->shared_from_this());
+  }
+
+  void run() override {
+    auto handler = std::move(handler_);
+    boost::asio::get_associated_cancellation_slot(handler).clear();
+    auto error = std::move(error_);
+    T value = std::move(value_);
+    const auto work = std::move(work_);
+    std::move(handler)(std::move(error), std::move(value));
   }
 
  private:
-  /// For handlers without an executor of their own: a thread of Asio's system pool, never one of the runtime's.
-  static boost::asio::any_completion_executor default_executor() {
-    return boost::asio::require(boost::asio::system_executor(), boost::asio::execution::blocking.never);
-  }
-
-  void dispatch(std::exception_ptr error, T value) {
-    const boost::asio::any_completion_executor executor = std::move(executor_);
-    boost::asio::dispatch(
-        executor, [handler = std::move(handler_), error = std::move(error), value = std::move(value)]() mutable {
-          boost::asio::get_associated_cancellation_slot(handler).clear();
-          std::move(handler)(std::move(error), std::move(value));
-        });
-  }
-
+  std::atomic<bool> completed_{false};
   boost::asio::any_completion_executor executor_;
+  boost::asio::any_completion_executor work_;  // the same, told that work is outstanding
   Handler<T> handler_;
-  std::weak_ptr<ThreadPool> signals_;
-  std::thread::id initiator_;
+  std::shared_ptr<Completions> completions_;
+  std::exception_ptr error_{};
+  T value_{};
 };
 
+/// Starts an operation with the handler as stop token and completion; what goes wrong on the way completes it.
+template <class T, class Start>
+void start_bridged(Handler<T> handler, const std::shared_ptr<Completions>& completions, Start start) {
+  const auto bridge = std::make_shared<Bridge<T>>(std::move(handler), completions);
+  try {
+    completions->check_process();
+    start(bridge->connect_cancellation(), Completion<T>([bridge](std::exception_ptr error, T value) {
+            bridge->complete(std::move(error), std::move(value));
+          }));
+  } catch (...) {
+    bridge->complete(std::current_exception(), {});
+  }
+}
+
 template <class T>
-Bridged<T> bridge(Handler<T> handler, const std::weak_ptr<ThreadPool>& signals) {
-  Bridge<T> own(std::move(handler), signals);
-  std::stop_token stop = own.connect_cancellation();
-  return {std::move(stop), [own = std::move(own)](std::exception_ptr error, T value) mutable {
-            own.complete(std::move(error), std::move(value));
-          }};
+void fail_bridged(Handler<T> handler, const std::shared_ptr<Completions>& completions, std::exception_ptr error) {
+  std::make_shared<Bridge<T>>(std::move(handler), completions)->complete(std::move(error), {});
 }
 
 }  // namespace stella::api

@@ -57,55 +57,68 @@ const ModelOptions& StellaEmbeddingModel::options() const noexcept {
 
 void StellaEmbeddingModel::start_embed(std::string text, std::string task, std::optional<std::size_t> dimension,
                                        Handler<std::vector<float>> handler) {
-  auto op = api::bridge<std::vector<float>>(std::move(handler), impl_->core->signals);
-  impl_->core->embed_one(std::move(text), std::move(task), dimension, op.stop, std::move(op.done));
+  impl_->start<std::vector<float>>(std::move(handler), [&](const api::ModelCore& core, const auto& stop, auto done) {
+    core.embed_one(std::move(text), std::move(task), dimension, stop, std::move(done));
+  });
 }
 
 void StellaEmbeddingModel::start_batch_embed(std::vector<std::string> texts, std::string task,
                                              std::optional<std::size_t> dimension,
                                              Handler<std::vector<std::vector<float>>> handler) {
-  auto op = api::bridge<std::vector<std::vector<float>>>(std::move(handler), impl_->core->signals);
-  impl_->core->embed_all(std::move(texts), std::move(task), dimension, op.stop, std::move(op.done));
+  impl_->start<std::vector<std::vector<float>>>(
+      std::move(handler), [&](const api::ModelCore& core, const auto& stop, auto done) {
+        core.embed_all(std::move(texts), std::move(task), dimension, stop, std::move(done));
+      });
 }
 
 void StellaEmbeddingModel::start_batch_embed(std::vector<std::string> texts, EmbedOptions options,
                                              Handler<std::vector<Embedding>> handler) {
-  auto op = api::bridge<std::vector<Embedding>>(std::move(handler), impl_->core->signals);
-  impl_->core->embed_all(std::move(texts), std::move(options), op.stop, std::move(op.done));
+  impl_->start<std::vector<Embedding>>(std::move(handler),
+                                       [&](const api::ModelCore& core, const auto& stop, auto done) {
+                                         core.embed_all(std::move(texts), std::move(options), stop, std::move(done));
+                                       });
 }
 
 void StellaEmbeddingModel::start_chunked_batch_embed(std::vector<std::string> texts, EmbedOptions options,
                                                      Handler<std::vector<Embedding>> handler) {
-  auto op = api::bridge<std::vector<Embedding>>(std::move(handler), impl_->core->signals);
-  impl_->core->embed_chunked(std::move(texts), std::move(options), op.stop, std::move(op.done));
+  impl_->start<std::vector<Embedding>>(
+      std::move(handler), [&](const api::ModelCore& core, const auto& stop, auto done) {
+        core.embed_chunked(std::move(texts), std::move(options), stop, std::move(done));
+      });
 }
 
 void StellaEmbeddingModel::start_tokenize(std::vector<std::string> texts, TokenizeOptions options,
                                           Handler<std::vector<Tokens>> handler) {
-  auto op = api::bridge<std::vector<Tokens>>(std::move(handler), impl_->core->signals);
-  impl_->core->tokenize(std::move(texts), std::move(options), op.stop, std::move(op.done));
+  impl_->start<std::vector<Tokens>>(std::move(handler), [&](const api::ModelCore& core, const auto& stop, auto done) {
+    core.tokenize(std::move(texts), std::move(options), stop, std::move(done));
+  });
 }
 
 void StellaEmbeddingModel::start_describe(Handler<ModelDescription> handler) {
-  auto op = api::bridge<ModelDescription>(std::move(handler), impl_->core->signals);
-  impl_->core->describe(op.stop, std::move(op.done));
+  impl_->start<ModelDescription>(std::move(handler), [&](const api::ModelCore& core, const auto& stop, auto done) {
+    core.describe(stop, std::move(done));
+  });
 }
 
 void StellaEmbeddingModel::start_health_check(Handler<bool> handler) {
-  auto op = api::bridge<bool>(std::move(handler), impl_->core->signals);
-  impl_->core->check_health(op.stop, std::move(op.done));
+  impl_->start<bool>(std::move(handler), [&](const api::ModelCore& core, const auto& stop, auto done) {
+    core.check_health(stop, std::move(done));
+  });
 }
 
 void StellaEmbeddingModel::start_huggingface_file(std::string registry_key, std::string file,
                                                   Handler<std::filesystem::path> handler) {
-  auto op = api::bridge<std::filesystem::path>(std::move(handler), impl_->core->signals);
-  impl_->core->get_file(registry_key, std::move(file), op.stop, std::move(op.done));
+  impl_->start<std::filesystem::path>(std::move(handler), [&](const api::ModelCore& core, const auto& stop, auto done) {
+    core.get_file(registry_key, std::move(file), stop, std::move(done));
+  });
 }
 
 void StellaEmbeddingModel::start_download(std::vector<std::size_t> dimensions, bool all_heads,
                                           Handler<std::vector<DownloadedFile>> handler) {
-  auto op = api::bridge<std::vector<DownloadedFile>>(std::move(handler), impl_->core->signals);
-  impl_->core->download(std::move(dimensions), all_heads, op.stop, std::move(op.done));
+  impl_->start<std::vector<DownloadedFile>>(std::move(handler),
+                                            [&](const api::ModelCore& core, const auto& stop, auto done) {
+                                              core.download(std::move(dimensions), all_heads, stop, std::move(done));
+                                            });
 }
 
 }  // namespace stella

@@ -3,6 +3,7 @@
 #include "api/bridge.hpp"
 #include "api/embedding_model_impl.hpp"
 #include "api/runtime_impl.hpp"
+#include "base/immortal.hpp"
 #include "stella/error.hpp"
 
 #include <utility>
@@ -26,38 +27,40 @@ LoadedStellaModel::~LoadedStellaModel() = default;
 
 template <class T, class Start>
 void LoadedStellaModel::start(Handler<T> handler, Start start_on) {
-  if (impl_) {
-    auto op = api::bridge<T>(std::move(handler), impl_->core->signals);
-    return start_on(*impl_->core, op);
+  if (!impl_) {  // then there is no runtime of its own that could complete the handler
+    return api::fail_bridged<T>(std::move(handler), Runtime::shared()->impl().completions,
+                                std::make_exception_ptr(empty_handle()));
   }
-  // Without a model there is no runtime of its own that could keep the handler out of this call.
-  auto op = api::bridge<T>(std::move(handler), Runtime::shared()->impl().signals);
-  op.done(std::make_exception_ptr(empty_handle()), {});
+  api::start_bridged<T>(
+      std::move(handler), impl_->core->completions,
+      [&](const std::stop_token& stop, Completion<T> done) { start_on(*impl_->core, stop, std::move(done)); });
 }
 
 void LoadedStellaModel::start_load(StellaEmbeddingModel base, Handler<LoadedStellaModel> handler) {
-  auto op = api::bridge<LoadedStellaModel>(std::move(handler), base.impl_->core->signals);
-  // The runtime is found again when there is something to hand out: until then only the caller keeps it.
-  base.impl_->core->model->load(
-      op.stop, [done = std::move(op.done), core = base.impl_->core, weak = std::weak_ptr(base.impl_->runtime)](
-                   std::exception_ptr error, const std::shared_ptr<const engine::Checkpoint>& checkpoint) mutable {
-        if (error) return done(std::move(error), {});
-        auto impl = std::make_shared<Impl>();
-        impl->core = std::move(core);
-        impl->description = api::to_description(*checkpoint, impl->core->model->weights()->choice);
-        impl->runtime = weak.lock();
-        if (!impl->runtime) {
-          return done(std::make_exception_ptr(Error(Errc::shut_down, "the runtime is shutting down")), {});
-        }
-        LoadedStellaModel loaded;
-        loaded.impl_ = std::move(impl);
-        done(nullptr, loaded);
+  using Loaded = std::shared_ptr<const engine::Checkpoint>;
+  base.impl_->start<LoadedStellaModel>(
+      std::move(handler), [&](const api::ModelCore& core, const std::stop_token& stop, auto done) {
+        // The runtime is found again when there is something to hand out: until then only the caller keeps it.
+        core.load(stop, [done = std::move(done), core = base.impl_->core, weak = std::weak_ptr(base.impl_->runtime)](
+                            std::exception_ptr error, const Loaded& checkpoint) mutable {
+          if (error) return done(std::move(error), {});
+          auto impl = std::make_shared<Impl>();
+          impl->core = std::move(core);
+          impl->description = api::to_description(*checkpoint, impl->core->model->weights()->choice);
+          impl->runtime = weak.lock();
+          if (!impl->runtime) {
+            return done(std::make_exception_ptr(Error(Errc::shut_down, "the runtime is shutting down")), {});
+          }
+          LoadedStellaModel loaded;
+          loaded.impl_ = std::move(impl);
+          done(nullptr, std::move(loaded));
+        });
       });
 }
 
 const ModelInfo& LoadedStellaModel::info() const noexcept {
-  static const ModelInfo empty;
-  return impl_ ? impl_->core->info : empty;
+  static const Immortal<ModelInfo> empty;
+  return impl_ ? impl_->core->info : *empty;
 }
 
 std::vector<std::size_t> LoadedStellaModel::supported_dimensions() const {
@@ -102,48 +105,51 @@ std::size_t LoadedStellaModel::weight_bytes() const {
 
 void LoadedStellaModel::start_embed(std::string text, std::string task, std::optional<std::size_t> dimension,
                                     Handler<std::vector<float>> handler) {
-  start<std::vector<float>>(std::move(handler), [&](const api::ModelCore& core, auto& op) {
-    core.embed_one(std::move(text), std::move(task), dimension, op.stop, std::move(op.done));
+  start<std::vector<float>>(std::move(handler), [&](const api::ModelCore& core, const auto& stop, auto done) {
+    core.embed_one(std::move(text), std::move(task), dimension, stop, std::move(done));
   });
 }
 
 void LoadedStellaModel::start_batch_embed(std::vector<std::string> texts, std::string task,
                                           std::optional<std::size_t> dimension,
                                           Handler<std::vector<std::vector<float>>> handler) {
-  start<std::vector<std::vector<float>>>(std::move(handler), [&](const api::ModelCore& core, auto& op) {
-    core.embed_all(std::move(texts), std::move(task), dimension, op.stop, std::move(op.done));
-  });
+  start<std::vector<std::vector<float>>>(
+      std::move(handler), [&](const api::ModelCore& core, const auto& stop, auto done) {
+        core.embed_all(std::move(texts), std::move(task), dimension, stop, std::move(done));
+      });
 }
 
 void LoadedStellaModel::start_batch_embed(std::vector<std::string> texts, EmbedOptions options,
                                           Handler<std::vector<Embedding>> handler) {
-  start<std::vector<Embedding>>(std::move(handler), [&](const api::ModelCore& core, auto& op) {
-    core.embed_all(std::move(texts), std::move(options), op.stop, std::move(op.done));
+  start<std::vector<Embedding>>(std::move(handler), [&](const api::ModelCore& core, const auto& stop, auto done) {
+    core.embed_all(std::move(texts), std::move(options), stop, std::move(done));
   });
 }
 
 void LoadedStellaModel::start_chunked_batch_embed(std::vector<std::string> texts, EmbedOptions options,
                                                   Handler<std::vector<Embedding>> handler) {
-  start<std::vector<Embedding>>(std::move(handler), [&](const api::ModelCore& core, auto& op) {
-    core.embed_chunked(std::move(texts), std::move(options), op.stop, std::move(op.done));
+  start<std::vector<Embedding>>(std::move(handler), [&](const api::ModelCore& core, const auto& stop, auto done) {
+    core.embed_chunked(std::move(texts), std::move(options), stop, std::move(done));
   });
 }
 
 void LoadedStellaModel::start_tokenize(std::vector<std::string> texts, TokenizeOptions options,
                                        Handler<std::vector<Tokens>> handler) {
-  start<std::vector<Tokens>>(std::move(handler), [&](const api::ModelCore& core, auto& op) {
-    core.tokenize(std::move(texts), std::move(options), op.stop, std::move(op.done));
+  start<std::vector<Tokens>>(std::move(handler), [&](const api::ModelCore& core, const auto& stop, auto done) {
+    core.tokenize(std::move(texts), std::move(options), stop, std::move(done));
   });
 }
 
 void LoadedStellaModel::start_describe(Handler<ModelDescription> handler) {
-  start<ModelDescription>(std::move(handler),
-                          [&](const api::ModelCore& core, auto& op) { core.describe(op.stop, std::move(op.done)); });
+  start<ModelDescription>(std::move(handler), [&](const api::ModelCore& core, const auto& stop, auto done) {
+    core.describe(stop, std::move(done));
+  });
 }
 
 void LoadedStellaModel::start_health_check(Handler<bool> handler) {
-  start<bool>(std::move(handler),
-              [&](const api::ModelCore& core, auto& op) { core.check_health(op.stop, std::move(op.done)); });
+  start<bool>(std::move(handler), [&](const api::ModelCore& core, const auto& stop, auto done) {
+    core.check_health(stop, std::move(done));
+  });
 }
 
 }  // namespace stella

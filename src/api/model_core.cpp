@@ -75,7 +75,8 @@ ModelCore::ModelCore(const std::string& model_name, const ModelOptions& options,
       hub_options(std::make_shared<const HubOptions>(options.hub)),
       on_progress(options.on_progress),
       hub(runtime.impl().hub),
-      signals(runtime.impl().signals) {
+      completions(runtime.impl().completions) {
+  completions->check_process();
   engine::ModelSetup setup;
   setup.files = info.local ? engine::directory_files(info.registry_key, *runtime.impl().files)
                            : hub_files(hub, {info.registry_key, revision, hub_options, on_progress});
@@ -93,6 +94,10 @@ ModelCore::ModelCore(const std::string& model_name, const ModelOptions& options,
   }
   setup.small_encoder_bytes = options.packed_weights.small_model_bytes;
   model = engine::Model::create(runtime.impl().machine(), std::move(setup));
+}
+
+void ModelCore::load(const std::stop_token& stop, Completion<std::shared_ptr<const engine::Checkpoint>> done) const {
+  model->load(stop, std::move(done));
 }
 
 void ModelCore::embed_one(std::string text, std::string task, std::optional<std::size_t> dimension,

@@ -18,12 +18,9 @@
 #include <string>
 #include <vector>
 
-namespace stella {
-class ThreadPool;
-}
-
 namespace stella::api {
 
+class Completions;
 class HubGate;
 
 /// One model and its parts. Thread-safe; the operations complete as engine::Model says.
@@ -31,6 +28,7 @@ struct ModelCore {
   /// Throws Error(invalid_argument) where `model` is neither a directory nor a repository id.
   ModelCore(const std::string& model, const ModelOptions& options, Runtime& runtime);
 
+  void load(const std::stop_token& stop, Completion<std::shared_ptr<const engine::Checkpoint>> done) const;
   void embed_one(std::string text, std::string task, std::optional<std::size_t> dimension, const std::stop_token& stop,
                  Completion<std::vector<float>> done) const;
   void embed_all(std::vector<std::string> texts, std::string task, std::optional<std::size_t> dimension,
@@ -62,7 +60,7 @@ struct ModelCore {
   std::shared_ptr<const HubOptions> hub_options;
   ProgressCallback on_progress;
   std::shared_ptr<HubGate> hub;
-  std::weak_ptr<ThreadPool> signals;
+  std::shared_ptr<Completions> completions;
   std::shared_ptr<engine::Model> model;
 };
 

@@ -1,7 +1,9 @@
 #include "stella/registry.hpp"
 
+#include "base/immortal.hpp"
 #include "stella/error.hpp"
 
+#include <array>
 #include <mutex>
 #include <shared_mutex>
 #include <utility>
@@ -9,7 +11,7 @@
 namespace stella {
 namespace {
 
-const std::vector<std::size_t> kStellaHeads{256, 768, 1024, 2048, 4096, 6144, 8192};
+constexpr std::array<std::size_t, 7> kStellaHeads{256, 768, 1024, 2048, 4096, 6144, 8192};
 
 ModelInfo builtin_model(std::string provider, std::string name) {
   ModelInfo info;
@@ -21,7 +23,7 @@ ModelInfo builtin_model(std::string provider, std::string name) {
 
 ModelInfo small_stella(std::string provider) {
   ModelInfo info = builtin_model(std::move(provider), "stella_en_400M_v5");
-  info.dimensions = kStellaHeads;
+  info.dimensions.assign(kStellaHeads.begin(), kStellaHeads.end());
   info.default_dimension = 1024;
   info.recommended_batch_size = 16;
   info.max_batch_size = 64;
@@ -31,7 +33,7 @@ ModelInfo small_stella(std::string provider) {
 
 ModelInfo large_stella(std::string provider) {
   ModelInfo info = builtin_model(std::move(provider), "stella_en_1.5B_v5");
-  info.dimensions = kStellaHeads;
+  info.dimensions.assign(kStellaHeads.begin(), kStellaHeads.end());
   info.default_dimension = 1024;
   info.recommended_batch_size = 8;
   info.max_batch_size = 32;
@@ -76,8 +78,8 @@ Registry::Registry() : impl_(std::make_unique<Impl>()) {
 Registry::~Registry() = default;
 
 const Registry& Registry::builtin() {
-  static const Registry registry;
-  return registry;
+  static const Immortal<Registry> registry;
+  return *registry;
 }
 
 std::optional<ModelInfo> Registry::find(std::string_view registry_key) const {

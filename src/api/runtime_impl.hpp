@@ -1,6 +1,7 @@
 // The threads behind a Runtime, for this layer and its tests.
 #pragma once
 
+#include "api/completions.hpp"
 #include "api/hub_files.hpp"
 #include "base/thread_pool.hpp"
 #include "engine/compute.hpp"
@@ -14,18 +15,22 @@
 namespace stella {
 
 struct Runtime::Impl {
+  /// Throws Error(invalid_argument | unsupported_processor | resource_limit).
   explicit Impl(const RuntimeOptions& options);
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
-  /// Completes what is pending with Error(shut_down), and joins.
   ~Impl();
 
+  /// Completes what is pending with Error(shut_down), and joins all threads but those that run handlers. What is asked
+  /// for afterwards fails in the same way. Not on a thread of its own; further calls do nothing.
+  void stop();
   engine::Machine machine();
 
   const kernels::Kernels& kernels;
   std::stop_source stopping;
-  /// One thread that is never busy for long. Cancellations run on it, and completions of what failed at once, so that
-  /// neither runs inside the call that caused it.
+  std::shared_ptr<api::Completions> completions;
+  /// One thread that is never busy for long. Cancellations run on it, so that they do not run inside the call that
+  /// caused them.
   std::shared_ptr<ThreadPool> signals;
   std::unique_ptr<engine::Compute> compute;
   std::unique_ptr<ThreadPool> files;

@@ -1,5 +1,6 @@
 #include "stella/sync.hpp"
 
+#include "api/completions.hpp"
 #include "api/hub_files.hpp"
 #include "api/model_core.hpp"
 #include "api/runtime_impl.hpp"
@@ -28,12 +29,14 @@ Model Model::load(const std::string& model, const HubOptions& hub, Precision pre
 }
 
 std::vector<float> Model::embed(const std::string& text, const std::string& task, std::size_t dimension) const {
+  impl_->core->completions->check_process();
   const auto wanted = dimension != 0 ? std::optional(dimension) : std::nullopt;
   return wait_for<std::vector<float>>(
       [&](auto done) { impl_->core->embed_one(text, task, wanted, {}, std::move(done)); });
 }
 
 std::vector<Embedding> Model::batch_embed(const std::vector<std::string>& texts, const EmbedOptions& options) const {
+  impl_->core->completions->check_process();
   return wait_for<std::vector<Embedding>>(
       [&](auto done) { impl_->core->embed_all(texts, options, {}, std::move(done)); });
 }

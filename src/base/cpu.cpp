@@ -1,5 +1,7 @@
 #include "base/cpu.hpp"
 
+#include "base/immortal.hpp"
+
 #include <fstream>
 #include <unistd.h>
 #if defined(__x86_64__)
@@ -70,8 +72,8 @@ CpuFeatures detect() {
 }  // namespace
 
 const CpuFeatures& cpu_features() {
-  static const CpuFeatures features = detect();
-  return features;
+  static const Immortal<CpuFeatures> features(detect());
+  return *features;
 }
 
 }  // namespace stella

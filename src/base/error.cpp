@@ -1,5 +1,6 @@
 #include "stella/error.hpp"
 
+#include "base/immortal.hpp"
 #include "base/text.hpp"
 
 #include <utility>
@@ -82,8 +83,8 @@ class Category final : public std::error_category {
 }  // namespace
 
 const std::error_category& error_category() noexcept {
-  static const Category category;
-  return category;
+  static const Immortal<Category> category;
+  return *category;
 }
 
 std::error_code make_error_code(Errc code) noexcept {

@@ -19,6 +19,14 @@ const char* kind_of(mode_t mode) {
 
 }  // namespace
 
+int UniqueFd::moved_up(int fd) noexcept {
+  const int up = ::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  const int error_number = errno;
+  ::close(fd);
+  errno = error_number;
+  return up;
+}
+
 Error io_error(const std::string& action, const std::filesystem::path& path, int error_number) {
   Errc code = Errc::io_error;
   if (error_number == ENOMEM) code = Errc::out_of_memory;

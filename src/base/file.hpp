@@ -16,11 +16,12 @@
 
 namespace stella {
 
-/// An owned file descriptor.
+/// An owned file descriptor, never one of the standard streams': where a program has closed those, what the library
+/// opens would come to lie there, and the program would print into it.
 class UniqueFd {
  public:
   UniqueFd() = default;
-  explicit UniqueFd(int fd) : fd_(fd) {}
+  explicit UniqueFd(int fd) : fd_(fd < 0 || fd > STDERR_FILENO ? fd : moved_up(fd)) {}
   UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   UniqueFd& operator=(UniqueFd&& other) noexcept {
     std::swap(fd_, other.fd_);
@@ -36,6 +37,9 @@ class UniqueFd {
   explicit operator bool() const noexcept { return fd_ >= 0; }
 
  private:
+  /// The same file above the standard streams; -1 with errno where no descriptor is left.
+  static int moved_up(int fd) noexcept;
+
   int fd_ = -1;
 };
 

@@ -1,5 +1,7 @@
 #include "base/log.hpp"
 
+#include "base/immortal.hpp"
+
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -13,8 +15,8 @@ struct Sink {
 };
 
 Sink& current() {
-  static Sink sink;
-  return sink;
+  static Immortal<Sink> sink;
+  return *sink;
 }
 
 }  // namespace
@@ -31,7 +33,11 @@ void log(LogLevel level, std::string_view line) {
     const std::lock_guard lock(current().mutex);
     sink = current().sink;
   }
-  if (sink) (*sink)(level, line);
+  if (!sink) return;
+  try {
+    (*sink)(level, line);
+  } catch (...) {  // NOLINT(bugprone-empty-catch): a remark that cannot be made ends nothing
+  }
 }
 
 }  // namespace stella

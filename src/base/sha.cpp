@@ -2,6 +2,7 @@
 
 #include "stella/error.hpp"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 namespace stella {
@@ -32,6 +33,10 @@ typename Sha<kBytes>::Digest Sha<kBytes>::digest() {
 
 template class Sha<20>;
 template class Sha<32>;
+
+void prepare_hashing() {
+  OPENSSL_init_crypto(0, nullptr);
+}
 
 std::string to_hex(std::span<const std::byte> bytes) {
   constexpr const char* kDigits = "0123456789abcdef";

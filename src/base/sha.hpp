@@ -30,6 +30,10 @@ class Sha {
 using Sha1 = Sha<20>;
 using Sha256 = Sha<32>;
 
+/// Sets OpenSSL up, whose own atexit() handler then comes before those that are registered from here on, and so runs
+/// after them.
+void prepare_hashing();
+
 /// Lowercase hexadecimal.
 std::string to_hex(std::span<const std::byte> bytes);
 

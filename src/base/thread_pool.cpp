@@ -1,48 +1,53 @@
 #include "base/thread_pool.hpp"
 
+#include "base/cgroup.hpp"
+#include "base/thread.hpp"
+
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstdint>
 #include <exception>
-#include <fstream>
 #include <optional>
-#include <pthread.h>
 #include <sched.h>
-#include <string>
 #include <utility>
 
 namespace stella {
-namespace {
 
-void name_thread(const std::string& name) {
-  ::pthread_setname_np(::pthread_self(), name.substr(0, 15).c_str());
-}
-
-}  // namespace
-
-ThreadPool::ThreadPool(std::size_t threads, const std::string& name) {
+ThreadPool::ThreadPool(std::size_t threads, const char* name) {
   threads_.reserve(threads);
-  for (std::size_t i = 0; i < threads; ++i) {
-    threads_.emplace_back([this, name] {
-      name_thread(name);
-      work();
-    });
+  for (; size_ < threads; ++size_) {
+    const std::lock_guard lock(mutex_);
+    try {
+      threads_.push_back(start_thread(name, [this] { work(); }));
+      ++working_;
+    } catch (const std::exception&) {
+      if (size_ == 0) throw;
+      break;
+    }
   }
 }
 
 ThreadPool::~ThreadPool() {
+  stop();
+}
+
+void ThreadPool::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
   wake_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 void ThreadPool::post(UniqueFunction<void()> job) {
+  std::list<UniqueFunction<void()>> node;  // made out here, so that nothing can fail once the lock is held
+  node.push_back(std::move(job));
   {
     const std::lock_guard lock(mutex_);
-    jobs_.push_back(std::move(job));
+    if (working_ > 0) jobs_.splice(jobs_.end(), node);
   }
   wake_.notify_one();
 }
@@ -51,14 +56,19 @@ void ThreadPool::work() {
   std::unique_lock lock(mutex_);
   while (true) {
     wake_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
-    if (jobs_.empty()) return;
-    UniqueFunction<void()> job = std::move(jobs_.front());
-    jobs_.pop_front();
+    if (jobs_.empty()) break;
+    std::list<UniqueFunction<void()>> job;
+    job.splice(job.end(), jobs_, jobs_.begin());
     lock.unlock();
-    job();
-    job = {};  // what the job owns dies outside the lock
+    try {
+      job.front()();
+    } catch (...) {
+      job.clear();  // its completions learn what is being handled here
+    }
+    job.clear();  // what the job owns dies outside the lock
     lock.lock();
   }
+  --working_;
 }
 
 namespace {
@@ -165,11 +175,14 @@ struct ParallelTeam::State {
 };
 
 ParallelTeam::ParallelTeam(std::size_t threads) : state_(std::make_unique<State>(std::max<std::size_t>(threads, 1))) {
+  state_->helpers.reserve(threads);
   for (std::size_t worker = 1; worker < threads; ++worker) {
-    state_->helpers.emplace_back([state = state_.get(), worker] {
-      name_thread("stella-compute");
-      state->help(worker);
-    });
+    try {
+      state_->helpers.push_back(
+          start_thread("stella-compute", [state = state_.get(), worker] { state->help(worker); }));
+    } catch (const std::exception&) {
+      break;  // whoever is there does the work
+    }
   }
 }
 
@@ -210,13 +223,8 @@ std::size_t usable_processors() {
   CPU_ZERO(&set);
   std::size_t count = std::max(1U, std::thread::hardware_concurrency());
   if (::sched_getaffinity(0, sizeof(set), &set) == 0) count = static_cast<std::size_t>(CPU_COUNT(&set));
-  // cgroup v2: "max 100000" or "150000 100000" (microseconds of processor time in each period).
-  std::ifstream quota_file("/sys/fs/cgroup/cpu.max");
-  double quota = 0;
-  double period = 0;
-  if (quota_file >> quota >> period && quota > 0 && period > 0) {
-    const auto limit = static_cast<std::size_t>((quota + period - 1) / period);
-    count = std::min(count, std::max<std::size_t>(1, limit));
+  if (const auto quota = cpu_quota()) {
+    count = std::min(count, static_cast<std::size_t>(std::ceil(std::min(*quota, static_cast<double>(count)))));
   }
   return std::max<std::size_t>(1, count);
 }

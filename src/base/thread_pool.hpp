@@ -6,36 +6,40 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <memory>
 #include <mutex>
-#include <string>
 #include <thread>
 #include <vector>
 
 namespace stella {
 
-/// Runs jobs in FIFO order on a fixed number of threads. Thread-safe. The destructor runs what is queued, then joins;
-/// a job must not destroy the pool it runs on.
+/// Runs jobs in FIFO order. Thread-safe. The destructor stops it; a job must not destroy the pool it runs on.
 class ThreadPool {
  public:
-  /// `name` labels the threads (at most 15 characters are kept by the system).
-  ThreadPool(std::size_t threads, const std::string& name);
+  /// `name` labels the threads (at most 15 characters are kept by the system). Where the system gives fewer threads
+  /// than asked for, the pool has fewer; Error(resource_limit) where it gives none.
+  ThreadPool(std::size_t threads, const char* name);
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
   ~ThreadPool();
 
-  /// Queues a job. Jobs must not throw.
+  /// Queues a job. One that throws, for lack of memory, is over; the completions that it owned say so. After stop()
+  /// jobs are dropped, and their completions get Error(shut_down).
   void post(UniqueFunction<void()> job);
-  std::size_t size() const noexcept { return threads_.size(); }
+  /// Runs what is queued, by its own jobs too, then joins. From no job; further calls do nothing.
+  void stop();
+  std::size_t size() const noexcept { return size_; }
 
  private:
   void work();
 
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<UniqueFunction<void()>> jobs_;  // guarded by mutex_
-  bool stopping_ = false;                    // guarded by mutex_
+  std::list<UniqueFunction<void()>> jobs_;  // guarded by mutex_
+  bool stopping_ = false;                   // guarded by mutex_
+  std::size_t working_ = 0;                 // guarded by mutex_; threads that have not ended
+  std::size_t size_ = 0;
   std::vector<std::thread> threads_;
 };
 
@@ -49,7 +53,8 @@ enum class TaskOrder : std::uint8_t {
 /// run() is for one caller at a time (the engine's compute thread, or a test); calls must not nest.
 class ParallelTeam {
  public:
-  /// A team of `threads` workers, the caller included; 0 counts as 1.
+  /// A team of `threads` workers, the caller included; 0 counts as 1. Where the system gives fewer threads, the team is
+  /// smaller, which changes no result.
   explicit ParallelTeam(std::size_t threads);
   ParallelTeam(const ParallelTeam&) = delete;
   ParallelTeam& operator=(const ParallelTeam&) = delete;

@@ -1,8 +1,14 @@
 #include "base/thread_pool.hpp"
 
+#include "stella/error.hpp"
+
 #include <atomic>
 #include <future>
+#include <new>
+#include <optional>
 #include <stdexcept>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -35,6 +41,60 @@ TEST(ThreadPool, TakesMoveOnlyJobs) {
   std::future<int> future = answer.get_future();
   pool.post([answer = std::move(answer)]() mutable { answer.set_value(7); });
   EXPECT_EQ(future.get(), 7);
+}
+
+TEST(ThreadPool, AJobThatThrowsEndsNothingButItself) {
+  ThreadPool pool(1, "test");
+  std::promise<std::string> failed;
+  Completion<int> done = [&](const std::exception_ptr& error, int) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const Error& e) {
+      failed.set_value(e.code().message());
+    }
+  };
+  pool.post([done = std::move(done)] { throw std::bad_alloc(); });
+  EXPECT_EQ(failed.get_future().get(), "out of memory");
+  std::promise<void> next;
+  pool.post([&] { next.set_value(); });
+  next.get_future().get();
+}
+
+TEST(ThreadPool, AfterItsEndJobsAreDroppedAndTheirCompletionsHearOfIt) {
+  ThreadPool pool(2, "test");
+  std::atomic<int> ran = 0;
+  pool.post([&] {
+    ++ran;
+    pool.post([&] { ++ran; });  // by a job: runs all the same
+  });
+  pool.stop();
+  pool.stop();
+  EXPECT_EQ(ran, 2);
+  std::optional<Errc> errc;
+  Completion<int> done = [&](const std::exception_ptr& error, int) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const Error& e) {
+      errc = e.errc();
+    }
+  };
+  pool.post([done = std::move(done)] {});
+  EXPECT_EQ(errc, Errc::shut_down);
+}
+
+TEST(Completion, IsCalledOnce) {
+  int calls = 0;
+  {
+    Completion<int> done = [&](const std::exception_ptr&, int) { ++calls; };
+    done(nullptr, 1);
+    done(nullptr, 2);
+  }
+  EXPECT_EQ(calls, 1);
+  {
+    Completion<int> replaced = [&](const std::exception_ptr& error, int) { calls += error ? 10 : 100; };
+    replaced = Completion<int>();
+  }
+  EXPECT_EQ(calls, 11);
 }
 
 class TeamTest : public testing::TestWithParam<std::size_t> {};

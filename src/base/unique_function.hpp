@@ -46,10 +46,46 @@ class UniqueFunction<R(Args...)> {
   std::unique_ptr<Concept> target_;
 };
 
-/// Called exactly once, with an exception or a value (default-constructed beside an exception). The thread is the
-/// operation's own; a completion must not block and must not throw.
+/// What a completion that is dropped uncalled completes with: the exception that is being handled; Error(out_of_memory)
+/// while another one is on its way, for nothing but a failed allocation loses a completion; Error(shut_down) where
+/// nobody is left to call it.
+std::exception_ptr drop_reason() noexcept;
+
+/// Called exactly once, with an exception or a value (default-constructed beside an exception): a completion that is
+/// destroyed uncalled, because what held it could not be queued, completes with drop_reason(), and a second call does
+/// nothing. The thread is the operation's own; a completion must not block.
 template <class T>
-using Completion = UniqueFunction<void(std::exception_ptr, T)>;
+class Completion {
+ public:
+  Completion() = default;
+  template <class F>
+  requires(!std::is_same_v<std::remove_cvref_t<F>, Completion> && std::is_invocable_v<F&, std::exception_ptr, T>)
+      Completion(F&& callable)  // NOLINT(google-explicit-constructor): as std::function
+      : function_(std::forward<F>(callable)) {}
+  Completion(Completion&&) noexcept = default;
+  Completion& operator=(Completion&& other) noexcept {
+    Completion replaced(std::move(other));
+    std::swap(function_, replaced.function_);
+    return *this;
+  }
+  ~Completion() {
+    if (!function_) return;
+    try {
+      (*this)(drop_reason(), T{});
+    } catch (...) {  // NOLINT(bugprone-empty-catch): what it held has been dropped in turn, and so completed
+    }
+  }
+
+  void operator()(std::exception_ptr error, T value) {
+    auto function = std::move(function_);
+    if (function) function(std::move(error), std::move(value));
+  }
+
+  explicit operator bool() const noexcept { return static_cast<bool>(function_); }
+
+ private:
+  UniqueFunction<void(std::exception_ptr, T)> function_;
+};
 
 /// A non-owning reference to a callable that outlives the call.
 template <class Signature>

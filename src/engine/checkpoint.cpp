@@ -1,5 +1,6 @@
 #include "engine/checkpoint.hpp"
 
+#include "base/immortal.hpp"
 #include "base/mapped_file.hpp"
 #include "base/thread_pool.hpp"
 #include "engine/join.hpp"
@@ -168,8 +169,8 @@ void find_head_files(const ReadingPtr& reading) {
 }  // namespace
 
 const std::vector<std::string>& small_files() {
-  static const std::vector<std::string> names(kNames.begin(), kNames.end());
-  return names;
+  static const Immortal<std::vector<std::string>> names(kNames.begin(), kNames.end());
+  return *names;
 }
 
 void read_checkpoint(const std::shared_ptr<ModelFiles>& files, const KnownModel& known, ThreadPool& pool,

@@ -1,14 +1,15 @@
 #include "engine/compute.hpp"
 
+#include "base/thread.hpp"
+#include "base/typed_error.hpp"
 #include "engine/head_rows.hpp"
 #include "engine/validation.hpp"
 #include "stella/error.hpp"
 
 #include <algorithm>
 #include <atomic>
-#include <new>
+#include <iterator>
 #include <optional>
-#include <pthread.h>
 
 namespace stella::engine {
 namespace {
@@ -19,18 +20,6 @@ constexpr std::size_t kBytesPerTurn = 1 << 20;
 
 std::exception_ptr shut_down_error() {
   return std::make_exception_ptr(Error(Errc::shut_down, "the runtime is shutting down"));
-}
-
-/// Memory that ran out is an error like others, with a remedy.
-std::exception_ptr current_error() {
-  try {
-    throw;
-  } catch (const std::bad_alloc&) {
-    return std::make_exception_ptr(
-        Error(Errc::out_of_memory, "out of memory while embedding; embed shorter texts or lower the maximum length"));
-  } catch (...) {
-    return std::current_exception();
-  }
 }
 
 }  // namespace
@@ -51,14 +40,19 @@ struct Compute::Active {
   TextResults results;
   std::optional<std::stop_callback<Cancel>> on_stop;  // last, so that it goes first and waits for a running callback
 
-  void complete(std::exception_ptr error, TextResults value = {}) {
-    if (!completed.exchange(true)) done(std::move(error), std::move(value));
+  void complete(std::exception_ptr error, TextResults value = {}) noexcept {
+    if (completed.exchange(true)) return;
+    try {
+      done(std::move(error), std::move(value));
+    } catch (...) {  // NOLINT(bugprone-empty-catch): its completion was dropped on the way, and so knows
+    }
   }
   std::size_t size() const noexcept { return request.texts.size(); }
   bool waits_for_tokens() const noexcept { return !completed && tokenized < size(); }
   bool is_ready() const noexcept { return !completed && tokenized == size() && batched < size(); }
 
   tokenizer::Encoding encode(std::size_t index) const;
+  void check_ids(const tokenizer::Encoding& encoding) const;
 };
 
 /// One text of a request.
@@ -86,23 +80,40 @@ tokenizer::Encoding Compute::Active::encode(std::size_t index) const {
   if (encoding.ids.empty() && request.encoder) {
     throw Error(Errc::empty_text, "the text has no tokens; give at least one character that the tokenizer knows");
   }
+  if (request.encoder) check_ids(encoding);
   return encoding;
 }
 
-Compute::Compute(std::size_t threads) : threads_(std::max<std::size_t>(1, threads)) {
-  thread_ = std::thread([this] {
-    ::pthread_setname_np(::pthread_self(), "stella-compute");
-    work();
-  });
+/// Before the text shares a pass with those of others, which such an id would fail.
+void Compute::Active::check_ids(const tokenizer::Encoding& encoding) const {
+  for (const std::int32_t id : encoding.ids) {
+    if (id >= 0 && static_cast<std::size_t>(id) < request.vocab_size) continue;
+    throw Error(Errc::malformed_file,
+                "the text has token " + std::to_string(id) + ", but the model knows " +
+                    std::to_string(request.vocab_size) +
+                    " tokens (vocab_size in config.json), from 0 on; its tokenizer.json belongs to another model");
+  }
+}
+
+Compute::Compute(std::size_t threads) {
+  // The coordinator first: without it the helpers are of no use. It touches the team only once there is work.
+  thread_ = start_thread("stella-compute", [this] { work(); });
+  try {
+    team_ = std::make_unique<ParallelTeam>(threads);
+  } catch (...) {
+    stop();
+    throw;
+  }
 }
 
 Compute::~Compute() {
-  shut_down();
-  thread_.join();
+  stop();
 }
 
 void Compute::submit(TextRequest request, const std::stop_token& stop, Completion<TextResults> done) {
-  auto active = std::make_shared<Active>();
+  std::list<ActivePtr> node;
+  node.push_back(std::make_shared<Active>());
+  const ActivePtr active = node.front();
   active->request = std::move(request);
   active->done = std::move(done);
   active->results.encodings.resize(active->size());
@@ -111,44 +122,52 @@ void Compute::submit(TextRequest request, const std::stop_token& stop, Completio
   active->on_stop.emplace(stop, Active::Cancel{active.get()});
   {
     const std::lock_guard lock(mutex_);
-    if (!stopping_) {
-      incoming_.push_back(std::move(active));
-      wake_.notify_one();
-      return;
-    }
+    if (!stopping_) incoming_.splice(incoming_.end(), node);
   }
+  if (node.empty()) return wake_.notify_one();
   active->complete(shut_down_error());
 }
 
 void Compute::post(UniqueFunction<void(ParallelTeam&)> job) {
-  const std::lock_guard lock(mutex_);
-  if (stopping_) return;
-  jobs_.push_back(std::move(job));
+  decltype(jobs_) node;
+  node.push_back(std::move(job));
+  {
+    const std::lock_guard lock(mutex_);
+    if (!stopping_) jobs_.splice(jobs_.end(), node);
+  }
   wake_.notify_one();
 }
 
 void Compute::shut_down() {
-  const std::lock_guard lock(mutex_);
-  stopping_ = true;
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
   wake_.notify_one();
+}
+
+void Compute::stop() {
+  shut_down();
+  if (thread_.joinable()) thread_.join();
 }
 
 bool Compute::wait_for_work() {
   std::unique_lock lock(mutex_);
   wake_.wait(lock, [this] { return stopping_ || !incoming_.empty() || !jobs_.empty() || !active_.empty(); });
-  for (ActivePtr& active : incoming_) active_.push_back(std::move(active));
-  incoming_.clear();
+  active_.splice(active_.end(), incoming_);
   return !stopping_;
 }
 
 void Compute::work() {
-  ParallelTeam team(threads_);
-  models::Activations scratch;
   while (wait_for_work()) {
-    run_jobs(team);
-    tokenize_some(team);
-    if (std::vector<Slot> batch = take_batch(); !batch.empty()) run_batch(batch, team, scratch);
-    std::erase_if(active_, [](const ActivePtr& active) { return active->completed.load(); });
+    try {
+      take_turn();
+    } catch (...) {
+      // Not even the lists of a turn could be made, and what of it was done is not known.
+      const std::exception_ptr error = typed_error(std::current_exception());
+      for (const ActivePtr& active : active_) active->complete(error);
+      active_.clear();
+    }
   }
   for (const ActivePtr& active : active_) active->complete(shut_down_error());
   active_.clear();
@@ -157,16 +176,23 @@ void Compute::work() {
   dropped.swap(jobs_);
 }
 
-void Compute::run_jobs(ParallelTeam& team) {
+void Compute::take_turn() {
+  run_jobs();
+  tokenize_some();
+  if (const std::vector<Slot> batch = take_batch(); !batch.empty()) run_batch(batch);
+  std::erase_if(active_, [](const ActivePtr& active) { return active->completed.load(); });
+}
+
+void Compute::run_jobs() {
   decltype(jobs_) jobs;
   {
     const std::lock_guard lock(mutex_);
     jobs.swap(jobs_);
   }
-  for (auto& job : jobs) job(team);
+  for (auto& job : jobs) job(*team_);
 }
 
-void Compute::tokenize_some(ParallelTeam& team) {
+void Compute::tokenize_some() {
   std::vector<Slot> slice;
   std::size_t bytes = 0;
   std::vector<ActivePtr> turn;
@@ -179,19 +205,21 @@ void Compute::tokenize_some(ParallelTeam& team) {
     }
     std::erase_if(turn, [](const ActivePtr& active) { return active->tokenized == active->size(); });
   }
-  if (!slice.empty()) tokenize_slice(slice, team);
+  if (!slice.empty()) tokenize_slice(slice);
 }
 
-void Compute::tokenize_slice(const std::vector<Slot>& slice, ParallelTeam& team) {
+void Compute::tokenize_slice(const std::vector<Slot>& slice) {
   std::vector<std::exception_ptr> errors(slice.size());
-  team.run(slice.size(), [&](std::size_t task, std::size_t) {
+  team_->run(slice.size(), [&](std::size_t task, std::size_t) {
     const auto& [active, index] = slice[task];
+    if (active->completed || stopping_) return;  // nobody waits for it any more
     try {
       active->results.encodings[index] = active->encode(index);
     } catch (...) {
-      errors[task] = current_error();
+      errors[task] = typed_error(std::current_exception());
     }
   });
+  if (stopping_) return;
   // Slots of one request are in the order of its texts, so the first error reported is that of the first bad text.
   for (std::size_t i = 0; i < slice.size(); ++i) {
     const auto& [active, index] = slice[i];
@@ -230,52 +258,82 @@ std::vector<Compute::Slot> Compute::take_batch() {
   std::erase_if(served, [&](const ActivePtr& active) {
     return std::none_of(batch.begin(), batch.end(), [&](const Slot& slot) { return slot.active == active; });
   });
-  std::erase_if(active_, [&](const ActivePtr& active) {
-    return std::find(served.begin(), served.end(), active) != served.end();
-  });
-  active_.insert(active_.end(), served.begin(), served.end());
+  for (const ActivePtr& active : served) {
+    active_.splice(active_.end(), active_, std::find(active_.begin(), active_.end(), active));
+  }
   // Long sequences first: the team's members then end their shares of attention close together.
   std::stable_sort(batch.begin(), batch.end(), [](const Slot& a, const Slot& b) { return a.tokens() > b.tokens(); });
   return batch;
 }
 
-void Compute::run_batch(std::vector<Slot>& batch, ParallelTeam& team, models::Activations& scratch) {
+void Compute::run_batch(const std::vector<Slot>& batch) {
   try {
-    std::vector<std::int32_t> ids;         // (tokens)
-    std::vector<std::int32_t> offsets{0};  // (sequences + 1)
-    for (const Slot& slot : batch) {
-      ids.insert(ids.end(), slot.encoding().ids.begin(), slot.encoding().ids.end());
-      offsets.push_back(static_cast<std::int32_t>(ids.size()));
-    }
-    const models::Encoder& encoder = *batch.front().active->request.encoder;
-    const std::size_t hidden = encoder.hidden();
-    std::vector<float> pooled(batch.size() * hidden);  // (sequences, hidden)
-    encoder.forward({ids, offsets}, pooled.data(), team, scratch);
-
-    std::vector<HeadRows> groups;
-    for (std::size_t row = 0; row < batch.size(); ++row) {
-      const TextRequest& request = batch[row].active->request;
-      const tokenizer::Encoding& encoding = batch[row].encoding();
-      Embedding& embedding = batch[row].active->results.embeddings[batch[row].index];
-      embedding.tokens = encoding.ids.size();
-      embedding.full_tokens = encoding.full_tokens;
-      embedding.truncated = encoding.truncated();
-      embedding.vectors.resize(request.heads.size());
-      for (std::size_t h = 0; h < request.heads.size(); ++h) {
-        const models::DenseHead* head = request.heads[h].head.get();
-        auto group = std::find_if(groups.begin(), groups.end(), [&](const HeadRows& g) { return g.head == head; });
-        if (group == groups.end()) group = groups.insert(groups.end(), HeadRows{head, {}, {}, {}});
-        embedding.vectors[h].first = request.heads[h].dimension;
-        group->rows.push_back(row);
-        group->out.push_back(&embedding.vectors[h].second);
-        group->normalize.push_back(request.normalize);
-      }
-    }
-    for (const HeadRows& group : groups) apply_head(group, pooled, hidden, team, scratch);
+    if (!compute(batch)) return;
   } catch (...) {
-    for (const Slot& slot : batch) slot.active->complete(current_error());
-    return;
+    return run_alone(batch);
   }
+  finish(batch);
+}
+
+/// The same, request by request: what one of them cannot have, or does to a pass, is no matter of the others.
+void Compute::run_alone(const std::vector<Slot>& batch) {
+  std::vector<Slot> left = batch;
+  while (!left.empty()) {
+    const ActivePtr active = left.front().active;
+    std::vector<Slot> own;
+    std::copy_if(left.begin(), left.end(), std::back_inserter(own),
+                 [&](const Slot& slot) { return slot.active == active; });
+    std::erase_if(left, [&](const Slot& slot) { return slot.active == active; });
+    try {
+      if (compute(own)) finish(own);
+    } catch (...) {
+      active->complete(typed_error(std::current_exception()));
+    }
+  }
+}
+
+/// False where it was left because nobody waits for it any more.
+bool Compute::compute(std::span<const Slot> batch) {
+  scratch_.given_up = [&] {
+    return stopping_ ||
+           std::all_of(batch.begin(), batch.end(), [](const Slot& slot) { return slot.active->completed.load(); });
+  };
+  std::vector<std::int32_t> ids;         // (tokens)
+  std::vector<std::int32_t> offsets{0};  // (sequences + 1)
+  for (const Slot& slot : batch) {
+    ids.insert(ids.end(), slot.encoding().ids.begin(), slot.encoding().ids.end());
+    offsets.push_back(static_cast<std::int32_t>(ids.size()));
+  }
+  const models::Encoder& encoder = *batch.front().active->request.encoder;
+  const std::size_t hidden = encoder.hidden();
+  std::vector<float> pooled(batch.size() * hidden);  // (sequences, hidden)
+  encoder.forward({ids, offsets}, pooled.data(), *team_, scratch_);
+  if (scratch_.given_up()) return false;
+
+  std::vector<HeadRows> groups;
+  for (std::size_t row = 0; row < batch.size(); ++row) {
+    const TextRequest& request = batch[row].active->request;
+    const tokenizer::Encoding& encoding = batch[row].encoding();
+    Embedding& embedding = batch[row].active->results.embeddings[batch[row].index];
+    embedding.tokens = encoding.ids.size();
+    embedding.full_tokens = encoding.full_tokens;
+    embedding.truncated = encoding.truncated();
+    embedding.vectors.resize(request.heads.size());
+    for (std::size_t h = 0; h < request.heads.size(); ++h) {
+      const models::DenseHead* head = request.heads[h].head.get();
+      auto group = std::find_if(groups.begin(), groups.end(), [&](const HeadRows& g) { return g.head == head; });
+      if (group == groups.end()) group = groups.insert(groups.end(), HeadRows{head, {}, {}, {}});
+      embedding.vectors[h].first = request.heads[h].dimension;
+      group->rows.push_back(row);
+      group->out.push_back(&embedding.vectors[h].second);
+      group->normalize.push_back(request.normalize);
+    }
+  }
+  for (const HeadRows& group : groups) apply_head(group, pooled, hidden, *team_, scratch_);
+  return true;
+}
+
+void Compute::finish(std::span<const Slot> batch) {
   for (const Slot& slot : batch) {
     Active& active = *slot.active;
     active.results.encodings[slot.index] = {};

@@ -7,13 +7,15 @@
 #include "stella/options.hpp"
 #include "tokenizer/tokenizer.hpp"
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
-#include <deque>
 #include <exception>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -51,34 +53,39 @@ struct TextRequest {
   std::optional<tokenizer::TruncationSide> truncation_side{};  // absent: as the tokenizer's file says
   bool normalize = true;
   bool indexed_errors = true;  // "Text at index {i}: …"
+  std::size_t vocab_size = 0;  // of the encoder; a text with a token beyond it is refused
 };
 
 /// Runs requests. Texts are tokenized on the team; then packed batches of at most kTokensPerPass tokens are filled with
 /// texts of all waiting requests of one model in turn, one text of each at a time, so that a small request does not
 /// wait for a large one to end. What shares a batch never changes a vector's bits.
 ///
-/// A request whose stop is requested completes at once with Error(cancelled): where it waited it is removed; where a
-/// batch with its texts is being computed that batch finishes and its part is dropped. Thread-safe. Completions run on
-/// the compute thread, or on the thread that requests the stop.
+/// A request whose stop is requested completes at once with Error(cancelled): where it waited it is removed; a batch is
+/// left between two layers once all its requests are gone. Where a batch fails, for lack of memory say, each of its
+/// requests is tried once more without the others. Thread-safe. Completions run on the compute thread, or on the thread
+/// that requests the stop.
 class Compute {
  public:
-  /// `threads` compute: the coordinator and its helpers.
+  /// `threads` compute: the coordinator and its helpers, of which there are fewer where the system gives no more
+  /// threads. Throws Error(resource_limit) without a coordinator.
   explicit Compute(std::size_t threads);
   Compute(const Compute&) = delete;
   Compute& operator=(const Compute&) = delete;
-  /// shut_down(), then joins. Never on the compute thread.
+  /// stop(). Never on the compute thread.
   ~Compute();
 
   void submit(TextRequest request, const std::stop_token& stop, Completion<TextResults> done);
 
-  /// Runs `job` on the compute thread between two batches. Jobs must not throw. After shut_down() they are dropped.
+  /// Runs `job` on the compute thread between two batches. After shut_down() jobs are dropped.
   void post(UniqueFunction<void(ParallelTeam&)> job);
 
-  /// Completes everything that waits, and everything submitted from now on, with Error(shut_down). A batch that is
-  /// being computed finishes first, in the background.
+  /// Completes everything that waits, and everything submitted from now on, with Error(shut_down), in the background: a
+  /// batch that is being computed is left at its next layer.
   void shut_down();
+  /// shut_down(), then joins. Further calls do nothing.
+  void stop();
 
-  std::size_t threads() const noexcept { return threads_; }
+  std::size_t threads() const noexcept { return team_->size(); }
 
  private:
   struct Active;
@@ -87,19 +94,24 @@ class Compute {
 
   void work();
   bool wait_for_work();
-  void run_jobs(ParallelTeam& team);
-  void tokenize_some(ParallelTeam& team);
-  void tokenize_slice(const std::vector<Slot>& slice, ParallelTeam& team);
+  void take_turn();
+  void run_jobs();
+  void tokenize_some();
+  void tokenize_slice(const std::vector<Slot>& slice);
   std::vector<Slot> take_batch();
-  void run_batch(std::vector<Slot>& batch, ParallelTeam& team, models::Activations& scratch);
+  void run_batch(const std::vector<Slot>& batch);
+  void run_alone(const std::vector<Slot>& batch);
+  bool compute(std::span<const Slot> batch);
+  static void finish(std::span<const Slot> batch);
 
-  const std::size_t threads_;
+  std::unique_ptr<ParallelTeam> team_;  // the compute thread's, as are the next two
+  models::Activations scratch_;         //
+  std::list<ActivePtr> active_;         //
+  std::atomic<bool> stopping_{false};   // set under mutex_
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::vector<ActivePtr> incoming_;                       // guarded by mutex_
-  std::deque<UniqueFunction<void(ParallelTeam&)>> jobs_;  // guarded by mutex_
-  bool stopping_ = false;                                 // guarded by mutex_
-  std::deque<ActivePtr> active_;                          // the compute thread's
+  std::list<ActivePtr> incoming_;                        // guarded by mutex_
+  std::list<UniqueFunction<void(ParallelTeam&)>> jobs_;  // guarded by mutex_
   std::thread thread_;
 };
 

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <stop_token>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -78,6 +80,7 @@ TextRequest request_for(std::shared_ptr<const models::Encoder> encoder, std::vec
   request.heads = {{2, nullptr}};
   request.texts = std::move(texts);
   request.max_length = 8192;
+  request.vocab_size = 1'000'000;
   request.normalize = false;
   return request;
 }
@@ -268,8 +271,98 @@ TEST(Compute, ShuttingDownCompletesWhatWaits) {
     EXPECT_THAT(late.message(Errc::shut_down), HasSubstr("shutting down"));
     gate.open();
   }
-  EXPECT_THAT(lengths_of(running.get()), ElementsAre(2102));
+  EXPECT_THAT(running.message(Errc::shut_down), HasSubstr("shutting down"));
   EXPECT_THAT(waiting.message(Errc::shut_down), HasSubstr("shutting down"));
+}
+
+TEST(Compute, ATokenThatTheModelDoesNotKnowFailsItsOwnTextOnly) {
+  Gate gate;
+  const auto encoder = std::make_shared<RecordingEncoder>(&gate);
+  Compute compute(2);
+  Result<TextResults> first;
+  compute.submit(request_for(encoder, {words(2)}), {}, first.completion());
+  ASSERT_TRUE(gate.wait_for_arrivals(1));
+  // These share the pass that comes after the gate.
+  Result<TextResults> bad;
+  Result<TextResults> innocent;
+  TextRequest request = request_for(encoder, {words(2), words(3)});
+  request.vocab_size = 1;
+  compute.submit(std::move(request), {}, bad.completion());
+  compute.submit(request_for(encoder, {words(4)}), {}, innocent.completion());
+  gate.open();
+  EXPECT_THAT(bad.message(Errc::malformed_file), StartsWith("Text at index 0: the text has token "));
+  EXPECT_THAT(lengths_of(innocent.get()), ElementsAre(6));
+}
+
+/// An encoder that has no memory for more than one request's sequences, and never for sequences of `greedy` tokens.
+class PoorEncoder final : public models::Encoder {
+ public:
+  PoorEncoder(Gate& gate, std::size_t greedy) : gate_(gate), greedy_(greedy) {}
+  void forward(const models::PackedBatch& batch, float* pooled, ParallelTeam&, models::Activations&) const override {
+    gate_.pass();
+    const bool shared = batch.sequences() > 1;
+    if (shared || batch.ids.size() == greedy_) throw std::bad_alloc();
+    pooled[0] = static_cast<float>(batch.ids.size());
+    pooled[1] = 0;
+  }
+  std::size_t hidden() const noexcept override { return 2; }
+  std::size_t weight_bytes() const noexcept override { return 0; }
+
+ private:
+  Gate& gate_;
+  std::size_t greedy_;
+};
+
+TEST(Compute, APassThatFailsIsTriedRequestByRequest) {
+  Gate gate;
+  const auto encoder = std::make_shared<PoorEncoder>(gate, 9);
+  Compute compute(2);
+  Result<TextResults> first;
+  compute.submit(request_for(encoder, {words(2)}), {}, first.completion());
+  ASSERT_TRUE(gate.wait_for_arrivals(1));
+  Result<TextResults> small;
+  Result<TextResults> greedy;
+  Result<TextResults> other;
+  compute.submit(request_for(encoder, {words(3)}), {}, small.completion());
+  compute.submit(request_for(encoder, {words(7)}), {}, greedy.completion());
+  compute.submit(request_for(encoder, {words(4)}), {}, other.completion());
+  gate.open();
+  EXPECT_THAT(lengths_of(first.get()), ElementsAre(4));
+  EXPECT_THAT(lengths_of(small.get()), ElementsAre(5));
+  EXPECT_THAT(lengths_of(other.get()), ElementsAre(6));
+  EXPECT_THAT(greedy.message(Errc::out_of_memory), StartsWith("out of memory"));
+}
+
+/// An encoder of many layers that asks between them as the real ones do.
+class PatientEncoder final : public models::Encoder {
+ public:
+  explicit PatientEncoder(Gate& gate) : gate_(gate) {}
+  void forward(const models::PackedBatch&, float* pooled, ParallelTeam&, models::Activations& scratch) const override {
+    gate_.pass();
+    pooled[0] = pooled[1] = 0;
+    while (!scratch.given_up()) std::this_thread::yield();
+  }
+  std::size_t hidden() const noexcept override { return 2; }
+  std::size_t weight_bytes() const noexcept override { return 0; }
+
+ private:
+  Gate& gate_;
+};
+
+TEST(Compute, APassIsLeftOnceNobodyWaitsForIt) {
+  Gate gate;
+  gate.open();
+  const auto endless = std::make_shared<PatientEncoder>(gate);
+  Compute compute(2);
+  std::stop_source stop;
+  Result<TextResults> first;
+  compute.submit(request_for(endless, {words(2)}), stop.get_token(), first.completion());
+  ASSERT_TRUE(gate.wait_for_arrivals(1));
+  Result<TextResults> next;
+  compute.submit(request_for(std::make_shared<RecordingEncoder>(), {words(3)}), {}, next.completion());
+  stop.request_stop();
+  EXPECT_THAT(first.message(Errc::cancelled), StartsWith("cancelled"));
+  EXPECT_THAT(lengths_of(next.get()), ElementsAre(5));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // How the parts of a model are fetched and loaded.
 #include "base/mapped_file.hpp"
 #include "base/thread_pool.hpp"
+#include "base/typed_error.hpp"
 #include "engine/join.hpp"
 #include "engine/model.hpp"
 #include "engine/validation.hpp"
@@ -8,7 +9,7 @@
 
 #include <algorithm>
 #include <array>
-#include <new>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -23,17 +24,16 @@ constexpr const char* kIndexFile = "model.safetensors.index.json";
 /// Runs `make` on the pool and completes with what it returns or throws.
 template <class T, class Make>
 void on_pool(ThreadPool& pool, Completion<T> done, Make make) {
-  pool.post([done = std::move(done), make = std::move(make)]() mutable {
+  pool.post([done = std::move(done), make = std::optional(std::move(make))]() mutable {
     T value{};
+    std::exception_ptr error;
     try {
-      value = make();
-    } catch (const std::bad_alloc&) {
-      return done(std::make_exception_ptr(Error(Errc::out_of_memory, "out of memory while the model was being loaded")),
-                  T{});
+      value = (*make)();
     } catch (...) {
-      return done(std::current_exception(), T{});
+      error = typed_error(std::current_exception());
     }
-    done(nullptr, std::move(value));
+    make.reset();  // whoever is told next may end everything that it holds
+    done(error, error ? T{} : std::move(value));
   });
 }
 

@@ -277,6 +277,7 @@ void Model::check_room_and_submit(const std::shared_ptr<Request>& request, const
 void Model::submit(Request& request, const std::stop_token& stop) const {
   if (request.embeds) {
     request.text.encoder = request.weights->encoder;
+    request.text.vocab_size = request.checkpoint->spec.encoder.vocab_size;
     for (std::size_t i = 0; i < request.dimensions.size(); ++i) {
       request.text.heads.push_back({request.dimensions[i], request.heads[i] ? request.heads[i]->head : nullptr});
     }

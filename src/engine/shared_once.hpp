@@ -1,6 +1,7 @@
 // A value that is made once, when first asked for, and shared by all who ask.
 #pragma once
 
+#include "base/typed_error.hpp"
 #include "base/unique_function.hpp"
 #include "stella/error.hpp"
 
@@ -32,14 +33,19 @@ class SharedOnce : public std::enable_shared_from_this<SharedOnce<T>> {
   void get(const std::stop_token& stop, Completion<Value> done) {
     auto waiter = std::make_shared<Waiter>();
     waiter->done = std::move(done);
-    std::shared_ptr<Attempt> to_start;
+    std::list<std::shared_ptr<Waiter>> node{waiter};
+    std::shared_ptr<Attempt> to_start = peek() ? nullptr : std::make_shared<Attempt>();
     Value ready;
     {
-      const std::lock_guard lock(mutex_);
+      const std::lock_guard lock(mutex_);  // nothing in here fails for lack of memory
       ready = value_;
       if (!ready) {
-        waiters_.push_back(waiter);
-        if (!attempt_) to_start = attempt_ = std::make_shared<Attempt>();
+        waiters_.splice(waiters_.end(), node);
+        if (!attempt_) {
+          attempt_ = to_start;
+        } else {
+          to_start = nullptr;
+        }
       }
     }
     if (ready) {
@@ -47,11 +53,14 @@ class SharedOnce : public std::enable_shared_from_this<SharedOnce<T>> {
       return;
     }
     waiter->on_stop.emplace(stop, Leave{this->weak_from_this(), waiter.get()});
-    if (to_start) {
+    if (!to_start) return;
+    try {
       make_(to_start->source.get_token(),
             [self = this->shared_from_this(), to_start](std::exception_ptr error, Value value) {
               self->finish(to_start, std::move(error), std::move(value));
             });
+    } catch (...) {
+      finish(to_start, typed_error(std::current_exception()), nullptr);
     }
   }
 
@@ -110,7 +119,13 @@ class SharedOnce : public std::enable_shared_from_this<SharedOnce<T>> {
       attempt_ = nullptr;
       waiters.swap(waiters_);
     }
-    for (const auto& waiter : waiters) waiter->done(error, value);
+    // One at a time and gone at once, so that one that cannot even be told keeps nobody else waiting.
+    for (; !waiters.empty(); waiters.pop_front()) {
+      try {
+        waiters.front()->done(error, value);
+      } catch (...) {  // NOLINT(bugprone-empty-catch): its completion was dropped, and so knows
+      }
+    }
   }
 
   const Make make_;

@@ -4,6 +4,7 @@
 #include "engine/test_support.hpp"
 
 #include <memory>
+#include <new>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -176,13 +177,33 @@ TEST(Join, TheFirstErrorStopsTheRestAndIsTheResult) {
   EXPECT_EQ(result.message(Errc::http_error), "first");
 }
 
+TEST(SharedOnce, AnAttemptThatIsLostFailsThoseWhoWaitAndTheNextCallTriesAgain) {
+  int attempts = 0;
+  const auto once = SharedOnce<int>::create([&](const std::stop_token&, Completion<Value> done) {
+    if (++attempts == 1) return;  // what held the completion could not be queued
+    if (attempts == 2) throw std::bad_alloc();
+    done(nullptr, std::make_shared<const int>(3));
+  });
+  Result<Value> lost;
+  once->get({}, lost.completion());
+  EXPECT_THAT(lost.message(Errc::shut_down), testing::HasSubstr("shutting down"));
+  Result<Value> thrown;
+  once->get({}, thrown.completion());
+  EXPECT_THAT(thrown.message(Errc::out_of_memory), testing::StartsWith("out of memory"));
+  Result<Value> made;
+  once->get({}, made.completion());
+  EXPECT_EQ(*made.get(), 3);
+}
+
 TEST(Join, PassesTheParentsStopOn) {
   std::stop_source parent;
   Result<int> result;
   auto join = Join::start(parent.get_token(),
                           [done = result.completion()](std::exception_ptr error) mutable { done(error, 0); });
   // A branch that completes inside the stop request, as the engine's own do, and with it the join.
-  auto once = SharedOnce<int>::create([](const std::stop_token&, const Completion<Value>&) {});
+  std::vector<Completion<Value>> never;
+  auto once = SharedOnce<int>::create(
+      [&](const std::stop_token&, Completion<Value> done) { never.push_back(std::move(done)); });
   once->get(join->token(), join->branch<Value>([](const Value&) {}));
   join->close();
   join.reset();

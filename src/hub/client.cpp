@@ -1,13 +1,15 @@
 #include "hub/client.hpp"
 
+#include "base/thread.hpp"
+#include "base/typed_error.hpp"
 #include "hub/cache_links.hpp"
 #include "hub/cache_store.hpp"
 #include "hub/flight.hpp"
 #include "hub/listing.hpp"
 #include "hub/request.hpp"
 
+#include <chrono>
 #include <map>
-#include <pthread.h>
 #include <set>
 #include <thread>
 #include <utility>
@@ -16,23 +18,35 @@ namespace stella::hub {
 
 struct Client::Impl {
   Impl(ThreadPool& pool, const ClientTuning& tuning) : services(pool, tuning) {
-    thread = std::thread([this] {
-      ::pthread_setname_np(::pthread_self(), "stella-hub");
-      services.loop.run([this] { return flights.empty() && listings.empty() && services.files.pending() == 0; });
+    goodbye.emplace_back(
+        [this] { give_up(std::make_exception_ptr(Error(Errc::shut_down, "the runtime is shutting down"))); });
+    thread = start_thread("stella-hub", [this] {
+      services.loop.run([this] { return flights.empty() && listings.empty() && services.files.pending() == 0; },
+                        [this](std::exception_ptr error) { give_up(typed_error(std::move(error))); });
     });
   }
 
   ~Impl() {
-    services.loop.post([this] { shut_down(); });
+    services.loop.post(std::move(goodbye));
     services.loop.stop();
     thread.join();
   }
 
-  void shut_down() {
-    const auto waiting = flights;
-    for (const auto& flight : waiting) flight->leave_all(Errc::shut_down);
-    const auto listed = listings;
-    for (const auto& listing : listed) listing->leave(Errc::shut_down);
+  /// Ends everything: at the end, and once the loop has thrown for lack of memory, for then nobody knows where things
+  /// stand, and whoever waits shall not wait for ever.
+  void give_up(const std::exception_ptr& error) noexcept {
+    constexpr int kTries = 100;
+    for (int i = 0; i < kTries; ++i) {
+      try {
+        const auto waiting = flights;
+        for (const auto& flight : waiting) flight->leave_all(error);
+        const auto listed = listings;
+        for (const auto& listing : listed) listing->leave(error);
+        return;
+      } catch (...) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+    }
   }
 
   void get_file(FileRequest request, std::stop_token stop, ProgressCallback on_progress,
@@ -47,10 +61,15 @@ struct Client::Impl {
         services, std::move(request), [this, key] { by_key.erase(key); },
         [this, address] { std::erase_if(flights, [&](const auto& one) { return one.get() == *address; }); });
     *address = flight.get();
-    flights.insert(flight);
-    by_key.emplace(key, flight.get());
-    flight->add(std::move(stop), std::move(on_progress), std::move(done));
-    flight->start();
+    try {
+      flights.insert(flight);
+      by_key.emplace(key, flight.get());
+      flight->add(std::move(stop), std::move(on_progress), std::move(done));
+      flight->start();
+    } catch (...) {
+      flight->leave_all(typed_error(std::current_exception()));
+      throw;
+    }
   }
 
   void list_files(FileRequest request, std::stop_token stop, Completion<std::vector<RepoFile>> done) {
@@ -60,7 +79,12 @@ struct Client::Impl {
     });
     *address = listing.get();
     listings.insert(listing);
-    listing->start(std::move(stop));
+    try {
+      listing->start(std::move(stop));
+    } catch (...) {
+      listing->leave(typed_error(std::current_exception()));
+      throw;
+    }
   }
 
   Services services;
@@ -68,6 +92,7 @@ struct Client::Impl {
   std::set<std::shared_ptr<Flight>> flights;
   std::map<std::string, Flight*> by_key;  // those that take more waiters
   std::set<std::shared_ptr<Listing>> listings;
+  EventLoop::Tasks goodbye;  // the destructor's task
   std::thread thread;
 };
 

@@ -16,8 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Error left(Errc code, const std::string& what) {
-  return {code, what + (code == Errc::cancelled ? ": the request was cancelled" : ": the runtime is shutting down")};
+std::exception_ptr cancelled(const FileRequest& request) {
+  return std::make_exception_ptr(Error(Errc::cancelled, describe(request) + ": the request was cancelled"));
 }
 
 bool has_size(const fs::path& path, const FileMetadata& metadata) {
@@ -51,6 +51,16 @@ struct Flight::Passenger {
   ProgressCallback on_progress;
   Completion<fs::path> done;
   std::optional<std::stop_callback<std::function<void()>>> on_stop;
+
+  /// What on_progress throws, which is then the passenger's error.
+  std::exception_ptr tell(const Progress& progress) const noexcept {
+    try {
+      if (on_progress) on_progress(progress);
+    } catch (...) {
+      return std::current_exception();
+    }
+    return nullptr;
+  }
 };
 
 /// What the cache alone says.
@@ -111,25 +121,27 @@ void Flight::add(std::stop_token stop, ProgressCallback on_progress, Completion<
   Passenger& last = *passengers_.back();
   last.on_stop.emplace(std::move(stop), [&loop = services_.loop, flight = weak_from_this(), id = last.id] {
     loop.post([flight, id] {
-      if (const auto self = flight.lock()) self->leave(id, Errc::cancelled);
+      if (const auto self = flight.lock()) self->leave(id, cancelled(self->request_));
     });
   });
 }
 
-void Flight::leave(std::uint64_t id, Errc code) {
+void Flight::leave(std::uint64_t id, const std::exception_ptr& error) {
   const auto at = std::find_if(passengers_.begin(), passengers_.end(), [&](const auto& one) { return one->id == id; });
   if (at == passengers_.end()) return;
   const std::unique_ptr<Passenger> passenger = std::move(*at);
   passengers_.erase(at);
   const bool last = passengers_.empty();
   if (last) close();
-  passenger->done(std::make_exception_ptr(left(code, describe(request_))), {});
+  passenger->done(error, {});
   if (last) wind_down();
 }
 
-void Flight::leave_all(Errc code) {
+void Flight::leave_all(const std::exception_ptr& error) {
   const auto self = shared_from_this();
-  while (!passengers_.empty()) leave(passengers_.front()->id, code);
+  while (!passengers_.empty()) leave(passengers_.front()->id, error);
+  if (!over_) close();
+  wind_down();
 }
 
 void Flight::looked(const Look& look) {
@@ -344,7 +356,12 @@ void Flight::report(std::uint64_t bytes, std::uint64_t total) {
   progress.total = total;
   progress.bytes_per_second = rate_.update(now, bytes);
   for (const auto& passenger : passengers_) {
-    if (passenger->on_progress) passenger->on_progress(progress);
+    if (const auto error = passenger->tell(progress)) {
+      // Not from here: the transfer is in the middle of a call that may be the last that it is wanted for.
+      services_.loop.post([flight = weak_from_this(), id = passenger->id, error] {
+        if (const auto self = flight.lock()) self->leave(id, error);
+      });
+    }
   }
 }
 
@@ -363,8 +380,8 @@ void Flight::succeed(const fs::path& path, bool from_cache) {
                        self.close();
                        for (const auto& passenger : passengers) {
                          passenger->on_stop.reset();
-                         if (passenger->on_progress) passenger->on_progress(progress);
-                         passenger->done(nullptr, path);
+                         const auto error = passenger->tell(progress);
+                         passenger->done(error, error ? fs::path() : path);
                        }
                        self.wind_down();
                      });

@@ -33,7 +33,7 @@ class Flight : public std::enable_shared_from_this<Flight> {
 
   void start();
   void add(std::stop_token stop, ProgressCallback on_progress, Completion<std::filesystem::path> done);
-  void leave_all(Errc code);
+  void leave_all(const std::exception_ptr& error);
 
  private:
   struct Passenger;
@@ -42,7 +42,7 @@ class Flight : public std::enable_shared_from_this<Flight> {
 
   template <class T, class Work, class Next>
   void job(Work work, Next next);
-  void leave(std::uint64_t id, Errc code);
+  void leave(std::uint64_t id, const std::exception_ptr& error);
   void looked(const Look& look);
   void ask_hub(bool patiently);
   void answered(std::optional<Answer> answer, std::optional<Failure> failure);

@@ -155,11 +155,19 @@ void HttpExchange::watch_for_stall() {
 }
 
 std::size_t HttpExchange::header_arrived(char* data, std::size_t size, std::size_t count, void* self) {
-  return static_cast<HttpExchange*>(self)->take_header({data, size * count});
+  try {
+    return static_cast<HttpExchange*>(self)->take_header({data, size * count});
+  } catch (...) {
+    return 0;  // for lack of memory; libcurl ends the exchange, and it may be tried again
+  }
 }
 
 std::size_t HttpExchange::body_arrived(char* data, std::size_t size, std::size_t count, void* self) {
-  return static_cast<HttpExchange*>(self)->take_body(std::as_bytes(std::span(data, size * count)));
+  try {
+    return static_cast<HttpExchange*>(self)->take_body(std::as_bytes(std::span(data, size * count)));
+  } catch (...) {
+    return 0;
+  }
 }
 
 std::size_t HttpExchange::take_header(std::string_view line) {

@@ -65,7 +65,10 @@ Listing::Listing(Services& services, FileRequest request, Done done, UniqueFunct
 void Listing::start(std::stop_token stop) {
   on_stop_.emplace(std::move(stop), [&loop = services_.loop, listing = weak_from_this()] {
     loop.post([listing] {
-      if (const auto self = listing.lock()) self->leave(Errc::cancelled);
+      const auto self = listing.lock();
+      if (!self) return;
+      self->leave(
+          std::make_exception_ptr(Error(Errc::cancelled, describe(self->request_) + ": the listing was cancelled")));
     });
   });
   try {
@@ -80,8 +83,8 @@ void Listing::start(std::stop_token stop) {
   from_cache(failure);
 }
 
-void Listing::leave(Errc code) {
-  complete(std::make_exception_ptr(Error(code, describe(request_) + ": the listing was cancelled")));
+void Listing::leave(const std::exception_ptr& error) {
+  complete(error);
 }
 
 void Listing::ask(const std::string& url) {

@@ -27,7 +27,7 @@ class Listing : public std::enable_shared_from_this<Listing> {
   Listing(Services& services, FileRequest request, Done done, UniqueFunction<void()> landed);
 
   void start(std::stop_token stop);
-  void leave(Errc code);
+  void leave(const std::exception_ptr& error);
 
  private:
   void ask(const std::string& url);

@@ -46,10 +46,10 @@ bool same_origin(const std::string& a, const std::string& b) {
 }
 
 bool is_hub_redirect(const std::string& endpoint, const std::string& from, const std::string& to) {
-  static const std::array<std::string, 3> kHubs = {"https://huggingface.co", "https://hub-ci.huggingface.co",
-                                                   "https://hf.co"};
+  constexpr std::array<const char*, 3> kHubs = {"https://huggingface.co", "https://hub-ci.huggingface.co",
+                                                "https://hf.co"};
   return same_origin(from, to) || same_origin(endpoint, to) ||
-         std::any_of(kHubs.begin(), kHubs.end(), [&](const std::string& hub) { return same_origin(hub, to); });
+         std::any_of(kHubs.begin(), kHubs.end(), [&](const char* hub) { return same_origin(hub, to); });
 }
 
 bool is_own_endpoint(const std::string& endpoint) {

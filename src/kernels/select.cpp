@@ -1,4 +1,5 @@
 #include "base/cpu.hpp"
+#include "base/immortal.hpp"
 #include "kernels/kernels.hpp"
 #include "kernels/packed_matrix.hpp"
 #include "kernels/sets.hpp"
@@ -66,13 +67,13 @@ std::vector<Kernels> find_runnable() {
 }  // namespace
 
 std::span<const Kernels* const> runnable_kernels() {
-  static const std::vector<Kernels> kernels = find_runnable();
-  static const std::vector<const Kernels*> pointers = [] {
+  static const Immortal<std::vector<Kernels>> kernels(find_runnable());
+  static const Immortal<std::vector<const Kernels*>> pointers([] {
     std::vector<const Kernels*> list;
-    for (const Kernels& set : kernels) list.push_back(&set);
+    for (const Kernels& set : *kernels) list.push_back(&set);
     return list;
-  }();
-  return pointers;
+  }());
+  return *pointers;
 }
 
 const Kernels& select(KernelSet wanted) {

@@ -28,6 +28,8 @@ struct Activations {
   kernels::AlignedBuffer buffer;
   std::vector<float> long_cos, long_sin;  // rotary angles of inputs longer than the model's own table
   kernels::Workspace workspace;
+  /// Asked between two layers, if set: true ends the pass there, and what it would have given is worth nothing.
+  std::function<bool()> given_up{};
 };
 
 /// Called as parts of a model are packed: bytes of source weights done so far, and in all.

@@ -27,7 +27,10 @@ class StackEncoder final : public Encoder {
 
   void forward(const PackedBatch& batch, float* pooled, ParallelTeam& team, Activations& scratch) const override {
     auto state = net_.start(batch, {team, scratch, precision_});
-    for (const typename Net::Layer& layer : layers_) net_.run(layer, state);
+    for (const typename Net::Layer& layer : layers_) {
+      if (scratch.given_up && scratch.given_up()) return;
+      net_.run(layer, state);
+    }
     net_.finish(state, pooled);
   }
   std::size_t hidden() const noexcept override { return net_.spec().hidden; }

@@ -16,8 +16,8 @@ std::uint64_t pair_key(char32_t first, char32_t second) {
 }  // namespace
 
 const CharTable& CharTable::instance() {
-  static const CharTable table;
-  return table;
+  static const Immortal<CharTable> table;
+  return *table;
 }
 
 CharTable::CharTable() {

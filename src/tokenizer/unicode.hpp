@@ -1,6 +1,8 @@
 // Character properties as the Hugging Face tokenizers library 0.23.3 sees them; no other Unicode data gives the same.
 #pragma once
 
+#include "base/immortal.hpp"
+
 #include <array>
 #include <cstdint>
 #include <span>
@@ -50,6 +52,7 @@ class CharTable {
   std::span<const std::uint32_t> lowercase(char32_t c, std::uint32_t& buffer) const noexcept;
 
  private:
+  friend class Immortal<CharTable>;
   CharTable();
   std::uint32_t& slot(char32_t c);
   void index_decompositions();

@@ -5,7 +5,24 @@ import os
 import struct
 import unittest
 
-from cli_support import SMALL, CliTest
+from cli_support import DEMO, SMALL, CliTest
+
+
+class ForeignTokenizer(CliTest):
+    """tokenizer.json gives an id for which the weights have no row."""
+
+    def test_the_line_with_that_token_is_named_and_the_rows_before_it_stay(self):
+        model = self.copy_checkpoint(DEMO)
+        file = model / "tokenizer.json"
+        tokenizer = json.loads(file.read_text())
+        tokenizer["added_tokens"].append(dict(id=16000, content="<image>", single_word=False, lstrip=False, rstrip=False,
+                                              normalized=False, special=True))
+        file.write_text(json.dumps(tokenizer))
+        done = self.fail_with(1, "embed", "--model", model, "--dim", "256", "--input", "-", "--task", "s2p",
+                              stdin="good one\nbad <image> here\nthird\n", says=("line 2", "16000", "tokenizer.json"))
+        self.assertEqual([json.loads(line)["index"] for line in done.stdout.splitlines()], [0])
+        self.fail_with(1, "embed", "--model", model, "--dim", "256", "a <image>", says="16000")
+        self.assertIn(b"16000", self.succeed("tokenize", "--model", model, "a <image>"))
 
 
 class Checkpoint(CliTest):
