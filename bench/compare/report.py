@@ -27,7 +27,7 @@ ACCURACY = {"small-accuracy": "Small with random weights: cosine to f32", "demo-
 KEPT = "<!-- What follows is not from the run above: each part names its command. -->"
 NAMES = {"torch": "PyTorch", "ort": "ONNX Runtime", "ov": "OpenVINO"}
 
-HEAD = """# Performance
+HEAD = """## How it was measured
 
 Full-size checkpoints with random weights (`tools/make_full_checkpoint.py`; speed does not depend on the weights' values), the workloads of
 `bench/workloads`, every side of a table loaded at once and timed in turn (A B C, A B C, …), medians over the turns, whose number stands below the
@@ -118,5 +118,7 @@ def write(results, docs):
     for titles, write_table in ((STARTS, starts_table), (ACCURACY, accuracy_table)):
         parts += [f"## {title}\n\n{write_table(results[name])}\n" for name, title in titles.items() if name in results]
     page = Path(docs, "performance.md")
-    kept = page.read_text().partition(KEPT)[2] if page.exists() else ""
-    page.write_text("\n".join(parts) + (f"\n{KEPT}\n{kept.lstrip()}" if kept else ""))
+    old = page.read_text() if page.exists() else "# Performance\n\n"
+    summary = old.partition("## How it was measured\n")[0]  # by hand: from several runs
+    kept = old.partition(KEPT)[2]
+    page.write_text(summary + "\n".join(parts) + (f"\n{KEPT}\n{kept.lstrip()}" if kept else ""))
