@@ -1,4 +1,4 @@
-"""What `stella cache rm` and `stella download --unpack` leave is a cache to Python's huggingface_hub.
+"""What `stella cache rm`, `stella cache prune` and `stella download --unpack` leave is a cache to Python's huggingface_hub.
 
 usage: cache_interop_test.py HUB_SERVER STELLA CHECKPOINT
 """
@@ -53,6 +53,12 @@ class CacheInterop(unittest.TestCase):
             self.run_in(ours, STELLA, "download", "org/small", "--dim", "256", "--revision", revision)
         self.assertEqual(self.scan(ours), [[], {"org/small": ["main", "v2"]}])
         self.run_in(ours, STELLA, "cache", "rm", "org/small", "--revision", "v2")
+        self.assertEqual(self.scan(ours), [[], {"org/small": ["main"]}])
+
+        self.run_in(ours, STELLA, "download", "org/small", "--dim", "256", "--revision", "v2")
+        (ours / "hub/models--org--small/refs/v2").unlink()
+        (ours / "hub/models--org--small/blobs" / ("e" * 64 + ".incomplete")).write_bytes(b"Python's")
+        self.assertIn("revision", self.run_in(ours, STELLA, "cache", "prune"))
         self.assertEqual(self.scan(ours), [[], {"org/small": ["main"]}])
 
         archive = self.folder / "out.tar"

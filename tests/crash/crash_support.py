@@ -45,7 +45,7 @@ class World:
 
     def run(self, home, *arguments, status=0):
         done = subprocess.run([PROGRAM, *map(str, arguments)], env=environment(home, HF_ENDPOINT=self.hub.endpoint), cwd=self.folder,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240)
         assert status is None or done.returncode == status, f"{arguments}: status {done.returncode}: {done.stderr}{done.stdout}"
         return done
 

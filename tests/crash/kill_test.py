@@ -65,7 +65,7 @@ class Kills(World):
     def end(self, process, kill):
         if kill:
             process.send_signal(signal.SIGKILL)
-        error = process.communicate(timeout=120)[1].decode()
+        error = process.communicate(timeout=240)[1].decode()
         if process.returncode == -signal.SIGKILL:
             self.killed += 1
             return

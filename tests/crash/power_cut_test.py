@@ -29,7 +29,7 @@ def skip(why):
 
 
 def system(*command):
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=60)
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=240)
 
 
 def enter_namespace():
@@ -77,7 +77,7 @@ class Disk:
         """The image as it is at one moment: tried again where something was written meanwhile."""
         for _ in range(20):
             before = self.writes()
-            subprocess.run(["cp", "--sparse=always", "--reflink=auto", self.image, target], check=True, timeout=60)
+            subprocess.run(["cp", "--sparse=always", "--reflink=auto", self.image, target], check=True, timeout=240)
             if before == self.writes() and before[1] == "0":
                 return target
             time.sleep(0.02)
@@ -139,7 +139,7 @@ class PowerCuts(World):
             for i in range(2):
                 time.sleep(self.random.uniform(0, 0.7))
                 self.copy(disk, f"{name} {i}, under way")
-            error = process.communicate(timeout=60)[1]
+            error = process.communicate(timeout=240)[1]
             assert process.returncode == 0, f"{name}: status {process.returncode}: {error.decode()}"
             ended = time.monotonic()
             for i, moment in enumerate((self.random.uniform(0, 1.2), self.random.uniform(1.2, 2.5), self.random.uniform(2.5, 5))):
@@ -165,7 +165,7 @@ class PowerCuts(World):
             file.write(b"damaged")
         os.sync()
         process = self.start(home, "cache", "verify", "--repair")
-        process.wait(timeout=60)  # before it, the damage itself would be on the copies
+        process.wait(timeout=240)  # before it, the damage itself would be on the copies
         return process
 
 
