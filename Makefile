@@ -4,7 +4,8 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 CTEST := ctest --output-on-failure --no-tests=error -j $(JOBS)
 
-.PHONY: help setup build demo test test-release test-asan test-tsan test-full test-real-hub bench lint format install uninstall clean
+.PHONY: help setup build demo test test-release test-asan test-tsan test-fuzz fuzz test-full test-real-hub bench lint format install \
+        uninstall clean
 
 help: ## Print this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -21,9 +22,10 @@ demo: setup ## Build, then search forty passages with the bundled model, at two 
 	@cmake --build --preset release -j $(JOBS) --target stella_cli
 	@scripts/demo
 
-test: setup ## All tests: release build, ASan+UBSan unit tests, TSan hub and engine tests. Ends with ctest's summary.
+test: setup ## All tests: release build, ASan+UBSan unit tests, TSan hub and engine tests, fuzzers. Ends with ctest's summary.
 	@$(MAKE) --no-print-directory test-asan
 	@$(MAKE) --no-print-directory test-tsan
+	@$(MAKE) --no-print-directory test-fuzz
 	@$(MAKE) --no-print-directory test-release
 
 test-release: ## Every test, in the release build.
@@ -40,6 +42,15 @@ test-tsan: ## The hub's and the engine's tests under ThreadSanitizer.
 	cmake --preset tsan
 	cmake --build --preset tsan -j $(JOBS) --target stella_thread_tests
 	cd build/tsan && TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp" $(CTEST) -R '^stella_(base|engine|hub|hub_protocol|hub_concurrency|hub_fault|lifetime)_test\.'
+
+FUZZ = cmake --preset fuzz -DSTELLA_FUZZ_SECONDS=$(1) >/dev/null && cmake --build --preset fuzz -j $(JOBS) && cd build/fuzz && $(CTEST) -L '^fuzz$$'
+
+test-fuzz: ## The fuzzers, 20 seconds each.
+	$(call FUZZ,20)
+
+MINUTES ?= 10
+fuzz: setup ## The fuzzers, each for MINUTES=10; fuzz/README.md says what to do with what they find.
+	$(call FUZZ,$$((60 * $(MINUTES))))
 
 test-full: build ## Not in CI: full-size Small and Large checkpoints (random weights) through a local hub; 10 GB of disk, 24 GiB of memory.
 	cmake --preset release -DSTELLA_BUILD_TESTS=ON >/dev/null

@@ -9,7 +9,9 @@ if(STELLA_SANITIZE)
   target_compile_options(stella_compiler INTERFACE -fsanitize=${STELLA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(stella_compiler INTERFACE -fsanitize=${STELLA_SANITIZE})
   # Instrumented code makes g++ 12 see uninitialised values that are none (its manual says so); the plain builds keep the warning.
-  target_compile_options(stella_compiler INTERFACE -Wno-maybe-uninitialized)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(stella_compiler INTERFACE -Wno-maybe-uninitialized)
+  endif()
   if(STELLA_SANITIZE MATCHES "thread")
     # g++ 12 warns that it cannot instrument the fences in Asio; Asio does not depend on them for what the tests check.
     target_compile_options(stella_compiler INTERFACE -Wno-tsan)

@@ -232,8 +232,10 @@ std::optional<ContentRange> content_range(const HttpHead& head) {
   if (dash == std::string_view::npos || slash == std::string_view::npos || dash > slash) return std::nullopt;
   const auto first = parse_number(trim(range.substr(0, dash)));
   const auto last = parse_number(trim(range.substr(dash + 1, slash - dash - 1)));
-  if (!first || !last || *last < *first) return std::nullopt;
-  return ContentRange{*first, *last, parse_number(trim(range.substr(slash + 1)))};
+  if (!first || !last || *last < *first || *last == UINT64_MAX) return std::nullopt;
+  const auto total = parse_number(trim(range.substr(slash + 1)));
+  if (total && *total <= *last) return std::nullopt;  // RFC 9110, section 14.4: invalid
+  return ContentRange{*first, *last, total};
 }
 
 std::string next_link(const HttpHead& head) {

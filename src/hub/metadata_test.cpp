@@ -112,7 +112,8 @@ TEST(Metadata, ContentRange) {
   EXPECT_EQ(range->last, 19U);
   EXPECT_EQ(range->total, 100U);
   EXPECT_FALSE(content_range(answer(206, {{"content-range", "bytes 10-19/*"}}))->total);
-  for (const char* bad : {"", "bytes */100", "bytes 19-10/100", "items 1-2/3", "bytes -5/100", "bytes 1-2"}) {
+  for (const char* bad : {"", "bytes */100", "bytes 19-10/100", "items 1-2/3", "bytes -5/100", "bytes 1-2",
+                          "bytes 5-9/0", "bytes 5-9/9", "bytes 0-18446744073709551615/*"}) {
     EXPECT_FALSE(content_range(answer(206, {{"content-range", bad}}))) << bad;
   }
   EXPECT_FALSE(content_range(answer(206, {})));

@@ -32,7 +32,7 @@ struct Received {
 };
 
 /// Loop thread only; owned by a shared_ptr. The caller holds the blob's lock from start() until `done`.
-class Transfer : public std::enable_shared_from_this<Transfer>, public StreamOwner {
+class Transfer final : public std::enable_shared_from_this<Transfer>, public StreamOwner {
  public:
   using OnProgress = UniqueFunction<void(std::uint64_t bytes, std::uint64_t total)>;
   /// The file, to be published; or Error(integrity | http_error | hub_unreachable | io_error | …), or

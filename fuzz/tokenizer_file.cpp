@@ -1,0 +1,43 @@
+// tokenizer.json: what is read can encode, and no text takes long or gives ids that do not exist.
+#include "fuzz.hpp"
+#include "tokenizer/tokenizer.hpp"
+
+#include <array>
+
+using namespace stella;
+using fuzz::check;
+
+namespace {
+
+const std::array<std::string, 5>& texts() {
+  static const std::array<std::string, 5> kTexts = {
+      "", "Hello,  world! [CLS] 12 don't", "\u6f22\u5b57 e\u0301\u0323 \u00c5\u0130 \U0001f600\t\n  x",
+      std::string(3000, 'a'), " " + std::string(500, '!') + std::string(500, ' ')};
+  return kTexts;
+}
+
+void encode(const tokenizer::Tokenizer& tokenizer, const std::string& text) {
+  const tokenizer::Encoding all = tokenizer.encode(text);
+  check(all.full_tokens == all.ids.size() && !all.truncated(), "nothing is cut without being told");
+  check(all.full_tokens >= tokenizer.special_tokens_per_text(), "special tokens are there");
+  check(tokenizer.encode(text).ids == all.ids, "the same text gives the same ids");
+  const std::size_t specials = tokenizer.special_tokens_per_text();
+  const std::size_t length = specials + (all.ids.size() - specials) / 2;
+  const tokenizer::Encoding cut = tokenizer.encode(text, {.max_length = length});
+  check(cut.ids.size() == std::min(length, all.ids.size()) && cut.full_tokens == all.full_tokens,
+        "a cut text is as long as allowed");
+  const std::size_t plain = tokenizer.encode(text, {.add_special_tokens = false}).ids.size();
+  check(plain + specials == all.ids.size(), "special tokens are beside the text's");
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  fuzz::holds_or_throws([&] {
+    const auto tokenizer = tokenizer::Tokenizer::from_json(fuzz::text_of(data, size), "tokenizer.json");
+    tokenizer.id_to_token(-1);
+    tokenizer.id_to_token(static_cast<std::int32_t>(tokenizer.vocab_size()));
+    for (const std::string& text : texts()) fuzz::holds_or_throws([&] { encode(tokenizer, text); });
+  });
+  return 0;
+}
