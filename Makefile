@@ -23,6 +23,7 @@ demo: setup ## Build, then search forty passages with the bundled model, at two 
 	@scripts/demo
 
 test: setup ## All tests: release build, ASan+UBSan unit tests, TSan hub and engine tests, fuzzers. Ends with ctest's summary.
+	@scripts/setup --fuzz
 	@$(MAKE) --no-print-directory test-asan
 	@$(MAKE) --no-print-directory test-tsan
 	@$(MAKE) --no-print-directory test-fuzz
@@ -49,7 +50,8 @@ test-fuzz: ## The fuzzers, 20 seconds each.
 	$(call FUZZ,20)
 
 MINUTES ?= 10
-fuzz: setup ## The fuzzers, each for MINUTES=10; fuzz/README.md says what to do with what they find.
+fuzz: ## The fuzzers, each for MINUTES=10; fuzz/README.md says what to do with what they find.
+	@scripts/setup --fuzz
 	$(call FUZZ,$$((60 * $(MINUTES))))
 
 test-full: build ## Not in CI: full-size Small and Large checkpoints (random weights) through a local hub; 10 GB of disk, 24 GiB of memory.
