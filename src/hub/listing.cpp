@@ -34,6 +34,35 @@ std::uint64_t number_of(const boost::json::object& entry, std::string_view name)
 
 }  // namespace
 
+namespace {
+
+/// Adds the file, unless its name must not reach the disk.
+void add_file(std::vector<RepoFile>& files, RepoFile file) {
+  try {
+    check_file(file.path);
+  } catch (const Error&) {
+    return;
+  }
+  files.push_back(std::move(file));
+}
+
+}  // namespace
+
+std::vector<RepoFile> parse_revision(std::string_view json, const std::string& what) {
+  boost::system::error_code error;
+  const boost::json::value answer = boost::json::parse(json, error);
+  const boost::json::object* object = error ? nullptr : answer.if_object();
+  const boost::json::value* siblings = object != nullptr ? object->if_contains("siblings") : nullptr;
+  if (siblings == nullptr || !siblings->is_array()) {
+    throw Error(Errc::http_error, what + ": the hub's answer names no files ('siblings')");
+  }
+  std::vector<RepoFile> files;
+  for (const boost::json::value& item : siblings->get_array()) {
+    if (const boost::json::object* entry = item.if_object()) add_file(files, {text_of(*entry, "rfilename"), 0, {}});
+  }
+  return files;
+}
+
 std::vector<RepoFile> parse_tree_page(std::string_view json, const std::string& what) {
   boost::system::error_code error;
   const boost::json::value page = boost::json::parse(json, error);
@@ -49,12 +78,7 @@ std::vector<RepoFile> parse_tree_page(std::string_view json, const std::string& 
       file.size = number_of(lfs->get_object(), "size");
     }
     if (!is_etag(file.hash)) file.hash.clear();
-    try {
-      check_file(file.path);
-    } catch (const Error&) {
-      continue;
-    }
-    files.push_back(std::move(file));
+    add_file(files, std::move(file));
   }
   return files;
 }
@@ -109,12 +133,13 @@ void Listing::answered(const Answer& answer) {
     if (answer.head.status != 200) {
       throw Error(Errc::http_error, describe(request_) + ": the hub's listing leads away from the hub");
     }
-    auto page = parse_tree_page(answer.body, describe(request_));
+    auto page = by_revision_ ? parse_revision(answer.body, describe(request_))
+                             : parse_tree_page(answer.body, describe(request_));
     std::move(page.begin(), page.end(), std::back_inserter(files_));
   } catch (const Error&) {
     return complete(std::current_exception());
   }
-  const std::string next = next_link(answer.head);
+  const std::string next = by_revision_ ? std::string() : next_link(answer.head);
   if (next.empty()) return complete(nullptr);
   bytes_ += answer.body.size();
   if (++pages_ >= kMaxPages || bytes_ > kMaxBytes) {
@@ -131,6 +156,10 @@ void Listing::answered(const Answer& answer) {
 }
 
 void Listing::unanswered(const Failure& failure) {
+  if (failure.ambiguous && !std::exchange(by_revision_, true)) {
+    files_.clear();
+    return ask(revision_url(request_.options->endpoint, request_.repo, request_.revision));
+  }
   const bool final_word = failure.code == Errc::revision_not_found || failure.code == Errc::entry_not_found ||
                           failure.code == Errc::limit_exceeded || failure.code == Errc::resource_limit ||
                           failure.code == Errc::out_of_memory;

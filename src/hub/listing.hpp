@@ -20,6 +20,9 @@ namespace stella::hub {
 /// page; entries with names that must not reach the disk are left out.
 std::vector<RepoFile> parse_tree_page(std::string_view json, const std::string& what);
 
+/// The files named by GET /api/models/{id}/revision/{revision}, without sizes and hashes. Throws as above.
+std::vector<RepoFile> parse_revision(std::string_view json, const std::string& what);
+
 /// One listing in progress. Loop thread only; owned by a shared_ptr.
 class Listing : public std::enable_shared_from_this<Listing> {
  public:
@@ -43,6 +46,7 @@ class Listing : public std::enable_shared_from_this<Listing> {
   std::optional<std::stop_callback<std::function<void()>>> on_stop_;
   std::unique_ptr<Query> query_;
   std::vector<RepoFile> files_;
+  bool by_revision_ = false;  // of a mirror that has no trees
   int pages_ = 0;
   std::size_t bytes_ = 0;  // of all pages
 };

@@ -106,4 +106,8 @@ std::string tree_url(const std::string& endpoint, const std::string& repo, const
   return endpoint + "/api/models/" + repo + "/tree/" + quote(revision, false) + "?recursive=true";
 }
 
+std::string revision_url(const std::string& endpoint, const std::string& repo, const std::string& revision) {
+  return endpoint + "/api/models/" + repo + "/revision/" + quote(revision, false);
+}
+
 }  // namespace stella::hub

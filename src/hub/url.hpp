@@ -42,5 +42,7 @@ std::string file_url(const std::string& endpoint, const std::string& repo, const
                      const std::string& file);
 /// {endpoint}/api/models/{repo}/tree/{revision}?recursive=true
 std::string tree_url(const std::string& endpoint, const std::string& repo, const std::string& revision);
+/// {endpoint}/api/models/{repo}/revision/{revision}
+std::string revision_url(const std::string& endpoint, const std::string& repo, const std::string& revision);
 
 }  // namespace stella::hub

@@ -4,6 +4,7 @@
 #include "stella/log.hpp"
 
 #include <algorithm>
+#include <future>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -162,6 +163,18 @@ TEST_F(HubMirror, ACommitNeedsNoHeader) {
   const Outcome outcome = get("config.json", commit_);
   ASSERT_TRUE(outcome.ok()) << outcome;
   EXPECT_EQ(outcome.path, repo_folder() / "snapshots" / commit_ / "config.json");
+}
+
+TEST_F(HubMirror, WithoutTreesTheRevisionNamesTheFiles) {
+  hub_.inject({.port = Port::hub, .path = "/tree/", .times = kAlways, .status = 404});
+  std::promise<std::vector<std::string>> promise;
+  client().list_files(request({}), {}, [&](std::exception_ptr error, const std::vector<hub::RepoFile>& files) {
+    EXPECT_FALSE(error);
+    std::vector<std::string> names;
+    for (const hub::RepoFile& file : files) names.push_back(file.path);
+    promise.set_value(std::move(names));
+  });
+  EXPECT_THAT(promise.get_future().get(), ::testing::UnorderedElementsAre("config.json", "model.safetensors"));
 }
 
 TEST_F(HubMirror, ALargeFileThatIsAPointerIsRefused) {
