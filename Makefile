@@ -44,15 +44,15 @@ test-tsan: ## The hub's and the engine's tests under ThreadSanitizer.
 	cmake --build --preset tsan -j $(JOBS) --target stella_thread_tests
 	cd build/tsan && TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp" $(CTEST) -R '^stella_(base|engine|hub|hub_protocol|hub_concurrency|hub_fault|lifetime)_test\.'
 
-FUZZ = cmake --preset fuzz -DSTELLA_FUZZ_SECONDS=$(1) >/dev/null && cmake --build --preset fuzz -j $(JOBS) && cd build/fuzz && $(CTEST) -L '^fuzz$$'
+FUZZ = cmake --preset fuzz -DSTELLA_FUZZ_SECONDS=$(1) -DSTELLA_FUZZ_SEED=$(2) >/dev/null && cmake --build --preset fuzz -j $(JOBS) && cd build/fuzz && $(CTEST) -L '^fuzz$$'
 
 test-fuzz: ## The fuzzers, 20 seconds each.
-	$(call FUZZ,20)
+	$(call FUZZ,20,20261126)
 
 MINUTES ?= 10
 fuzz: ## The fuzzers, each for MINUTES=10; fuzz/README.md says what to do with what they find.
 	@scripts/setup --fuzz
-	$(call FUZZ,$$((60 * $(MINUTES))))
+	$(call FUZZ,$$((60 * $(MINUTES))),0)
 
 test-full: build ## Not in CI: full-size Small and Large checkpoints (random weights) through a local hub; 10 GB of disk, 24 GiB of memory.
 	cmake --preset release -DSTELLA_BUILD_TESTS=ON >/dev/null
