@@ -177,6 +177,20 @@ class OutputFile(CliTest):
             self.fail_with(2, *QUICK, "--format", form, "--output", self.out, "--input", "-", stdin="\n" + lines(400), says="line 1")
             self.assert_untouched()
 
+    def test_a_token_that_the_model_lacks_is_named_with_its_line_and_harms_no_other(self):
+        strange = self.copy_checkpoint(name="strange")
+        tokenizer = json.loads((strange / "tokenizer.json").read_text(encoding="utf-8"))
+        size = json.loads((strange / "config.json").read_text())["vocab_size"]
+        tokenizer["added_tokens"].append({"id": size, "content": "<image>", "single_word": False, "lstrip": False, "rstrip": False,
+                                          "normalized": False, "special": True})
+        (strange / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+        texts = self.write("texts.txt", lines(301) + "an <image> of it\n" + lines(20))
+        command = tuple(str(strange) if argument == SMALL else argument for argument in QUICK)
+        done = self.fail_with(1, *command, "--input", texts, says=["line 302 of ", "texts.txt", str(size)])
+        self.assertEqual([json.loads(line)["index"] for line in done.stdout.splitlines()], list(range(301)))
+        self.fail_with(1, *command, "--input", texts, "--output", self.place / "v.npy", says=["line 302", "301 rows", "v.npy.partial"])
+        self.assertEqual(read_npy(self.place / "v.npy.partial")[0], (301, 256))
+
     def test_an_over_long_text_leaves_the_rows_before_it(self):
         done = self.fail_with(2, *TWO, "--on-long", "error", "--output", self.place / "v.npy", "--input", "-",
                               stdin=lines(300) + "word " * 50 + "\n" + lines(5), says=["line 301", "v.256.npy.partial", "v.1024.npy.partial"])
