@@ -221,10 +221,10 @@ void Flight::unanswered(const Failure& failure) {
   }
   ErrorContext context = failure.context;
   context.file = request_.file;
-  context.cause = failure.message;
   const std::string what = describe(request_);
   std::string why = failure.message;
   if (why.starts_with(what + ": ")) why.erase(0, what.size() + 2);
+  context.cause = why;
   fail(std::make_exception_ptr(
       Error(Errc::local_entry_not_found,
             what + " is not in the cache " + paths_.cache_dir().string() + " and cannot be fetched: " + why,
