@@ -41,7 +41,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   hub::HttpHead head;
   head.status = static_cast<int>(hub::parse_number(pieces.next()).value_or(200) % 1000);
   head.url = pieces.next();
-  if (!hub::origin_of(head.url)) head.url = "https://huggingface.co/a/b/resolve/main/c";  // what was asked is an address
+  if (!hub::origin_of(head.url))
+    head.url = "https://huggingface.co/a/b/resolve/main/c";  // what was asked is an address
   const std::string base = pieces.next();
   while (!pieces.empty()) {
     const std::string line = pieces.next();
