@@ -145,19 +145,34 @@ void check_qwen2(const Reference& qwen2, const std::string& text, const Ids& pla
   check(plain == expected, "BPE takes the earliest merge first");
 }
 
+const Reference& bert_reference() {
+  static const Reference kReference("bert-base-uncased.json");
+  return kReference;
+}
+
+const Reference& qwen2_reference() {
+  static const Reference kReference("qwen2.json");
+  return kReference;
+}
+
 }  // namespace
 
+// Before the first input, whose time is limited.
+extern "C" int LLVMFuzzerInitialize(int*, char***) {
+  bert_reference();
+  qwen2_reference();
+  return 0;
+}
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const Reference kBert("bert-base-uncased.json");
-  static const Reference kQwen2("qwen2.json");
   if (size < 1 || size > 300) return 0;  // the reference is slow
   const std::string text(fuzz::text_of(data + 1, size - 1));
-  for (const Reference* reference : {&kBert, &kQwen2}) {
+  for (const Reference* reference : {&bert_reference(), &qwen2_reference()}) {
     const bool encoded = fuzz::holds_or_throws([&] {
       const Ids plain = reference->tokenizer.encode(text, {.add_special_tokens = false}).ids;
       for (const std::int32_t id : plain) check(!reference->tokenizer.id_to_token(id).empty(), "ids exist");
       check_truncation(reference->tokenizer, text, plain, data[0]);
-      reference == &kBert ? check_bert(*reference, text, plain) : check_qwen2(*reference, text, plain);
+      reference == &bert_reference() ? check_bert(*reference, text, plain) : check_qwen2(*reference, text, plain);
     });
     check(encoded == (utf8::find_invalid(text) == std::string_view::npos),
           "every UTF-8 text has ids, and nothing else");
