@@ -1,5 +1,6 @@
 #include "engine/encoder_loading.hpp"
 
+#include "base/crc32c.hpp"
 #include "base/file.hpp"
 #include "base/sha.hpp"
 #include "engine/test_support.hpp"
@@ -11,7 +12,10 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <cstdint>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -212,6 +216,52 @@ TEST_F(EncoderLoadingTest, DamagedPackedWeightsAreReplaced) {
   }
   EXPECT_TRUE(load_encoder(job, Precision::f32)->packed);
   EXPECT_FALSE(load_encoder(job, Precision::f32)->packed);
+}
+
+/// Writes the checksums anew (models/packed_file.hpp has the format), as who plants such a file would.
+std::string with_checksums_of(std::string content) {
+  const auto crc_of = [&](std::size_t at, std::size_t size) {
+    return crc32c(std::as_bytes(std::span(content)).subspan(at, size));
+  };
+  const std::size_t trailer = content.size() - 64;
+  std::uint64_t index_at = 0;
+  std::memcpy(&index_at, content.data() + trailer + 16, sizeof(index_at));
+  std::size_t part = 0;
+  for (std::size_t line = content.find('\n', index_at) + 1; line < trailer; line = content.find('\n', line) + 1) {
+    const std::size_t size = std::stoul(content.substr(line, 20));
+    const std::size_t padded = (size + 63) / 64 * 64;
+    std::array<char, 9> digits{};
+    std::snprintf(digits.data(), digits.size(), "%08x", crc_of(part, padded));
+    content.replace(content.find(' ', line) + 1, 8, digits.data());
+    part += padded;
+  }
+  const std::uint32_t index = crc_of(index_at, trailer - index_at);
+  std::memcpy(content.data() + trailer + 32, &index, sizeof(index));
+  const std::uint32_t last = crc_of(trailer, 60);
+  std::memcpy(content.data() + trailer + 60, &last, sizeof(last));
+  return content;
+}
+
+TEST_F(EncoderLoadingTest, SizesThatLieAreRefusedWhateverTheChecksumsSay) {
+  const EncoderJob job = this->job();
+  const std::vector<float> exact = vector(*load_encoder(job, Precision::f32));
+  const fs::path path = only_packed_file();
+  const std::string content = read_text_file(path);
+  ASSERT_EQ(with_checksums_of(content), content);
+  const std::size_t header = content.find("stellaPM");
+  ASSERT_LT(header, content.size());
+  for (std::size_t field = 8; field < 120; field += 8) {
+    for (const std::uint64_t value :
+         {std::uint64_t{0}, std::uint64_t{1} << 32U, std::uint64_t{1} << 63U, ~std::uint64_t{0}}) {
+      std::string planted = content;
+      std::memcpy(planted.data() + header + field, &value, sizeof(value));
+      if (planted == content) continue;
+      std::ofstream(path, std::ios::binary) << with_checksums_of(planted);
+      const auto weights = load_encoder(job, Precision::f32);
+      EXPECT_TRUE(weights->packed) << field;
+      EXPECT_EQ(vector(*weights), exact) << field;
+    }
+  }
 }
 
 TEST_F(EncoderLoadingTest, ADamagedCheckpointCostsNoPackedWeights) {

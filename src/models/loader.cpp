@@ -1,6 +1,5 @@
 #include "models/loader.hpp"
 
-#include "models/packed_file.hpp"
 #include "stella/error.hpp"
 
 #include <algorithm>
@@ -52,10 +51,11 @@ void Loader::does_not_fit(const std::string& name) const {
 }
 
 /// Gives a part that was just made to whoever keeps them; `source` is where it still lies in the checkpoint.
-void Loader::keep(const std::string& name, std::span<const std::byte> bytes, const weights::TensorView* source) {
+void Loader::keep(const std::string& name, std::span<const std::byte> bytes, PartUse use,
+                  const weights::TensorView* source) {
   packed_bytes_ += bytes.size();
   if (writer_ == nullptr) return;
-  writer_->add(prefix_ + name, bytes, [&](std::span<const std::byte> piece) {
+  writer_->add(prefix_ + name, bytes, use, [&](std::span<const std::byte> piece) {
     if (source != nullptr) source->drop(piece);
   });
 }
@@ -77,7 +77,7 @@ kernels::PackedMatrix Loader::pack(const std::string& name, const std::vector<ke
     if (maxima_ != nullptr) options.column_max = maxima_->of(name);
     kernels::PackedMatrix packed =
         kernels::pack(*context_.kernels, context_.precision, order, sources, *context_.team, options);
-    keep(name, packed.serialized());
+    keep(name, packed.serialized(), PartUse::whole);
     return packed;
   }
   kernels::PackedMatrix packed = mapped(name);
@@ -143,7 +143,7 @@ std::span<const std::byte> Loader::packed_part(const std::string& name, std::siz
 std::vector<float> Loader::f32_part(const std::string& name, const weights::TensorView& tensor) {
   if (!context_.packed) {
     std::vector<float> values = weights::to_f32(tensor);
-    keep(name, std::as_bytes(std::span(values)));
+    keep(name, std::as_bytes(std::span(values)), PartUse::whole);
     return values;
   }
   std::size_t n = 1;
@@ -181,17 +181,15 @@ Table Loader::table(const std::string& name, std::size_t rows, std::size_t n) {
   table.rows = source_of(tensor, rows, n);
   if (context_.packed) {
     table.keep = context_.packed;
-    const auto part = packed_part(name, tensor.bytes.size());
-    context_.packed->let_go(part);  // a pass reads the rows of its tokens, not all
-    table.rows.data = part.data();
+    table.rows.data = packed_part(name, tensor.bytes.size()).data();
   } else if (passing_) {
-    keep(name, tensor.bytes, &tensor);
+    keep(name, tensor.bytes, PartUse::rows, &tensor);
   } else {
     const std::shared_ptr<std::byte[]> copy(new std::byte[tensor.bytes.size()]);
     parallel_copy(copy.get(), tensor.bytes, *context_.team);
     table.keep = copy;
     table.rows.data = copy.get();
-    keep(name, {copy.get(), tensor.bytes.size()});
+    keep(name, {copy.get(), tensor.bytes.size()}, PartUse::rows);
   }
   finish(tensor);
   return table;

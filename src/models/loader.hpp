@@ -2,6 +2,7 @@
 #pragma once
 
 #include "models/encoder.hpp"
+#include "models/packed_file.hpp"
 
 #include <cstddef>
 #include <initializer_list>
@@ -77,7 +78,8 @@ class Loader {
   kernels::PackedMatrix pack(const std::string& name, const std::vector<kernels::MatrixSource>& sources,
                              kernels::RowOrder order);
   kernels::PackedMatrix mapped(const std::string& name) const;
-  void keep(const std::string& name, std::span<const std::byte> bytes, const weights::TensorView* source = nullptr);
+  void keep(const std::string& name, std::span<const std::byte> bytes, PartUse use,
+            const weights::TensorView* source = nullptr);
   std::span<const std::byte> packed_part(const std::string& name, std::size_t bytes);
   std::vector<float> f32_part(const std::string& name, const weights::TensorView& tensor);
   [[noreturn]] void does_not_fit(const std::string& name) const;

@@ -24,6 +24,9 @@ constexpr std::size_t kAlignment = 64;
 constexpr std::size_t kStep = std::size_t{4} << 20U;        // bytes written or dropped at a time
 constexpr std::size_t kMostIndex = std::size_t{16} << 20U;  // bytes; a model's index has some tens of thousands
 
+constexpr std::string_view kWhole = "whole";
+constexpr std::string_view kRows = "rows";
+
 struct Trailer {
   std::array<char, 8> magic = kMagic;
   std::uint64_t version = kVersion;
@@ -61,6 +64,16 @@ bool take_number(std::string_view& text, T& number, int base) {
   return true;
 }
 
+/// A use and the space behind it; advances `text`.
+bool take_use(std::string_view& text, PartUse& use) {
+  const std::size_t end = text.find(' ');
+  const std::string_view word = text.substr(0, end);
+  if (end == std::string_view::npos || (word != kWhole && word != kRows)) return false;
+  use = word == kRows ? PartUse::rows : PartUse::whole;
+  text.remove_prefix(end + 1);
+  return true;
+}
+
 /// The trailer, and nothing of it where the sizes in it do not fit the file.
 bool read_trailer(std::span<const std::byte> bytes, Trailer& trailer) {
   if (bytes.size() < sizeof(trailer)) return false;
@@ -95,8 +108,9 @@ void PackedFile::read_index(std::string_view text, std::size_t parts_bytes) {
   text.remove_prefix(first_line + 1);
   std::size_t at = 0;
   while (!text.empty()) {
-    Part part{at, 0, 0};
-    const bool numbers = take_number(text, part.size, 10) && take_number(text, part.crc, 16);
+    Part part{at, 0, 0, PartUse::whole};
+    const bool numbers =
+        take_number(text, part.size, 10) && take_number(text, part.crc, 16) && take_use(text, part.use);
     const std::size_t end = text.find('\n');
     if (!numbers || end == std::string_view::npos || part.size > parts_bytes - at ||
         padding_of(part.size) > parts_bytes - at - part.size ||
@@ -123,15 +137,12 @@ std::span<const std::byte> PackedFile::part(const std::string& name) const {
   return file_.bytes().subspan(found->second.at, found->second.size);
 }
 
-void PackedFile::let_go(std::span<const std::byte> part) const noexcept {
-  file_.drop(static_cast<std::size_t>(part.data() - file_.bytes().data()), part.size());
-}
-
 void PackedFile::check(ParallelTeam& team, const std::function<void(std::size_t)>& on_progress) const {
   constexpr std::size_t kPiece = std::size_t{1} << 20U;
   constexpr std::size_t kRound = 64;  // pieces between two reports
   struct Piece {
     std::span<const std::byte> bytes;
+    PartUse use;
     std::uint32_t crc = 0;
     bool readable = true;
   };
@@ -142,7 +153,7 @@ void PackedFile::check(ParallelTeam& team, const std::function<void(std::size_t)
   for (const auto* part : in_order) {
     const std::size_t end = part->second.at + part->second.size + padding_of(part->second.size);
     for (std::size_t at = part->second.at; at < end; at += kPiece) {
-      pieces.push_back({file_.bytes().subspan(at, std::min(kPiece, end - at))});
+      pieces.push_back({file_.bytes().subspan(at, std::min(kPiece, end - at)), part->second.use});
     }
   }
   std::size_t done = 0;
@@ -152,6 +163,9 @@ void PackedFile::check(ParallelTeam& team, const std::function<void(std::size_t)
       Piece& piece = round[task];
       piece.readable = file_.populate(piece.bytes);
       if (piece.readable) piece.crc = crc32c(piece.bytes);
+      if (piece.use == PartUse::rows) {
+        file_.drop(static_cast<std::size_t>(piece.bytes.data() - file_.bytes().data()), piece.bytes.size());
+      }
     });
     for (const Piece& piece : round) {
       if (!piece.readable) throw io_error("read", path(), EIO);
@@ -207,7 +221,7 @@ void PackedFileWriter::start_writeback() noexcept {
 #endif
 }
 
-void PackedFileWriter::add(const std::string& name, std::span<const std::byte> bytes,
+void PackedFileWriter::add(const std::string& name, std::span<const std::byte> bytes, PartUse use,
                            const std::function<void(std::span<const std::byte>)>& on_written) {
   if (failed_) return;
   const std::size_t size = bytes.size();
@@ -226,7 +240,7 @@ void PackedFileWriter::add(const std::string& name, std::span<const std::byte> b
   write(padding);
   std::array<char, 48> line{};
   std::snprintf(line.data(), line.size(), "%zu %08x ", size, crc32c(padding, crc));
-  index_ += line.data() + name + "\n";
+  index_.append(line.data()).append(use == PartUse::rows ? kRows : kWhole).append(" ").append(name).append("\n");
 }
 
 bool PackedFileWriter::commit(const std::string& about) {

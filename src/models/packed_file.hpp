@@ -1,10 +1,11 @@
 // Packed weights on disk, so that the next start maps them instead of packing again.
 //
 // Layout, little-endian: parts one after another, each padded with zeros to a multiple of 64 bytes; an index in text,
-// its first line `about`, then a line "size crc name" for each part, in order, crc the CRC-32C of the part with its
-// padding in eight hexadecimal digits; 64 bytes of trailer: magic (8), version (8), place of the index (8), its length
-// (8), CRC-32C of the index (4), zeros (24), CRC-32C of the trailer before it (4). Every byte is under one of the
-// checksums. The trailer comes last so that a file is written in one go, and a file that was cut short has none.
+// its first line `about`, then a line "size crc use name" for each part, in order, crc the CRC-32C of the part with its
+// padding in eight hexadecimal digits, use "whole" or "rows" (PartUse); 64 bytes of trailer: magic (8), version (8),
+// place of the index (8), its length (8), CRC-32C of the index (4), zeros (24), CRC-32C of the trailer before it (4).
+// Every byte is under one of the checksums. The trailer comes last so that a file is written in one go, and a file that
+// was cut short has none.
 #pragma once
 
 #include "base/mapped_file.hpp"
@@ -23,6 +24,9 @@
 
 namespace stella::models {
 
+/// What a pass reads of a part: all of it, or only the rows of its tokens. Pages of the latter are let go once checked.
+enum class PartUse : std::uint8_t { whole, rows };
+
 /// A mapped file of packed weights. Const after opening, thread-safe.
 class PackedFile {
  public:
@@ -39,9 +43,6 @@ class PackedFile {
   /// At a multiple of 64. Throws Error(malformed_file) where there is none of that name.
   std::span<const std::byte> part(const std::string& name) const;
 
-  /// Lets the pages of a part go that check() has read; who looks at them gets them again.
-  void let_go(std::span<const std::byte> part) const noexcept;
-
   /// Reads everything, by all of the team, and throws Error(malformed_file) of the first part whose bytes do not have
   /// their checksum; Error(io_error) where the disk fails. To be called before a part is computed with. `on_progress`
   /// gets the bytes read so far every now and then, and throws to give up.
@@ -52,6 +53,7 @@ class PackedFile {
     std::size_t at;
     std::size_t size;  // without padding
     std::uint32_t crc;
+    PartUse use;
   };
 
   explicit PackedFile(MappedFile file);
@@ -85,7 +87,7 @@ class PackedFileWriter {
 
   /// Not thread-safe. A disk that fails or is full is remembered for commit(): the caller's model loads all the same.
   /// `on_written` gets each piece that was written, a few MB of `bytes`.
-  void add(const std::string& name, std::span<const std::byte> bytes,
+  void add(const std::string& name, std::span<const std::byte> bytes, PartUse use = PartUse::whole,
            const std::function<void(std::span<const std::byte>)>& on_written = {});
   bool failed() const noexcept { return failed_; }
 

@@ -162,7 +162,7 @@ TEST_F(PackedFileTest, PartsLargerThanAPieceAreCheckedWhole) {
   {
     PackedFileWriter writer(open_folder(), "model.packed");
     writer.add("small", std::as_bytes(std::span(first_)));
-    writer.add("large", large);
+    writer.add("large", large, PartUse::rows);
     writer.add("last", std::as_bytes(std::span(second_)));
     ASSERT_TRUE(writer.commit("{}"));
   }
@@ -195,17 +195,18 @@ std::string forged(const std::string& index, std::uint64_t version = 2) {
 
 TEST_F(PackedFileTest, AnIndexThatLiesIsRefused) {
   open_folder();
-  replace(forged("64 00000000 a\n64 00000000 b\n"));
+  replace(forged("64 00000000 whole a\n64 00000000 whole b\n"));
   EXPECT_NO_THROW(PackedFile::open(path()));
   EXPECT_THAT(damage(), ::testing::HasSubstr("'a'"));
-  for (const char* index :
-       {"", "64 0 a\n", "128 0 a", "129 0 a\n", "64 0 a\n64 0 a\n", "64 0 a\n128 0 b\n", "18446744073709551615 0 a\n",
-        "18446744073709551552 0 a\n192 0 b\n", "99999999999999999999999 0 a\n", "-64 0 a\n", "64  0 a\n", "64 xyz a\n",
-        "128 123456789 a\n", "128\n", "128 0\n", "\n\n"}) {
+  for (const char* index : {"", "64 0 whole a\n", "128 0 a", "129 0 whole a\n", "64 0 whole a\n64 0 whole a\n",
+                            "64 0 whole a\n128 0 whole b\n", "18446744073709551615 0 whole a\n",
+                            "18446744073709551552 0 whole a\n192 0 whole b\n", "99999999999999999999999 0 whole a\n",
+                            "-64 0 whole a\n", "64  0 whole a\n", "64 xyz whole a\n", "128 123456789 whole a\n",
+                            "128\n", "128 0\n", "128 0 a\n", "128 0 none a\n", "\n\n"}) {
     replace(forged(index));
     EXPECT_THROW(PackedFile::open(path()), Error) << index;
   }
-  replace(forged("128 0 a\n", 3));
+  replace(forged("128 0 whole a\n", 3));
   EXPECT_THAT(damage(), ::testing::HasSubstr("version"));
 }
 

@@ -34,7 +34,7 @@ def write_packed(path, source=SOURCE, precision="int16", content="c"):
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     parts = bytes(range(256)) * 40
     about = json.dumps({"source": source, "content": content, "precision": precision, "layout": "l"})
-    index = f"{about}\n{len(parts)} {crc32c(parts):08x} weights\n".encode()
+    index = f"{about}\n{len(parts)} {crc32c(parts):08x} whole weights\n".encode()
     trailer = struct.pack("<8sQQQI24x", b"stellaPW", 2, len(parts), len(index), crc32c(index))
     path.write_bytes(parts + index + trailer + struct.pack("<I", crc32c(trailer)))
     return path
