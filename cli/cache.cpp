@@ -1,8 +1,8 @@
 // `stella cache`: what the hub's cache and the packed weights are, taking things out, checking.
+#include "stella/bundled.hpp"
 #include "stella/cache.hpp"
 
 #include "cli/blocking.hpp"
-#include "cli/bundled.hpp"
 #include "cli/cache_text.hpp"
 #include "cli/commands.hpp"
 #include "cli/output.hpp"

@@ -1,7 +1,6 @@
 // `stella models`: the models known by name, and what of them is on this machine.
 #include "base/text.hpp"
 #include "cli/blocking.hpp"
-#include "cli/bundled.hpp"
 #include "cli/commands.hpp"
 #include "cli/output.hpp"
 #include "cli/text.hpp"
@@ -68,7 +67,7 @@ std::vector<Row> hub_rows(const cache::Contents& contents, const packed_weights:
 Row bundled_row(Session& session) {
   ModelOptions options;
   options.runtime = std::make_shared<Runtime>(RuntimeOptions{.compute_threads = 1});
-  StellaEmbeddingModel model(resolve_model("demo"), std::move(options));
+  StellaEmbeddingModel model("demo", std::move(options));
   Row row{"demo"};
   row.bundled = session.run<ModelDescription>([&](auto token) { model.describe(std::move(token)); });
   return row;

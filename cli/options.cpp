@@ -1,7 +1,6 @@
 #include "cli/options.hpp"
 
 #include "base/text.hpp"
-#include "cli/bundled.hpp"
 #include "stella/log.hpp"
 
 #include <array>
@@ -197,7 +196,7 @@ Workspace::Workspace(Session& session, const CommonOptions& options, ProgressSty
   };
   model.on_load = [this](double fraction) { screen_.display().on_load(fraction); };
   model.runtime = runtime_;
-  model_.emplace(resolve_model(name_), std::move(model));
+  model_.emplace(name_, std::move(model));
 }
 
 Workspace::~Workspace() {

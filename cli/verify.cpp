@@ -1,6 +1,5 @@
 // `stella verify`: does a model on this machine give the vectors that it should?
 #include "base/text.hpp"
-#include "cli/bundled.hpp"
 #include "cli/commands.hpp"
 #include "cli/known_vectors.hpp"
 #include "cli/output.hpp"

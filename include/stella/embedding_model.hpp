@@ -16,8 +16,9 @@ namespace stella {
 /// failed load fails those calls and the next call tries again.
 class StellaEmbeddingModel final : public TextEmbeddingCapable {
  public:
-  /// `model`: an existing directory in the hub's file layout, else a repository id. Throws Error(invalid_argument)
-  /// where it is neither, and Error(resource_limit | out_of_memory) where Runtime::shared() cannot be made.
+  /// `model`: an existing directory in the hub's file layout, "demo" for the bundled model, else a repository id.
+  /// Throws Error(invalid_argument) where it is none of them, or a path to nothing or to a file., and
+  /// Error(resource_limit | out_of_memory) where Runtime::shared() cannot be made.
   explicit StellaEmbeddingModel(std::string model, ModelOptions options = {});
   StellaEmbeddingModel(const StellaEmbeddingModel&) = default;
   StellaEmbeddingModel& operator=(const StellaEmbeddingModel&) = default;

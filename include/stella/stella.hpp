@@ -1,6 +1,7 @@
 // Everything.
 #pragma once
 
+#include "stella/bundled.hpp"         // IWYU pragma: export
 #include "stella/cache.hpp"           // IWYU pragma: export
 #include "stella/error.hpp"           // IWYU pragma: export
 #include "stella/hub.hpp"             // IWYU pragma: export

@@ -3,6 +3,7 @@
 // callback).
 #pragma once
 
+#include "stella/bundled.hpp"
 #include "stella/error.hpp"
 #include "stella/hub.hpp"
 #include "stella/options.hpp"
@@ -17,9 +18,11 @@ namespace stella::sync {
 /// Texts to vectors, blocking.
 class Model {
  public:
-  /// Fetches what is missing and loads. `model`: a directory or a repository id.
+  /// Fetches what is missing and loads. `model`: a directory, a repository id, or "demo" for the bundled model, which
+  /// lies beside the program or the library, else in `share_directory`.
   static Model load(const std::string& model, const HubOptions& hub = HubOptions::from_environment(),
-                    Precision precision = Precision::automatic);
+                    Precision precision = Precision::automatic,
+                    const std::filesystem::path& share_directory = STELLA_SHARE_DIRECTORY);
 
   std::vector<float> embed(const std::string& text, const std::string& task = {}, std::size_t dimension = 0) const;
   std::vector<Embedding> batch_embed(const std::vector<std::string>& texts, const EmbedOptions& options = {}) const;

@@ -1,6 +1,7 @@
 // What is known of a model, and what its operations give back. Plain values; no Asio here.
 #pragma once
 
+#include "stella/bundled.hpp"
 #include "stella/hub.hpp"
 #include "stella/options.hpp"
 
@@ -95,6 +96,8 @@ struct ModelOptions {
   ProgressCallback on_progress{};                  ///< Of each file's transfer.
   std::function<void(double fraction)> on_load{};  ///< Of packing the weights, 0 to 1; from a Runtime thread.
   std::shared_ptr<Runtime> runtime{};              ///< Empty: Runtime::shared().
+  /// Where the bundled model lies if not beside the program or the library (stella/bundled.hpp).
+  std::filesystem::path share_directory = STELLA_SHARE_DIRECTORY;
 };
 
 }  // namespace stella

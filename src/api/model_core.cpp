@@ -5,6 +5,7 @@
 #include "api/runtime_impl.hpp"
 #include "base/log.hpp"
 #include "engine/validation.hpp"
+#include "stella/bundled.hpp"
 #include "stella/error.hpp"
 #include "stella/packed_weights.hpp"
 #include "stella/registry.hpp"
@@ -67,7 +68,7 @@ bool is_unit(const std::vector<float>& vector) {
 }  // namespace
 
 ModelCore::ModelCore(const std::string& model_name, const ModelOptions& options, Runtime& runtime)
-    : info(find_info(model_name)),
+    : info(find_info(resolve_model(model_name, options.share_directory))),
       revision(options.revision),
       precision(options.precision),
       kernels(to_string(runtime.kernels())),

@@ -19,8 +19,9 @@ struct Model::Impl {
 
 Model::Model(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-Model Model::load(const std::string& model, const HubOptions& hub, Precision precision) {
-  ModelOptions options{.precision = precision, .hub = hub};
+Model Model::load(const std::string& model, const HubOptions& hub, Precision precision,
+                  const std::filesystem::path& share_directory) {
+  const ModelOptions options{.precision = precision, .hub = hub, .share_directory = share_directory};
   auto impl = std::make_shared<Impl>();
   impl->runtime = Runtime::shared();
   impl->core = std::make_shared<const api::ModelCore>(model, options, *impl->runtime);

@@ -68,24 +68,29 @@ void fetch_shards(const std::shared_ptr<ModelFiles>& files, const std::vector<st
 
 void fetch_index(const std::shared_ptr<ModelFiles>& files, ThreadPool& pool, const std::stop_token& stop,
                  Completion<std::vector<FetchedFile>> done) {
-  files->get(
-      kIndexFile, stop, [files, &pool, stop, done = std::move(done)](std::exception_ptr error, fs::path index) mutable {
-        if (error && is_entry_not_found(error)) {
-          error = std::make_exception_ptr(Error(files->is_local() ? Errc::malformed_file : Errc::entry_not_found,
-                                                "'" + files->source() + "' has neither " + kWeightsFile + " nor " +
-                                                    kIndexFile + "; weights in another format cannot be read",
-                                                {.file = kWeightsFile}));
-        }
-        if (error) return done(std::move(error), {});
-        on_pool<std::vector<std::string>>(
-            pool,
-            [files, stop, index, done = std::move(done)](std::exception_ptr failure,
-                                                         std::vector<std::string> names) mutable {
-              if (failure) return done(std::move(failure), {});
-              fetch_shards(files, names, std::move(index), stop, std::move(done));
-            },
-            [index, files] { return weights::shard_names(read_text_file(index), files->source() + "/" + kIndexFile); });
-      });
+  files->get(kIndexFile, stop,
+             [files, &pool, stop, done = std::move(done)](std::exception_ptr error, fs::path index) mutable {
+               if (error && is_entry_not_found(error)) {
+                 error = std::make_exception_ptr(
+                     Error(files->is_local() ? Errc::malformed_file : Errc::entry_not_found,
+                           "'" + files->source() + "' has neither " + kWeightsFile + " nor " + kIndexFile +
+                               "; weights in other formats (pytorch_model.bin, GGUF, ONNX) cannot be "
+                               "read, so save the model as safetensors",
+                           {.file = kWeightsFile}));
+               }
+               if (error) return done(std::move(error), {});
+               on_pool<std::vector<std::string>>(
+                   pool,
+                   [files, stop, index, done = std::move(done)](std::exception_ptr failure,
+                                                                std::vector<std::string> names) mutable {
+                     if (failure) return done(std::move(failure), {});
+                     fetch_shards(files, names, std::move(index), stop, std::move(done));
+                   },
+                   [index, files] {
+                     return weights::shard_names(read_text_file(index, weights::kMaxJsonBytes),
+                                                 files->source() + "/" + kIndexFile);
+                   });
+             });
 }
 
 std::vector<fs::path> tensor_paths(const std::vector<FetchedFile>& files) {
@@ -183,7 +188,8 @@ std::optional<PrecisionChoice> Model::precision_choice(const Checkpoint& checkpo
   if (fs::exists(checkpoint.directory / kWeightsFile, error)) {
     files.push_back(checkpoint.directory / kWeightsFile);
   } else if (fs::exists(index, error)) {
-    for (const std::string& name : weights::shard_names(read_text_file(index), index.string())) {
+    for (const std::string& name :
+         weights::shard_names(read_text_file(index, weights::kMaxJsonBytes), index.string())) {
       files.push_back(checkpoint.directory / name);
       if (!fs::exists(files.back(), error)) return std::nullopt;
     }
@@ -226,7 +232,8 @@ std::shared_ptr<const Head> Model::pack_head(const Checkpoint& checkpoint, std::
                                              const std::stop_token& stop) const {
   if (stop.stop_requested()) throw Error(Errc::cancelled, "cancelled while a head was being loaded");
   const std::string& folder = checkpoint.heads.at(dimension);
-  const weights::HeadSpec spec = weights::parse_head_spec(read_text_file(config), folder, checkpoint.source);
+  const weights::HeadSpec spec =
+      weights::parse_head_spec(read_text_file(config, weights::kMaxJsonBytes), folder, checkpoint.source);
   const std::size_t hidden = checkpoint.spec.encoder.hidden;
   if (spec.in != hidden || spec.out != dimension) {
     throw Error(Errc::malformed_file,

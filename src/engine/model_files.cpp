@@ -1,5 +1,6 @@
 #include "engine/model_files.hpp"
 
+#include "base/file.hpp"
 #include "base/thread_pool.hpp"
 #include "stella/error.hpp"
 
@@ -58,7 +59,10 @@ class DirectoryFiles final : public ModelFiles {
     if (!is_inside(file)) throw Error(Errc::invalid_argument, "'" + file + "' is not a path inside a model");
     fs::path path = directory / file;
     std::error_code error;
-    if (fs::is_regular_file(path, error)) return path;
+    const fs::file_type type = fs::status(path, error).type();
+    if (type == fs::file_type::regular) return path;
+    // A FIFO, a device or a folder of that name is not waited for, and not taken for a file that is missing.
+    if (type != fs::file_type::not_found) open_regular(path);
     throw Error(Errc::entry_not_found,
                 "'" + directory.string() + "' has no file '" + file + "'; is it a whole model directory?",
                 {.file = path.string()});

@@ -2,6 +2,7 @@
 
 #include "base/lfs.hpp"
 #include "stella/error.hpp"
+#include "weights/model_spec.hpp"
 
 #include <algorithm>
 #include <array>

@@ -10,15 +10,13 @@
 
 namespace stella::weights {
 
-/// Most bytes of a checkpoint's JSON file, and most levels of nesting. Real ones have less than 1 MB and 10 levels, an
-/// index of shards included.
-inline constexpr std::size_t kMaxJsonBytes = std::size_t{16} << 20U;
+/// Most levels of nesting; real files have 10.
 inline constexpr std::size_t kMaxJsonDepth = 128;
 
 /// Parses `text` as Python's json module does, which wrote it: NaN and Infinity are numbers (here all infinite), of a
 /// key that an object holds twice the last counts. A byte-order mark at the start is skipped. Throws
-/// Error(malformed_file) with `file`, line and column, and Error(limit_exceeded) for what is larger or deeper than the
-/// limits above.
+/// Error(malformed_file) with `file`, line and column, and Error(limit_exceeded) for what is larger than
+/// kMaxJsonBytes or deeper than the limit above.
 boost::json::value parse_json(std::string_view text, const std::string& file);
 
 /// "line 3, column 7", as in messages.

@@ -1,51 +1,15 @@
-#include "cli/bundled.hpp"
-
-#include "cli/failure.hpp"
 #include "cli/known_vectors.hpp"
-#include "support/temporary_folder.hpp"
 
 #include <cmath>
 #include <filesystem>
 #include <string>
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace stella::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-class Bundled : public testing::Test {
- protected:
-  void SetUp() override { fs::create_directories(root_ / "bin"); }
-
-  const test::TemporaryFolder folder_;
-  const fs::path root_ = folder_.path();
-};
-
-TEST_F(Bundled, IsFoundBesideAnInstalledProgram) {
-  fs::create_directories(root_ / "share/stella/models");
-  EXPECT_EQ(share_directory(root_ / "bin"), root_ / "share/stella");
-}
-
-TEST_F(Bundled, IsFoundInABuildTree) {
-  fs::create_directories(root_ / "bin/share/stella/models");
-  EXPECT_EQ(share_directory(root_ / "bin"), root_ / "bin/share/stella");
-}
-
-TEST_F(Bundled, IsReportedMissing) {
-  EXPECT_THROW(share_directory(root_ / "bin"), Failure);
-}
-
-TEST_F(Bundled, ADirectoryBeatsTheBundledModel) {
-  const fs::path before = fs::current_path();
-  fs::create_directories(root_ / "demo");
-  fs::current_path(root_);
-  EXPECT_EQ(resolve_model("demo"), "demo");
-  fs::current_path(before);
-  EXPECT_EQ(resolve_model("org/name"), "org/name");
-}
 
 TEST(Goldens, OfATinyCheckpoint) {
   const auto known = read_goldens(fs::path(STELLA_TEST_DATA) / "checkpoints/stella-small-tiny");
