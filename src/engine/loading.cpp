@@ -93,6 +93,17 @@ void fetch_index(const std::shared_ptr<ModelFiles>& files, ThreadPool& pool, con
              });
 }
 
+tokenizer::TokenizerSettings tokenizer_settings(const weights::ModelSpec& spec) {
+  tokenizer::TokenizerSettings settings;
+  settings.lowercase_first = spec.lower_case;
+  if (const auto& bert = spec.bert_text) {
+    settings.bert_lowercase = bert->lowercase;
+    settings.bert_strip_accents = bert->strip_accents;
+    settings.bert_chinese_chars = bert->chinese_chars;
+  }
+  return settings;
+}
+
 std::vector<fs::path> tensor_paths(const std::vector<FetchedFile>& files) {
   std::vector<fs::path> paths;
   for (const FetchedFile& file : files) {
@@ -114,14 +125,25 @@ void fetch_tensor_files(const std::shared_ptr<ModelFiles>& files, ThreadPool& po
 }
 
 void Model::make_tokenizer(const std::stop_token& stop, Completion<std::shared_ptr<const tokenizer::Tokenizer>> done) {
-  get_required(*setup_.files, "tokenizer.json", stop,
-               [self = shared_from_this(), done = std::move(done)](std::exception_ptr error, fs::path path) mutable {
-                 if (error) return done(std::move(error), nullptr);
-                 on_pool<std::shared_ptr<const tokenizer::Tokenizer>>(
-                     *self->machine_.pool, std::move(done), [path = std::move(path)] {
-                       return std::make_shared<const tokenizer::Tokenizer>(tokenizer::Tokenizer::from_file(path));
-                     });
-               });
+  struct Parts {
+    std::shared_ptr<const Checkpoint> checkpoint;
+    fs::path path;
+    Completion<std::shared_ptr<const tokenizer::Tokenizer>> done;
+  };
+  auto parts = std::make_shared<Parts>();
+  parts->done = std::move(done);
+  auto join = Join::start(stop, [self = shared_from_this(), parts](std::exception_ptr error) {
+    if (error) return parts->done(std::move(error), nullptr);
+    on_pool<std::shared_ptr<const tokenizer::Tokenizer>>(*self->machine_.pool, std::move(parts->done), [parts] {
+      return std::make_shared<const tokenizer::Tokenizer>(
+          tokenizer::Tokenizer::from_file(parts->path, tokenizer_settings(parts->checkpoint->spec)));
+    });
+  });
+  checkpoint_->get(join->token(), join->branch<std::shared_ptr<const Checkpoint>>(
+                                      [parts](auto value) { parts->checkpoint = std::move(value); }));
+  get_required(*setup_.files, "tokenizer.json", join->token(),
+               join->branch<fs::path>([parts](fs::path path) { parts->path = std::move(path); }));
+  join->close();
 }
 
 void Model::make_weights(const std::stop_token& stop, Completion<std::shared_ptr<const Weights>> done) {

@@ -55,6 +55,7 @@ struct BertNormalizerOptions {
 class BertNormalizer {
  public:
   explicit BertNormalizer(const BertNormalizerOptions& options);
+  const BertNormalizerOptions& options() const noexcept { return options_; }
   /// As NfcNormalizer::apply.
   std::string_view apply(std::string_view text, NormalizerScratch& scratch) const;
 

@@ -1,5 +1,6 @@
 #include "tokenizer/tokenizer.hpp"
 
+#include "base/lfs.hpp"
 #include "base/mapped_file.hpp"
 #include "base/utf8.hpp"
 #include "stella/error.hpp"
@@ -20,6 +21,18 @@ struct Workspace {
   WordPiece::Scratch wordpiece;
   WordCache cache;
 };
+
+void apply_settings(const TokenizerSettings& settings, std::vector<Normalizer>& normalizers) {
+  for (Normalizer& normalizer : normalizers) {
+    const auto* const bert = std::get_if<BertNormalizer>(&normalizer);
+    if (bert == nullptr) continue;
+    BertNormalizerOptions options = bert->options();
+    options.lowercase = settings.bert_lowercase.value_or(options.lowercase);
+    options.strip_accents = settings.bert_strip_accents.value_or(options.strip_accents);
+    options.handle_chinese_chars = settings.bert_chinese_chars.value_or(options.handle_chinese_chars);
+    normalizer.emplace<BertNormalizer>(options);
+  }
+}
 
 }  // namespace
 
@@ -158,17 +171,21 @@ void Tokenizer::Impl::give_back(std::unique_ptr<Workspace> workspace) const {
   idle.push_back(std::move(workspace));
 }
 
-Tokenizer Tokenizer::from_json(std::string_view json, const std::string& source) {
+Tokenizer Tokenizer::from_json(std::string_view json, const std::string& source, const TokenizerSettings& settings) {
+  refuse_lfs_pointer(json, source);
   auto impl = std::make_unique<Impl>();
+  // sentence-transformers looks for a Lowercase of the file's own, and BERT's is none to it; twice does no harm.
+  if (settings.lowercase_first) impl->parts.normalizers.emplace_back(std::in_place_type<LowercaseNormalizer>);
   read_tokenizer_json(json, source, impl->parts);
+  apply_settings(settings, impl->parts.normalizers);
   impl->assign_added_tokens(source);
   return Tokenizer(std::move(impl));
 }
 
-Tokenizer Tokenizer::from_file(const std::filesystem::path& path) {
+Tokenizer Tokenizer::from_file(const std::filesystem::path& path, const TokenizerSettings& settings) {
   const MappedFile file(path);
   const auto bytes = file.bytes();
-  return from_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path.string());
+  return from_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path.string(), settings);
 }
 
 Tokenizer::Tokenizer(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) {}

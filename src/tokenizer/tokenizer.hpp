@@ -22,6 +22,15 @@ struct EncodeOptions {
   const std::atomic<bool>* cancelled = nullptr;  ///< Once it is true, encode() ends soon with Error(cancelled).
 };
 
+/// What a checkpoint's other files say about its tokenizer, as transformers applies it to tokenizer.json.
+struct TokenizerSettings {
+  bool lowercase_first = false;  ///< sentence-transformers' do_lower_case: everything else sees lowercase text.
+  // Of BERT's normalizer, where the tokenizer is BERT's (tokenizer_config.json); absent: as the file says.
+  std::optional<bool> bert_lowercase = std::nullopt;
+  std::optional<bool> bert_strip_accents = std::nullopt;
+  std::optional<bool> bert_chinese_chars = std::nullopt;
+};
+
 struct Encoding {
   std::vector<std::int32_t> ids;  // (tokens)
   std::size_t full_tokens = 0;    ///< Tokens before truncation, special tokens included.
@@ -35,8 +44,8 @@ class Tokenizer {
  public:
   /// Throws Error(malformed_file) for broken JSON or missing parts, Error(unsupported_model) naming a component that is
   /// not implemented; both name `source`.
-  static Tokenizer from_json(std::string_view json, const std::string& source);
-  static Tokenizer from_file(const std::filesystem::path& path);
+  static Tokenizer from_json(std::string_view json, const std::string& source, const TokenizerSettings& settings = {});
+  static Tokenizer from_file(const std::filesystem::path& path, const TokenizerSettings& settings = {});
 
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;

@@ -271,7 +271,7 @@ void require_known(const JsonObject& options, std::string_view key, std::initial
 /// What sentence-transformers calls its Transformer module with. Whatever would change a vector is read or refused.
 void read_sentence_bert(const JsonObject& options, ModelSpec& spec) {
   spec.max_seq_length = options.optional_size("max_seq_length");
-  require_flag(options, "do_lower_case", false, false);
+  spec.lower_case = options.flag_or("do_lower_case", false);
   require_text(options, "transformer_task", "feature-extraction", "feature-extraction");
   require_text(options, "module_output_name", "token_embeddings", "token_embeddings");
   for (const std::string_view key : {"tokenizer_name_or_path", "query_length", "document_length", "query_expansion"}) {
@@ -298,6 +298,13 @@ void read_sentence_bert(const JsonObject& options, ModelSpec& spec) {
 void read_tokenizer_config(const JsonObject& options, ModelSpec& spec) {
   if (!spec.max_seq_length) spec.max_seq_length = read_model_max_length(options);
   if (!spec.truncate_left) read_truncation_side(options, spec);
+  const std::string kind = options.text_or("tokenizer_class", "");
+  if (kind != "BertTokenizer" && kind != "BertTokenizerFast") return;
+  ModelSpec::BertText bert;
+  bert.lowercase = options.flag_or("do_lower_case", true);
+  bert.strip_accents = options.flag_or("strip_accents", bert.lowercase);
+  bert.chinese_chars = options.flag_or("tokenize_chinese_chars", true);
+  spec.bert_text = bert;
 }
 
 }  // namespace

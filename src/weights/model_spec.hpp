@@ -54,6 +54,14 @@ struct ModelSpec {
   std::optional<std::string> default_prompt_name;
   /// sentence_bert_config.json's max_seq_length, else tokenizer_config.json's model_max_length.
   std::optional<std::size_t> max_seq_length;
+  bool lower_case = false;  // sentence_bert_config.json's do_lower_case
+  /// tokenizer_config.json of a BertTokenizer: what its normalizer does whatever tokenizer.json says.
+  struct BertText {
+    bool lowercase = true;
+    bool strip_accents = true;
+    bool chinese_chars = true;
+  };
+  std::optional<BertText> bert_text;
   std::optional<bool> truncate_left;  // tokenizer_config.json's truncation_side; absent: as tokenizer.json says
 };
 

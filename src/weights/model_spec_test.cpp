@@ -269,10 +269,6 @@ TEST(ModelSpec, PromptsAreCheckedAgainstTheDefault) {
   EXPECT_EQ(refusal(files), (Refusal{Errc::malformed_file,
                                      "dir/config_sentence_transformers.json: key 'prompts' holds something that is not "
                                      "a string under 'q'"}));
-  files = checkpoint("stella-small-tiny");
-  files.sentence_bert_json = R"({"max_seq_length":null,"do_lower_case":true})";
-  EXPECT_EQ(refusal(files),
-            (Refusal{Errc::unsupported_model, "dir/sentence_bert_config.json: do_lower_case true is not implemented"}));
 }
 
 // What sentence-transformers 6.2.0 makes of the same files (base/model.py, base/modules/transformer.py).
@@ -360,7 +356,6 @@ TEST(ModelSpec, WhatSentenceTransformersWouldDoIsDoneOrRefusedByName) {
   EXPECT_NO_THROW(parse_model_spec(
       bert_config(R"({"config_args":{"use_memory_efficient_attention":false,"unpad_inputs":false}})")));
   for (const auto& [text, name] : std::vector<std::pair<std::string, std::string>>{
-           {R"({"do_lower_case":true})", "do_lower_case"},
            {R"({"transformer_task":"fill-mask"})", "transformer_task"},
            {R"({"query_length":32})", "query_length"},
            {R"({"query_expansion":{"length":32}})", "query_expansion"},
@@ -398,6 +393,26 @@ TEST(ModelSpec, ReadsJsonAsPythonDoes) {
   SpecFiles files = checkpoint("stella-small-tiny");
   files.config_json.insert(0, "\xEF\xBB\xBF");
   EXPECT_EQ(parse_model_spec(files).encoder.hidden, 64U);
+}
+
+// BertTokenizer of transformers 5.24 (and of 4) makes its normalizer anew from these.
+TEST(ModelSpec, TheBertTokenizersSettings) {
+  const auto read = [](const std::string& text) {
+    SpecFiles files;
+    files.config_json = checkpoint("stella-small-tiny").config_json;
+    files.tokenizer_config_json = text;
+    return parse_model_spec(files).bert_text;
+  };
+  EXPECT_FALSE(read("{}"));
+  EXPECT_FALSE(read(R"({"tokenizer_class":"Qwen2Tokenizer","do_lower_case":true})"));
+  const auto plain = read(R"({"tokenizer_class":"BertTokenizer","strip_accents":null})");
+  ASSERT_TRUE(plain);
+  EXPECT_TRUE(plain->lowercase && plain->strip_accents && plain->chinese_chars);
+  const auto cased =
+      read(R"({"tokenizer_class":"BertTokenizerFast","do_lower_case":false,"tokenize_chinese_chars":false})");
+  ASSERT_TRUE(cased);
+  EXPECT_FALSE(cased->lowercase || cased->strip_accents || cased->chinese_chars);
+  EXPECT_TRUE(read(R"({"tokenizer_class":"BertTokenizer","do_lower_case":false,"strip_accents":true})")->strip_accents);
 }
 
 TEST(ModelSpec, LimitsAreNamed) {

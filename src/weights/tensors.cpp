@@ -30,6 +30,8 @@ float from_f16(std::uint16_t bits) noexcept {
   return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
 }
 
+constexpr std::size_t kMaxShards = 1000;  // the largest published models have some 200
+
 /// What TensorFlow's checkpoints called these, and the first conversions of them still do.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kOldNames{
     {{"LayerNorm.weight", "LayerNorm.gamma"}, {"LayerNorm.bias", "LayerNorm.beta"}}};
@@ -184,7 +186,13 @@ std::vector<std::string> shard_names(std::string_view index_json, const std::str
                   {.file = source, .tensor = std::string(tensor)});
     }
     const std::string name(value.get_string());
-    if (std::find(shards.begin(), shards.end(), name) == shards.end()) shards.push_back(name);
+    if (std::find(shards.begin(), shards.end(), name) != shards.end()) continue;
+    if (shards.size() == kMaxShards) {
+      throw Error(Errc::limit_exceeded,
+                  source + ": names more than the " + std::to_string(kMaxShards) + " files that are read",
+                  {.file = source});
+    }
+    shards.push_back(name);
   }
   return shards;
 }

@@ -384,6 +384,21 @@ TEST(ShardNames, InOrderOfFirstUse) {
               ::testing::ElementsAre("model-00002-of-00002.safetensors", "model-00001-of-00002.safetensors"));
 }
 
+TEST(ShardNames, TheirNumberHasALimit) {
+  std::string index = R"({"weight_map":{"t":"0.safetensors")";
+  for (int i = 0; i < 1000; ++i) {
+    index.append(",\"").append(std::to_string(i)).append("\":\"").append(std::to_string(i)).append(".safetensors\"");
+  }
+  EXPECT_EQ(shard_names(index + "}}", "index").size(), 1000U);
+  try {
+    shard_names(index + R"(,"x":"x.safetensors"}})", "index");
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.errc(), Errc::limit_exceeded);
+    EXPECT_EQ(error.what(), std::string("index: names more than the 1000 files that are read"));
+  }
+}
+
 TEST(ShardNames, RefusesPathTricksAndNonsense) {
   for (const char* name : {R"("../x.safetensors")", R"("/etc/x.safetensors")", R"("a/b.safetensors")",
                            R"("a\\b.safetensors")", R"("C:x.safetensors")", R"(".safetensors")", R"("..safetensors")",

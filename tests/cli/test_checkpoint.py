@@ -7,7 +7,7 @@ import shutil
 import struct
 import unittest
 
-from cli_support import BERT, SMALL, CliTest
+from cli_support import BERT, LARGE, SMALL, CliTest
 
 
 def read_safetensors(path):
@@ -110,6 +110,36 @@ class Loads(Checkpoint):
                   prompts=dict(query="", document=""))
         self.assertEqual(self.vectors(saved), self.vectors(BERT))
 
+    def test_the_bert_tokenizers_settings_go_before_its_file(self):
+        # BertTokenizer of transformers makes its normalizer anew from tokenizer_config.json, lowercase unless told otherwise.
+        def ids(folder):
+            return self.succeed("tokenize", "--model", folder, "Zoë's CAFÉ 漢字")
+
+        def normalizer(folder, **changes):
+            path = folder / "tokenizer.json"
+            text = json.loads(path.read_text())
+            text["normalizer"].update(changes)
+            path.write_text(json.dumps(text))
+            return folder
+        cased = normalizer(self.copy(BERT, "cased"), lowercase=False)
+        self.assertNotEqual(ids(cased), ids(BERT))
+        (cased / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+        self.assertEqual(ids(cased), ids(BERT))
+        for number, (settings, changes) in enumerate([
+                (dict(do_lower_case=False), dict(lowercase=False)),
+                (dict(strip_accents=False), dict(strip_accents=False)),
+                (dict(do_lower_case=False, strip_accents=True), dict(lowercase=False, strip_accents=True)),
+                (dict(tokenize_chinese_chars=False), dict(handle_chinese_chars=False))]):
+            told = self.copy(BERT, f"told{number}")
+            (told / "tokenizer_config.json").write_text(json.dumps(dict(settings, tokenizer_class="BertTokenizer")))
+            self.assertEqual(ids(told), ids(normalizer(self.copy(BERT, f"written{number}"), **changes)), settings)
+
+    def test_do_lower_case(self):
+        cased = self.copy(LARGE, "cased")
+        self.edit(cased, "sentence_bert_config.json", do_lower_case=True)
+        self.assertEqual(self.succeed("tokenize", "--model", cased, "--task", "none", "A TEXT Ünd More"),
+                         self.succeed("tokenize", "--model", LARGE, "--task", "none", "a text ünd more"))
+
     def test_a_normalize_module_is_part_of_the_model(self):
         # bert-tiny's modules.json has one.
         self.assertEqual(self.vectors(BERT, "--no-normalize"), self.vectors(BERT))
@@ -132,7 +162,7 @@ class Refuses(Checkpoint):
 
     def test_pointers_of_git_lfs(self):
         pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 123\n"
-        for number, file in enumerate(("model.safetensors", "config.json", "2_Dense_1024/model.safetensors")):
+        for number, file in enumerate(("model.safetensors", "config.json", "tokenizer.json", "2_Dense_1024/model.safetensors")):
             own = self.copy(SMALL, f"lfs{number}")
             (own / file).write_text(pointer)
             self.fail_with(1, "embed", "--model", own, "--dim", "1024", "text", says=("git lfs pull", file))
