@@ -2,10 +2,13 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <poll.h>
+#include <string_view>
 #include <sys/signalfd.h>
 #include <system_error>
+#include <thread>
 #include <unistd.h>
 
 namespace stella::cli {
@@ -13,6 +16,21 @@ namespace {
 
 constexpr int kMomentMilliseconds = 20;
 constexpr std::array<int, 3> kSignals{SIGINT, SIGTERM, SIGHUP};
+// For what is under way to end by itself once it was interrupted: a pass its layer, a job its disk.
+constexpr std::chrono::milliseconds kGrace{1500};
+
+/// Ends the program where it has not ended by then. Files appear whole or not at all, so that nothing is broken by it.
+void end_after_grace(int signal_number) {
+  try {
+    std::thread([signal_number] {
+      std::this_thread::sleep_for(kGrace);
+      constexpr std::string_view kLine = "stella: interrupted\n";
+      static_cast<void>(::write(STDERR_FILENO, kLine.data(), kLine.size()));
+      ::_exit(128 + signal_number);
+    }).detach();
+  } catch (const std::system_error&) {  // NOLINT(bugprone-empty-catch): then it takes as long as it takes
+  }
+}
 
 /// Those of kSignals that the caller (nohup, a shell's background job) does not want ignored.
 sigset_t wanted_signals() {
@@ -54,6 +72,7 @@ void Session::on_signal() {
   signalfd_siginfo info{};
   if (::read(signal_descriptor_.native_handle(), &info, sizeof info) != sizeof info) return;
   interrupted_by_ = static_cast<int>(info.ssi_signo);
+  end_after_grace(interrupted_by_);
   // From now on the system's own way: a second signal ends the program whatever it waits for.
   const sigset_t set = wanted_signals();
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);

@@ -46,7 +46,8 @@ class Pending : public Operation {
 };
 
 /// One per program, made before any thread starts, so that every thread inherits the blocked signals. SIGINT, SIGTERM
-/// and SIGHUP cancel what is under way, which then ends with Interrupted; a second one ends the program at once.
+/// and SIGHUP cancel what is under way, which then ends with Interrupted; a second one ends the program at once, and
+/// what takes longer than two seconds to end is ended by us.
 class Session {
  public:
   Session();

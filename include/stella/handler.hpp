@@ -11,7 +11,8 @@
 // that computes, downloads or loads, so that a handler may block, start further operations, and drop the last owner of
 // a model or of the Runtime. A handler is posted (execution::blocking.never) to its associated executor. Where it has
 // none, or one that knows no such property and so may run it on the spot (an inline executor, an executor whose type
-// was erased without it), a thread that the Runtime keeps for handlers alone submits it, or runs it.
+// was erased without it), or one of Asio's process-wide pool (system_executor, use_future), a thread that the Runtime
+// keeps for handlers alone submits it, or runs it.
 //
 // What a handler throws goes where its executor sends it: out of io_context::run(), for example. Where it has none it
 // is reported to the log (stella/log.hpp) and ends nothing. What a progress callback throws is its request's error.
@@ -34,9 +35,22 @@
 #include <boost/asio/associator.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/execution/blocking.hpp>
+#include <boost/asio/execution/context.hpp>
 #include <boost/asio/execution/outstanding_work.hpp>
 #include <boost/asio/prefer.hpp>
+#include <boost/asio/query.hpp>
 #include <boost/asio/require.hpp>
+
+namespace boost::asio {
+
+class system_context;
+
+namespace detail {
+template <typename Result, typename Blocking>
+class promise_executor;  // that of use_future
+}  // namespace detail
+
+}  // namespace boost::asio
 
 namespace stella {
 
@@ -78,6 +92,21 @@ class MarkedExecutor {
   boost::asio::any_completion_executor inner_;
 };
 
+/// Whether an executor belongs to Asio's process-wide pool. That is made when it is first used, by whoever comes first,
+/// does not survive a thread that cannot be had, and is gone at exit; but its executors are content with any thread.
+template <class Executor>
+constexpr bool is_of_system_pool() {
+  if constexpr (boost::asio::can_query_v<Executor, boost::asio::execution::context_t>) {
+    using Context = decltype(boost::asio::query(std::declval<const Executor&>(), boost::asio::execution::context));
+    return std::is_same_v<std::remove_cvref_t<Context>, boost::asio::system_context>;
+  }
+  return false;
+}
+template <class Executor>
+struct IsOfSystemPool : std::bool_constant<is_of_system_pool<Executor>()> {};
+template <class Result, class Blocking>
+struct IsOfSystemPool<boost::asio::detail::promise_executor<Result, Blocking>> : std::true_type {};
+
 /// The handler itself, for bind_executor(), which would take the executor that some handlers come with for its own.
 template <class AnyHandler>
 struct BareHandler {
@@ -98,7 +127,8 @@ auto posted(AnyHandler handler) {
   BareHandler<AnyHandler> bare{std::move(handler)};
   if constexpr (std::is_same_v<Executor, MarkedExecutor>) {
     return boost::asio::bind_executor(executor, std::move(bare));
-  } else if constexpr (boost::asio::can_require_v<Executor, execution::blocking_t::never_t>) {
+  } else if constexpr (!IsOfSystemPool<Executor>::value &&
+                       boost::asio::can_require_v<Executor, execution::blocking_t::never_t>) {
     return boost::asio::bind_executor(boost::asio::require(executor, execution::blocking.never), std::move(bare));
   } else {
     return boost::asio::bind_executor(MarkedExecutor(boost::asio::any_completion_executor(executor)), std::move(bare));

@@ -21,18 +21,25 @@ std::shared_ptr<Block> BlockPool::acquire(std::weak_ptr<UniqueFunction<void()>> 
   return {block.release(), [this](Block* used) { release(std::unique_ptr<Block>(used)); }};
 }
 
-void BlockPool::release(std::unique_ptr<Block> block) {
+void BlockPool::release(std::unique_ptr<Block> block) noexcept {
   ++left_;
   spare_.push_back(std::move(block));
-  if (waiting_.empty()) return;
   // Not from here: a block may be released deep inside someone else's work.
-  loop_.post([this] {
-    while (left_ > 0 && !waiting_.empty()) {
-      const auto when_free = waiting_.front().lock();
-      waiting_.pop_front();
-      if (when_free) (*when_free)();
-    }
-  });
+  if (!waiting_.empty() && !telling_.empty()) loop_.post(std::move(telling_));
+}
+
+void BlockPool::prepare() {
+  telling_.clear();
+  telling_.emplace_back([this] { tell(); });
+}
+
+void BlockPool::tell() {
+  prepare();
+  while (left_ > 0 && !waiting_.empty()) {
+    const auto when_free = waiting_.front().lock();
+    waiting_.pop_front();
+    if (when_free) (*when_free)();
+  }
 }
 
 }  // namespace stella::hub

@@ -28,7 +28,10 @@ struct Block {
 class BlockPool {
  public:
   BlockPool(EventLoop& loop, std::size_t block_bytes, std::size_t count)
-      : loop_(loop), block_bytes_(block_bytes), left_(count) {}
+      : loop_(loop), block_bytes_(block_bytes), left_(count) {
+    spare_.reserve(count);  // a block is given back by a destructor, where nothing may fail
+    prepare();
+  }
 
   std::size_t block_bytes() const noexcept { return block_bytes_; }
 
@@ -36,13 +39,16 @@ class BlockPool {
   std::shared_ptr<Block> acquire(std::weak_ptr<UniqueFunction<void()>> when_free);
 
  private:
-  void release(std::unique_ptr<Block> block);
+  void release(std::unique_ptr<Block> block) noexcept;
+  void prepare();
+  void tell();
 
   EventLoop& loop_;
   std::size_t block_bytes_;
   std::size_t left_;  // that may still be handed out
   std::vector<std::unique_ptr<Block>> spare_;
   std::deque<std::weak_ptr<UniqueFunction<void()>>> waiting_;
+  EventLoop::Tasks telling_;  // the next call of tell(), ready to be posted; empty while it is
 };
 
 }  // namespace stella::hub

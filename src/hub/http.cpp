@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <new>
+#include <sys/socket.h>
+#include <unistd.h>
 
 namespace stella::hub {
 namespace {
@@ -20,6 +22,15 @@ template <class T>
 void set(CURL* easy, CURLoption option, T value) {
   const CURLcode code = curl_easy_setopt(easy, option, value);
   if (code == CURLE_OUT_OF_MEMORY) throw std::bad_alloc();
+}
+
+// As libcurl does it, but never on a standard stream that the program has closed and may go on printing into.
+curl_socket_t open_socket(void*, curlsocktype, curl_sockaddr* address) {
+  const int fd = ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  if (fd < 0 || fd > STDERR_FILENO) return fd;
+  const int up = ::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  ::close(fd);
+  return up;
 }
 
 void append(std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)>& list, const std::string& header) {
@@ -77,6 +88,7 @@ void HttpExchange::set_options(const HubOptions& options, const HttpRequest& req
   set(easy, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
   set(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   set(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+  set(easy, CURLOPT_OPENSOCKETFUNCTION, &open_socket);
   if (request.bulk) set(easy, CURLOPT_BUFFERSIZE, 512L * 1024L);
   if (request.head) set(easy, CURLOPT_NOBODY, 1L);
   const auto connect = request.total_timeout.count() > 0 ? request.total_timeout : request.stall_timeout;
