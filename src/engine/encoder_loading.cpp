@@ -188,6 +188,7 @@ class EncoderLoading {
   void write(Precision precision, const std::optional<models::Agreement>& agreement) {
     const auto writer = store_.writer(key(precision));
     if (!writer) return;
+    log(LogLevel::debug, job_.source + ": packing the weights in " + to_string(precision));
     models::Trial trial{precision, writer.get()};
     models::pack_encoder(job_.spec, source(), context(precision), {&trial, 1});
     check_source();
@@ -201,6 +202,8 @@ class EncoderLoading {
     models::LoadContext trying = context(precisions.front());
     trying.calibration = &calibration;
     const auto writer = store_.writer(key(precisions.front()));
+    log(LogLevel::debug, job_.source + ": packing the weights in " + to_string(precisions.front()) +
+                             ", and comparing " + std::to_string(precisions.size()) + " of the precisions with f32");
     std::vector<models::Trial> trials;
     for (const Precision precision : precisions) trials.push_back({precision, nullptr, needed});
     trials.front().writer = writer.get();
@@ -252,6 +255,10 @@ class EncoderLoading {
   }
 
   std::shared_ptr<const Weights> finish(Loaded loaded, PrecisionChoice choice) const {
+    log(LogLevel::debug,
+        job_.source + ": " + to_string(choice.precision) + " (" + choice.reason + "), weights " +
+            (loaded.mapped ? (packed_ ? "packed, kept and mapped" : "mapped as an earlier start packed them")
+                           : "packed in memory, not kept"));
     return std::make_shared<const Weights>(
         Weights{std::move(loaded.encoder), std::move(choice), packed_, loaded.mapped});
   }

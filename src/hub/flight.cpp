@@ -366,6 +366,7 @@ void Flight::report(std::uint64_t bytes, std::uint64_t total) {
 }
 
 void Flight::succeed(const fs::path& path, bool from_cache) {
+  log(LogLevel::debug, describe(request_) + (from_cache ? ": in the cache, " : ": fetched to ") + path.string());
   job<std::uint64_t>([path] { return size_of(path); },
                      [path, from_cache](Flight& self, std::uint64_t size) {
                        Progress progress;

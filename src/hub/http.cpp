@@ -1,6 +1,7 @@
 #include "hub/http.hpp"
 
 #include "base/file.hpp"
+#include "base/log.hpp"
 #include "hub/proxy.hpp"
 #include "hub/text.hpp"
 #include "hub/url.hpp"
@@ -143,8 +144,21 @@ void HttpExchange::finish(CURLcode code) {
   // So libcurl calls a single header that is longer than it likes, which is beyond what we like, too.
   if (code == CURLE_OUT_OF_MEMORY && first_byte > 0 && !head_complete_) end.limit = header_limit();
   if (code != CURLE_OK) end.text = error_text_[0] != '\0' ? error_text_ : curl_easy_strerror(code);
+  log_end(end.text);
   auto done = std::move(callbacks_.on_done);
   done(end);
+}
+
+void HttpExchange::log_end(const std::string& failure) const {
+  constexpr curl_off_t kMicrosecondsPerMillisecond = 1000;
+  const char* method = nullptr;
+  curl_off_t microseconds = 0;
+  curl_easy_getinfo(easy_.get(), CURLINFO_EFFECTIVE_METHOD, &method);
+  curl_easy_getinfo(easy_.get(), CURLINFO_TOTAL_TIME_T, &microseconds);
+  log(LogLevel::debug, std::string(method != nullptr ? method : "request") + " " + redacted(head_.url) + ": " +
+                           (failure.empty() ? "status " + std::to_string(head_.status) : failure) + ", " +
+                           std::to_string(received_) + " bytes, " +
+                           std::to_string(microseconds / kMicrosecondsPerMillisecond) + " ms");
 }
 
 void HttpExchange::watch_for_stall() {

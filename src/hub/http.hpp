@@ -67,6 +67,7 @@ class HttpExchange {
   void set_options(const HubOptions& options, const HttpRequest& request);
   void finish(CURLcode code);
   void watch_for_stall();
+  void log_end(const std::string& failure) const;
   static std::size_t header_arrived(char* data, std::size_t size, std::size_t count, void* self);
   static std::size_t body_arrived(char* data, std::size_t size, std::size_t count, void* self);
   std::size_t take_header(std::string_view line);

@@ -52,9 +52,23 @@ class Download(HubTest):
             self.assertTrue((folder / f"2_Dense_{dimension}/model.safetensors").exists())
         log = done.stderr.decode().splitlines()
         self.assertTrue(any(line.startswith("model.safetensors: ") for line in log), log)
+        names = [line.split(": ")[0] for line in log]
+        self.assertEqual(len(names), len(set(names)), log)  # each file once
+        again = self.run_stella("download", REPO, env=self.env).stderr.decode().splitlines()
+        self.assertEqual(len(again), len(set(again)), again)
         self.assertNotIn("\x1b", done.stderr.decode())
         quiet = self.run_stella("download", REPO, "--dim", "all", "--quiet", env=self.env)
         self.assertEqual((quiet.returncode, quiet.stdout, quiet.stderr), (0, done.stdout, b""))
+
+    def test_debug_says_what_is_asked_for_and_what_was_there(self):
+        env = {**self.env, "HF_TOKEN": "hf_secret"}
+        first = self.run_stella("tokenize", "--model", REPO, "--log-level", "debug", "text", env=env).stderr.decode()
+        self.assertIn("stella: debug: HEAD " + self.hub.endpoint, first)
+        self.assertRegex(first, r"GET http\S+config\.json: status 200, \d+ bytes, \d+ ms\n")
+        then = self.run_stella("embed", "--model", REPO, "--dim", "256", "--log-level", "debug", "--offline", "text", env=env)
+        self.assertIn(f"stella: debug: config.json of {REPO}: in the cache, ", then.stderr.decode())
+        self.assertNotIn("HEAD", then.stderr.decode())
+        self.assertNotIn("hf_secret", first + then.stderr.decode())
 
     def test_fetches_the_heads_that_were_asked_for(self):
         folder = pathlib.Path(self.succeed("download", REPO, "--dim", "256,768", env=self.env).decode().rstrip("\n"))
@@ -174,13 +188,14 @@ class Failures(HubTest):
     def test_unreachable(self):
         done = self.fail_with(3, "embed", "text", says=["NovaSearch/stella_en_400M_v5", "--model demo", "cannot reach 127.0.0.1"])
         self.assertEqual(done.stdout, b"")
+        self.assertEqual(done.stderr.count(b"NovaSearch/stella_en_400M_v5"), 1)
         other = self.fail_with(3, "embed", "--model", REPO, "text", says="org/small")
         self.assertNotIn(b"--model demo", other.stderr)
 
     def test_not_found(self):
         self.fail_with(3, "embed", "--model", "org/nothing", "text", env=self.env, says="org/nothing")
         self.fail_with(3, "embed", "--model", REPO, "--revision", "v9", "text", env=self.env, says="v9")
-        self.fail_with(3, "download", "org/nothing", env=self.env, says="org/nothing")
+        self.fail_with(3, "download", "org/nothing", env=self.env, says=["org/nothing", "directory"])
 
     def test_gated(self):
         gated = self.enterContext(Hub(os.environ["STELLA_HUB_SERVER"], {REPO: self.folder / "repo"}, "--gated", f"{REPO}=secret"))

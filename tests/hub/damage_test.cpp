@@ -236,7 +236,9 @@ TEST_F(HubDamage, ABranchThatMovedOnLeavesAReadOnlyCacheWorking) {
   }
   for (const fs::path& folder : folders) fs::permissions(folder, static_cast<fs::perms>(0555));
   std::string remark;
-  set_log_sink([&](LogLevel, std::string_view line) { remark = line; });
+  set_log_sink([&](LogLevel level, std::string_view line) {
+    if (level == LogLevel::warning) remark = line;
+  });
   Outcome outcome;
   {
     const Unprivileged user;
