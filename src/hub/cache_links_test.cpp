@@ -226,6 +226,27 @@ TEST_F(CacheUses, ADamagedBlobIsMissedByEveryModelThatLeadsToIt) {
   EXPECT_TRUE(check_cache(root_, "", false, {}, {}).problems.empty());
 }
 
+TEST_F(CacheUses, ALinkedFolderOnTheWayIsKept) {
+  const RepoPaths other(root_, "org/other");
+  make_folders(paths_, kCommit, "y");
+  std::ofstream(paths_.pointer(kCommit, "y")) << "plain";
+  fs::create_directories(other.folder() / "snapshots");
+  fs::create_directory_symlink(paths_.snapshot(kCommit), other.snapshot(kSecond));
+  make_folders(paths_, kSecond, "x");
+  fs::create_symlink(other.pointer(kSecond, "y"), paths_.pointer(kSecond, "x"));
+  EXPECT_THROW(cache::remove(hub_, "org/other", kSecond), Error);
+  EXPECT_EQ(text_of(paths_.pointer(kSecond, "x")), "plain");
+}
+
+TEST_F(CacheUses, NothingGoesBehindALinkedPart) {
+  add(kCommit, kName, kSha256, "abc");
+  move_and_link(paths_.blobs(), root_ / "disk/blobs");
+  EXPECT_THROW(cache::remove(hub_, "org/name", kCommit), Error);
+  EXPECT_THROW(cache::remove(hub_, "org/name"), Error);
+  EXPECT_EQ(text_of(paths_.pointer(kCommit, kName)), "abc");
+  EXPECT_TRUE(fs::exists(root_ / "disk/blobs" / kSha256));
+}
+
 TEST_F(CacheUses, AHardLinkOfAnotherModelKeepsItsFileAndHindersNothing) {
   add(kCommit, kName, kSha256, "abc");
   const RepoPaths other(root_, "org/other");
