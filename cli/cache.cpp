@@ -1,5 +1,4 @@
 // `stella cache`: what the hub's cache and the packed weights are, taking things out, checking.
-#include "stella/bundled.hpp"
 #include "stella/cache.hpp"
 
 #include "cli/blocking.hpp"
@@ -7,6 +6,7 @@
 #include "cli/commands.hpp"
 #include "cli/output.hpp"
 #include "cli/text.hpp"
+#include "stella/bundled.hpp"
 #include "stella/packed_weights.hpp"
 
 #include <algorithm>

@@ -56,7 +56,8 @@ TEST(NpyHeaderTest, OtherArraysAreRefusedWithTheReason) {
     EXPECT_THAT(array(type, "False", "(1, 2)"), HasSubstr("float32")) << type;
   }
   EXPECT_THAT(array("'<f4'", "True", "(1, 2)"), HasSubstr("Fortran"));
-  for (const char* shape : {"()", "(1,)", "(1, 2, 3)", "(-1, 2)", "(1, x)", "1, 2", "(1, 2", "(99999999999999999999, 1)"}) {
+  for (const char* shape :
+       {"()", "(1,)", "(1, 2, 3)", "(-1, 2)", "(1, x)", "1, 2", "(1, 2", "(99999999999999999999, 1)"}) {
     EXPECT_THAT(array("'<f4'", "False", shape), HasSubstr("two dimensions")) << shape;
   }
   for (const char* shape : {"(4611686018427387904, 4)", "(4294967296, 4294967296)", "(18446744073709551615, 1)"}) {

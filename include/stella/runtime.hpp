@@ -29,8 +29,8 @@ struct RuntimeOptions {
 /// Error(invalid_argument), and destroying them does nothing.
 class Runtime {
  public:
-  /// Throws Error(invalid_argument | unsupported_processor), and Error(resource_limit | out_of_memory) where the threads
-  /// cannot be made.
+  /// Throws Error(invalid_argument | unsupported_processor), and Error(resource_limit | out_of_memory) where the
+  /// threads cannot be made.
   explicit Runtime(RuntimeOptions options = {});
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
