@@ -4,6 +4,7 @@
 #include "base/mapped_file.hpp"
 #include "base/thread_pool.hpp"
 #include "engine/join.hpp"
+#include "engine/source_identity.hpp"
 #include "stella/error.hpp"
 
 #include <algorithm>
@@ -52,7 +53,7 @@ Completion<fs::path> optional_file(Completion<fs::path> done) {
 
 weights::ModelSpec parse_spec(const Reading& reading) {
   const auto text = [&](std::size_t i) {
-    return reading.paths[i] ? std::optional(read_text_file(*reading.paths[i], weights::kMaxJsonBytes)) : std::nullopt;
+    return reading.paths[i] ? std::optional(read_sound_text(*reading.paths[i])) : std::nullopt;
   };
   weights::SpecFiles files;
   files.source = reading.files->source();
@@ -89,8 +90,8 @@ std::map<std::size_t, std::string> find_heads(const Reading& reading) {
   }
   if (reading.modules_head_config) {
     const std::string& folder = *reading.spec.modules_head_folder;
-    const weights::HeadSpec head = weights::parse_head_spec(
-        read_text_file(*reading.modules_head_config, weights::kMaxJsonBytes), folder, reading.files->source());
+    const weights::HeadSpec head =
+        weights::parse_head_spec(read_sound_text(*reading.modules_head_config), folder, reading.files->source());
     heads.insert_or_assign(head.out, folder);
   } else if (reading.spec.modules_head) {
     heads.insert_or_assign(*reading.spec.modules_head, *reading.spec.modules_head_folder);

@@ -4,6 +4,7 @@
 #include "base/typed_error.hpp"
 #include "engine/join.hpp"
 #include "engine/model.hpp"
+#include "engine/source_identity.hpp"
 #include "engine/validation.hpp"
 #include "stella/error.hpp"
 
@@ -87,8 +88,7 @@ void fetch_index(const std::shared_ptr<ModelFiles>& files, ThreadPool& pool, con
                      fetch_shards(files, names, std::move(index), stop, std::move(done));
                    },
                    [index, files] {
-                     return weights::shard_names(read_text_file(index, weights::kMaxJsonBytes),
-                                                 files->source() + "/" + kIndexFile);
+                     return weights::shard_names(read_sound_text(index), files->source() + "/" + kIndexFile);
                    });
              });
 }
@@ -135,8 +135,10 @@ void Model::make_tokenizer(const std::stop_token& stop, Completion<std::shared_p
   auto join = Join::start(stop, [self = shared_from_this(), parts](std::exception_ptr error) {
     if (error) return parts->done(std::move(error), nullptr);
     on_pool<std::shared_ptr<const tokenizer::Tokenizer>>(*self->machine_.pool, std::move(parts->done), [parts] {
-      return std::make_shared<const tokenizer::Tokenizer>(
+      auto tokenizer = std::make_shared<const tokenizer::Tokenizer>(
           tokenizer::Tokenizer::from_file(parts->path, tokenizer_settings(parts->checkpoint->spec)));
+      check_sound(parts->path);  // other tokens are as wrong as other weights
+      return tokenizer;
     });
   });
   checkpoint_->get(join->token(), join->branch<std::shared_ptr<const Checkpoint>>(
@@ -210,8 +212,7 @@ std::optional<PrecisionChoice> Model::precision_choice(const Checkpoint& checkpo
   if (fs::exists(checkpoint.directory / kWeightsFile, error)) {
     files.push_back(checkpoint.directory / kWeightsFile);
   } else if (fs::exists(index, error)) {
-    for (const std::string& name :
-         weights::shard_names(read_text_file(index, weights::kMaxJsonBytes), index.string())) {
+    for (const std::string& name : weights::shard_names(read_sound_text(index), index.string())) {
       files.push_back(checkpoint.directory / name);
       if (!fs::exists(files.back(), error)) return std::nullopt;
     }
@@ -254,8 +255,7 @@ std::shared_ptr<const Head> Model::pack_head(const Checkpoint& checkpoint, std::
                                              const std::stop_token& stop) const {
   if (stop.stop_requested()) throw Error(Errc::cancelled, "cancelled while a head was being loaded");
   const std::string& folder = checkpoint.heads.at(dimension);
-  const weights::HeadSpec spec =
-      weights::parse_head_spec(read_text_file(config, weights::kMaxJsonBytes), folder, checkpoint.source);
+  const weights::HeadSpec spec = weights::parse_head_spec(read_sound_text(config), folder, checkpoint.source);
   const std::size_t hidden = checkpoint.spec.encoder.hidden;
   if (spec.in != hidden || spec.out != dimension) {
     throw Error(Errc::malformed_file,

@@ -4,6 +4,7 @@
 #include "base/sha.hpp"
 #include "base/text.hpp"
 #include "stella/error.hpp"
+#include "weights/model_spec.hpp"
 
 #include <algorithm>
 #include <array>
@@ -79,6 +80,20 @@ bool has_hash(const MappedFile& file, const std::string& hash, const std::functi
   return hash_of<Sha1>(file, true, step) == hash || hash_of<Sha1>(file, false, step) == hash;
 }
 
+[[noreturn]] void damaged(const fs::path& path) {
+  throw Error(Errc::integrity,
+              path.string() +
+                  " is damaged: it does not have the hash that names it in the hub's cache; run "
+                  "`stella cache verify --repair`, which fetches it again",
+              {.file = path.string()});
+}
+
+/// Of a blob of the hub's cache its hash; empty for another file. `real` is a path without links.
+std::string blob_hash(const fs::path& real) {
+  const std::string name = real.filename().string();
+  return real.parent_path().filename() == "blobs" && is_blob_name(name) ? name : std::string();
+}
+
 struct Stopped {};
 
 }  // namespace
@@ -102,14 +117,27 @@ SourceIdentity identify(const std::string& name, const std::vector<fs::path>& fi
     std::error_code error;
     const fs::path real = fs::canonical(file, error);
     if (error) throw io_error("find", file, error.value());
-    const std::string base = real.filename().string();
-    const bool is_blob = real.parent_path().filename() == "blobs" && is_blob_name(base);
-    identity.hashes.push_back(is_blob ? base : std::string());
-    if (is_blob) identity.blobs = real.parent_path();
+    const std::string hash = blob_hash(real);
+    identity.hashes.push_back(hash);
+    if (!hash.empty()) identity.blobs = real.parent_path();
     identity.content += identity.content.empty() ? "" : "|";
-    identity.content += is_blob ? base : printable_line(content_of_local(real), kMostText);
+    identity.content += !hash.empty() ? hash : printable_line(content_of_local(real), kMostText);
   }
   return identity;
+}
+
+void check_sound(const fs::path& file) {
+  std::error_code error;
+  const std::string hash = blob_hash(fs::canonical(file, error));
+  if (error || hash.empty()) return;
+  const MappedFile content(file);
+  if (!has_hash(content, hash, [] {})) damaged(file);
+}
+
+std::string read_sound_text(const fs::path& file) {
+  std::string text = read_text_file(file, weights::kMaxJsonBytes);
+  check_sound(file);
+  return text;
 }
 
 SourceCheck::SourceCheck(std::shared_ptr<const weights::Tensors> tensors, std::vector<std::string> hashes)
@@ -135,11 +163,7 @@ void SourceCheck::run(const std::stop_token& stop, const std::function<void()>& 
     for (std::size_t i = 0; i < hashes_.size(); ++i) {
       const MappedFile& file = *tensors_->files()[i];
       if (hashes_[i].empty() || has_hash(file, hashes_[i], step)) continue;
-      throw Error(Errc::integrity,
-                  file.path().string() +
-                      " is damaged: it does not have the hash that names it in the hub's cache; run "
-                      "`stella cache verify --repair`, which fetches it again",
-                  {.file = file.path().string()});
+      damaged(file.path());
     }
   } catch (...) {
     failed = std::current_exception();

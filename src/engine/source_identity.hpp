@@ -37,6 +37,14 @@ std::string source_name(const std::string& model);
 /// Whether `text` is the name of a blob: the digits of a sha256, or of git's sha1.
 bool is_blob_name(const std::string& text);
 
+/// Throws Error(integrity) of a file of the hub's cache that is not what its name says, though it may parse; any other
+/// file is taken as it is. Reads all of it.
+void check_sound(const std::filesystem::path& file);
+
+/// The text of a checkpoint's JSON file that is sound, of at most weights::kMaxJsonBytes. Throws as read_text_file()
+/// and check_sound() do.
+std::string read_sound_text(const std::filesystem::path& file);
+
 /// Hashes the files of the hub's cache that a checkpoint is packed from, on a thread of its own beside the packing,
 /// which reads them whole anyway. A damaged blob keeps its name, and what is made of it would be taken for right.
 class SourceCheck {

@@ -2,7 +2,10 @@
 #include "support.hpp"
 
 #include <exception>
+#include <filesystem>
+#include <fstream>
 #include <future>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <string>
@@ -82,6 +85,42 @@ TEST(HubModel, FilesThatAreDamagedInTheCacheAreFetchedAgain) {
     EXPECT_THAT(describe(error), HasSubstr(file));
     EXPECT_THAT(describe(error), HasSubstr("stella cache verify --repair"));
     EXPECT_EQ(embed(hub.options()), expected) << file;
+  }
+}
+
+std::string text_of(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+/// Changes what `from` says in a file that stays well-formed.
+void change(const std::filesystem::path& path, const std::string& from, const std::string& to) {
+  std::string text = text_of(path);
+  const std::size_t at = text.find(from);
+  ASSERT_NE(at, std::string::npos) << path;
+  text.replace(at, from.size(), to);
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+TEST(HubModel, FilesThatAreDamagedAndStillParseAreFetchedAgain) {
+  struct Damage {
+    std::string file, from, to;
+  };
+  TestHub hub(kDemo);
+  const std::vector<std::string> texts{"What is the capital of China?"};
+  const EmbedOptions options{.dimensions = {256}};
+  const auto embed = [&] {
+    StellaEmbeddingModel model(hub.repo, hub.options());
+    return run(model.batch_embed(texts, options)).at(0).vectors;
+  };
+  const auto expected = embed();
+  for (const Damage& damage :
+       {Damage{"config.json", "1e-12", "1e-02"}, Damage{"tokenizer.json", "\"capital\"", "\"capitol\""},
+        Damage{"config_sentence_transformers.json", "retrieve", "retrievf"}}) {
+    const auto path = sync::huggingface_file(hub.repo, damage.file, "main", hub.options().hub);
+    change(path, damage.from, damage.to);
+    EXPECT_EQ(embed(), expected) << damage.file;
+    EXPECT_EQ(text_of(path), text_of(kDemo / damage.file)) << damage.file;
   }
 }
 
