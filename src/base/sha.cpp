@@ -35,7 +35,7 @@ template class Sha<20>;
 template class Sha<32>;
 
 void prepare_hashing() {
-  OPENSSL_init_crypto(0, nullptr);
+  OPENSSL_init_crypto(OPENSSL_INIT_ADD_ALL_DIGESTS, nullptr);  // with no option it does nothing, and registers nothing
 }
 
 std::string to_hex(std::span<const std::byte> bytes) {
