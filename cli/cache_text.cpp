@@ -147,8 +147,9 @@ std::string problem_text(const cache::Problem& problem, bool repair) {
                     : problem.kind == cache::Problem::Kind::dangling ? "link to nowhere: "
                                                                      : "unreadable: ";
   out += problem.repo;
-  for (const auto& user : problem.users)
-    out += " " + printable_line(user.file) + " (" + user.commit.substr(0, 12) + ")";
+  for (const auto& user : problem.users) {
+    out.append(" ").append(printable_line(user.file)).append(" (").append(user.commit, 0, 12).append(")");
+  }
   if (!problem.blob.empty()) out += " blob " + problem.blob;
   if (problem.repaired) return out + ": repaired\n";
   if (!problem.failure.empty())

@@ -1,8 +1,11 @@
 #include "base/file.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <dirent.h>
 #include <fcntl.h>
+#include <memory>
 #include <random>
 #include <sys/stat.h>
 #include <system_error>
@@ -95,6 +98,22 @@ void write_all(const UniqueFd& fd, std::span<const std::byte> bytes, const std::
 
 void write_all(const UniqueFd& fd, std::string_view text, const std::filesystem::path& path) {
   write_all(fd, std::as_bytes(std::span(text)), path);
+}
+
+std::vector<std::string> names_in(const std::filesystem::path& folder) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(folder.c_str()), ::closedir);
+  if (!entries) throw io_error("read folder", folder, errno);
+  std::vector<std::string> names;
+  while (true) {
+    errno = 0;
+    const dirent* const entry = ::readdir(entries.get());
+    if (entry == nullptr) break;
+    std::string name = entry->d_name;
+    if (name != "." && name != "..") names.push_back(std::move(name));
+  }
+  if (errno != 0) throw io_error("read folder", folder, errno);
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 void sync_folder(const std::filesystem::path& folder) noexcept {

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 #include <utility>
+#include <vector>
 
 namespace stella {
 
@@ -61,6 +62,10 @@ std::string read_text_file(const std::filesystem::path& path, std::uint64_t max_
 /// Writes all of `bytes` at the descriptor's place; `path` is for the message of an Error.
 void write_all(const UniqueFd& fd, std::span<const std::byte> bytes, const std::filesystem::path& path);
 void write_all(const UniqueFd& fd, std::string_view text, const std::filesystem::path& path);
+
+/// The names in a folder but "." and "..", sorted. Throws io_error(). (The standard library's iterators end the program
+/// where memory runs out in them.)
+std::vector<std::string> names_in(const std::filesystem::path& folder);
 
 /// Makes names that were made, renamed or removed in `folder` durable. A file system that cannot is no error.
 void sync_folder(const std::filesystem::path& folder) noexcept;

@@ -79,6 +79,15 @@ TEST_F(FileTest, ANewFileThatIsNotCommittedLeavesNothing) {
   EXPECT_EQ(files_in(folder_.path()), 1U);
 }
 
+TEST_F(FileTest, NamesInAFolderAreSorted) {
+  EXPECT_THAT(names_in(folder_.path()), testing::IsEmpty());
+  std::ofstream(folder_.path() / "b") << "";
+  std::ofstream(folder_.path() / "a") << "";
+  fs::create_directory(folder_.path() / ".hidden");
+  EXPECT_THAT(names_in(folder_.path()), testing::ElementsAre(".hidden", "a", "b"));
+  EXPECT_THAT(error_of([&] { names_in(path_); }).what(), HasSubstr(path_.string()));
+}
+
 TEST(IoError, TellsALackOfDescriptorsFromABrokenFile) {
   EXPECT_EQ(io_error("open", "x", EMFILE).errc(), Errc::resource_limit);
   EXPECT_EQ(io_error("map", "x", ENOMEM).errc(), Errc::out_of_memory);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <system_error>
+#include <unistd.h>
 #include <utility>
 
 namespace stella::engine {
@@ -68,22 +69,25 @@ class DirectoryFiles final : public ModelFiles {
                 {.file = path.string()});
   }
 
+  /// A model's own folders are one level deep; whatever else lies there is not walked through, nor what may not be
+  /// read.
+  static void add_folder(const fs::path& folder, const std::string& name, std::vector<std::string>& files) {
+    if (::access(folder.c_str(), R_OK | X_OK) != 0) return;
+    for (const std::string& inner : names_in(folder)) {
+      std::error_code ignored;
+      if (fs::is_regular_file(folder / inner, ignored)) files.push_back(name + "/" + inner);
+    }
+  }
+
   static std::vector<std::string> walk(const fs::path& directory, const std::stop_token& stop) {
     check(stop);
     std::vector<std::string> files;
-    std::error_code error;
-    fs::recursive_directory_iterator it(
-        directory, fs::directory_options::skip_permission_denied | fs::directory_options::follow_directory_symlink,
-        error);
-    for (; !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
-      // A model's own folders are one level deep; whatever else lies there is not walked through.
-      if (it.depth() >= 1) it.disable_recursion_pending();
+    for (const std::string& name : names_in(directory)) {
       std::error_code ignored;
-      if (it->is_regular_file(ignored)) files.push_back(it->path().lexically_relative(directory).generic_string());
-    }
-    if (error) {
-      throw Error(Errc::io_error, "cannot list '" + directory.string() + "': " + error.message(),
-                  {.file = directory.string()});
+      const fs::path path = directory / name;
+      const fs::file_status status = fs::status(path, ignored);
+      if (fs::is_regular_file(status)) files.push_back(name);
+      if (fs::is_directory(status)) add_folder(path, name, files);
     }
     std::sort(files.begin(), files.end());
     return files;

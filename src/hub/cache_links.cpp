@@ -139,11 +139,11 @@ std::string BlobIndex::blob_of(const Route& route) const {
 std::vector<fs::path> entries_of(const fs::path& folder) {
   std::vector<fs::path> found;
   if (!is_known_folder(folder)) return found;
-  std::error_code error;
-  fs::directory_iterator at(folder, error);
-  for (const fs::directory_iterator end; !error && at != end; at.increment(error)) found.push_back(at->path());
-  if (error && error != std::errc::no_such_file_or_directory) throw io_error("read folder", folder, error.value());
-  std::sort(found.begin(), found.end());
+  try {
+    for (const std::string& name : names_in(folder)) found.push_back(folder / name);
+  } catch (const Error&) {
+    if (is_known_folder(folder)) throw;  // else it has gone meanwhile
+  }
   return found;
 }
 
