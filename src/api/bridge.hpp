@@ -29,8 +29,9 @@ template <class T>
 class Bridge final : public Task, public std::enable_shared_from_this<Bridge<T>> {
  public:
   Bridge(Handler<T> handler, std::shared_ptr<Completions> completions)
-      : executor_(boost::asio::get_associated_executor(handler, detail::MarkedExecutor())),
-        work_(boost::asio::prefer(executor_, boost::asio::execution::outstanding_work.tracked)),
+      : executor_(boost::asio::prefer(boost::asio::get_associated_executor(handler, detail::MarkedExecutor()),
+                                      boost::asio::execution::outstanding_work.tracked)),
+        work_(executor_),
         handler_(std::move(handler)),
         completions_(std::move(completions)) {
     if (!executor_ || !work_) throw std::bad_alloc();  // as Asio's copies say it
@@ -54,7 +55,9 @@ class Bridge final : public Task, public std::enable_shared_from_this<Bridge<T>>
     if (completed_.exchange(true)) return;
     error_ = typed_error(std::move(error));
     value_ = std::move(value);
-    // From here on all belongs to the executor's thread: what this one lets go of afterwards is nobody's last.
+    // From here on all belongs to the executor's thread: what this one lets go of afterwards is nobody's last. But
+    // until post() has returned this thread is inside of the executor's context, whose run() must not return before
+    // that.
     const auto executor = std::move(executor_);
     const auto completions = std::move(completions_);
     completions->post(executor, this->shared_from_this());
@@ -71,8 +74,8 @@ class Bridge final : public Task, public std::enable_shared_from_this<Bridge<T>>
 
  private:
   std::atomic<bool> completed_{false};
-  boost::asio::any_completion_executor executor_;
-  boost::asio::any_completion_executor work_;  // the same, told that work is outstanding
+  boost::asio::any_completion_executor executor_;  // is told that work is outstanding: until the handler is posted
+  boost::asio::any_completion_executor work_;      // the same: until it has run
   Handler<T> handler_;
   std::shared_ptr<Completions> completions_;
   std::exception_ptr error_{};
