@@ -4,7 +4,9 @@ import fcntl
 import json
 import os
 import pty
+import re
 import resource
+import select
 import signal
 import struct
 import subprocess
@@ -93,18 +95,28 @@ class StandardOutput(CliTest):
 class Terminal(CliTest):
     """Standard error is a terminal."""
 
-    def show(self, *arguments, stdin=b"", **options):
-        """Runs to its end; gives the exit status and what the terminal was sent."""
+    def show(self, *arguments, feed=b"", until=b"", **options):
+        """Runs to its end; gives the exit status and what the terminal was sent. `feed` goes to standard input again and
+        again until the terminal shows what `until` matches."""
         mine, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
         process = self.start_stella(*arguments, stderr=theirs, stdout=subprocess.DEVNULL, **options)
         os.close(theirs)
-        if process.stdin:
-            process.stdin.write(stdin)
+        if not feed:
             process.stdin.close()
         shown = b""
         try:
-            while part := os.read(mine, 65536):
+            while True:
+                if not process.stdin.closed:
+                    if re.search(until, shown):
+                        process.stdin.close()
+                    elif not select.select([mine], [], [], 0.02)[0]:
+                        process.stdin.write(feed)
+                        process.stdin.flush()
+                        continue
+                part = os.read(mine, 65536)
+                if not part:
+                    break
                 shown += part
         except OSError:  # the other side is closed
             pass
@@ -112,15 +124,17 @@ class Terminal(CliTest):
         return process.wait(60), shown.decode()
 
     def test_a_bar_shows_texts_rate_and_time_left(self):
-        status, shown = self.show(*QUICK, "--output", "v.npy", "--input", self.write("texts.txt", lines(20_000)))
+        # Many, so that no machine is done before the bar is first drawn.
+        status, shown = self.show(*QUICK, "--output", "v.npy", "--input", self.write("texts.txt", lines(150_000)))
         self.assertEqual(status, 0, shown)
-        self.assertRegex(shown, r"\d texts +\d+% \[#*\.*\] \d+(\.\d+)? kB / 209 kB  [\d,]+ tokens/s  \d+:\d\d")
-        self.assertRegex(shown.splitlines()[-1], r"20,000 texts, [\d,]+ tokens in \d+:\d\d, [\d,]+ tokens/s$")
+        self.assertRegex(shown, r"\d texts +\d+% \[#*\.*\] \d+(\.\d+)? [kM]?B / \d+(\.\d+)? MB  [\d,]+ tokens/s  \d+:\d\d")
+        self.assertRegex(shown.splitlines()[-1], r"150,000 texts, [\d,]+ tokens in \d+:\d\d, [\d,]+ tokens/s$")
         drawn = [line for line in shown.replace("\x1b[J", "\n").splitlines() if "texts" in line]
         self.assertTrue(all(len(line) <= 99 for line in drawn), drawn)
 
     def test_without_a_size_there_is_no_share(self):
-        status, shown = self.show(*QUICK, "--output", "v.npy", "--input", "-", stdin=lines(3000).encode())
+        status, shown = self.show(*QUICK, "--output", "v.npy", "--input", "-", feed=lines(100).encode(),
+                                  until=rb"[\d,]+ texts  [\d,]+ tokens/s")
         self.assertEqual(status, 0, shown)
         self.assertRegex(shown, r"[\d,]+ texts  [\d,]+ tokens/s")
         self.assertNotRegex(shown, "texts.*%")
