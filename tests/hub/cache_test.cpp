@@ -1,9 +1,9 @@
 // Points 13 and 16-23 of docs/hub.md: what lies on the disk. Python's side of 13-16 and 24 is in interop_test.py.
 #include "hub/support.hpp"
+#include "support/unprivileged.hpp"
 
 #include <chrono>
 #include <fstream>
-#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <thread>
 
@@ -175,18 +175,6 @@ TEST_F(HubCache, P21_AbsenceIsRemembered) {
   EXPECT_EQ(get("missing/file.json").error, Errc::entry_not_found);
   EXPECT_FALSE(fs::exists(repo_folder() / ".no_exist"));
 }
-
-/// Acts on the file system as an unprivileged user where the test runs as root; threads made meanwhile inherit it.
-class Unprivileged {
- public:
-  Unprivileged() : old_(static_cast<uid_t>(setfsuid(65534))) {}
-  Unprivileged(const Unprivileged&) = delete;
-  Unprivileged& operator=(const Unprivileged&) = delete;
-  ~Unprivileged() { setfsuid(old_); }
-
- private:
-  uid_t old_;
-};
 
 TEST_F(HubCache, P22_ReadOnlyCacheWithTheFilePresentSucceeds) {
   ASSERT_TRUE(get("config.json").ok());

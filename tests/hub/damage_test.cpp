@@ -3,11 +3,11 @@
 #include "base/file.hpp"
 #include "hub/support.hpp"
 #include "stella/log.hpp"
+#include "support/unprivileged.hpp"
 
 #include <fcntl.h>
 #include <fstream>
 #include <mutex>
-#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -212,18 +212,6 @@ TEST_F(HubDamage, WhatIsNoFileIsNeverWaitedFor) {
     }
   }
 }
-
-/// Acts on the file system as an unprivileged user where the test runs as root; threads made meanwhile inherit it.
-class Unprivileged {
- public:
-  Unprivileged() : old_(static_cast<uid_t>(setfsuid(65534))) {}
-  Unprivileged(const Unprivileged&) = delete;
-  Unprivileged& operator=(const Unprivileged&) = delete;
-  ~Unprivileged() { setfsuid(old_); }
-
- private:
-  uid_t old_;
-};
 
 TEST_F(HubDamage, ABranchThatMovedOnLeavesAReadOnlyCacheWorking) {
   ASSERT_TRUE(get("config.json").ok());
