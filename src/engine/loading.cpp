@@ -137,7 +137,7 @@ void Model::make_tokenizer(const std::stop_token& stop, Completion<std::shared_p
     on_pool<std::shared_ptr<const tokenizer::Tokenizer>>(*self->machine_.pool, std::move(parts->done), [parts] {
       auto tokenizer = std::make_shared<const tokenizer::Tokenizer>(
           tokenizer::Tokenizer::from_file(parts->path, tokenizer_settings(parts->checkpoint->spec)));
-      check_sound(parts->path);  // other tokens are as wrong as other weights
+      check_sound(parts->path, MappedFile(parts->path).bytes());  // other tokens are as wrong as other weights
       return tokenizer;
     });
   });

@@ -55,29 +55,30 @@ std::string content_of_local(const fs::path& path) {
          sample_hash(file, static_cast<std::uint64_t>(status.st_size), path);
 }
 
+/// Called after each block that was hashed; throws to give up.
+using OnBlock = std::function<void(std::size_t at, std::size_t size)>;
+
 /// What `hash` is of: the bytes for a sha256, else a header of git's before them, or not.
 template <class Hash>
-std::string hash_of(const MappedFile& file, bool git_header, const std::function<void()>& step) {
+std::string hash_of(std::span<const std::byte> bytes, bool git_header, const OnBlock& on_block) {
   constexpr std::size_t kStep = std::size_t{1} << 20U;
   Hash hash;
-  const std::span<const std::byte> bytes = file.bytes();
   if (git_header) {
     const std::string header = "blob " + std::to_string(bytes.size());
     hash.update(std::as_bytes(std::span(header.c_str(), header.size() + 1)));
   }
   for (std::size_t at = 0; at < bytes.size(); at += kStep) {
-    step();
     const std::size_t size = std::min(kStep, bytes.size() - at);
     hash.update(bytes.subspan(at, size));
-    file.drop(at, size);
+    on_block(at, size);
   }
   return to_hex(hash.digest());
 }
 
 /// Some mirrors name what they serve by a plain sha1; that says as much.
-bool has_hash(const MappedFile& file, const std::string& hash, const std::function<void()>& step) {
-  if (hash.size() == 64) return hash_of<Sha256>(file, false, step) == hash;
-  return hash_of<Sha1>(file, true, step) == hash || hash_of<Sha1>(file, false, step) == hash;
+bool has_hash(std::span<const std::byte> bytes, const std::string& hash, const OnBlock& on_block) {
+  if (hash.size() == 64) return hash_of<Sha256>(bytes, false, on_block) == hash;
+  return hash_of<Sha1>(bytes, true, on_block) == hash || hash_of<Sha1>(bytes, false, on_block) == hash;
 }
 
 [[noreturn]] void damaged(const fs::path& path) {
@@ -126,17 +127,16 @@ SourceIdentity identify(const std::string& name, const std::vector<fs::path>& fi
   return identity;
 }
 
-void check_sound(const fs::path& file) {
+void check_sound(const fs::path& file, std::span<const std::byte> content) {
   std::error_code error;
   const std::string hash = blob_hash(fs::canonical(file, error));
   if (error || hash.empty()) return;
-  const MappedFile content(file);
-  if (!has_hash(content, hash, [] {})) damaged(file);
+  if (!has_hash(content, hash, [](std::size_t, std::size_t) {})) damaged(file);
 }
 
 std::string read_sound_text(const fs::path& file) {
   std::string text = read_text_file(file, weights::kMaxJsonBytes);
-  check_sound(file);
+  check_sound(file, std::as_bytes(std::span(text)));
   return text;
 }
 
@@ -162,7 +162,11 @@ void SourceCheck::run(const std::stop_token& stop, const std::function<void()>& 
   try {
     for (std::size_t i = 0; i < hashes_.size(); ++i) {
       const MappedFile& file = *tensors_->files()[i];
-      if (hashes_[i].empty() || has_hash(file, hashes_[i], step)) continue;
+      const auto on_block = [&](std::size_t at, std::size_t size) {
+        file.drop(at, size);
+        step();
+      };
+      if (hashes_[i].empty() || has_hash(file.bytes(), hashes_[i], on_block)) continue;
       damaged(file.path());
     }
   } catch (...) {

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -38,8 +39,8 @@ std::string source_name(const std::string& model);
 bool is_blob_name(const std::string& text);
 
 /// Throws Error(integrity) of a file of the hub's cache that is not what its name says, though it may parse; any other
-/// file is taken as it is. Reads all of it.
-void check_sound(const std::filesystem::path& file);
+/// file is taken as it is. `content` is all of it.
+void check_sound(const std::filesystem::path& file, std::span<const std::byte> content);
 
 /// The text of a checkpoint's JSON file that is sound, of at most weights::kMaxJsonBytes. Throws as read_text_file()
 /// and check_sound() do.
