@@ -5,9 +5,9 @@
 #include "cli/progress.hpp"
 #include "cli/session.hpp"
 #include "stella/error.hpp"
-#include "stella/model.hpp"
 #include "stella/options.hpp"
 #include "stella/runtime.hpp"
+#include "stella/stella.hpp"
 
 #include <atomic>
 #include <cstddef>

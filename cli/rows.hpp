@@ -3,6 +3,7 @@
 
 #include "cli/output.hpp"
 #include "stella/options.hpp"
+#include "stella/request.hpp"
 
 #include <cstddef>
 #include <cstdint>

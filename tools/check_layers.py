@@ -23,7 +23,7 @@ ARROWS = {
     "api": {"base", "weights", "kernels", "models", "tokenizer", "engine", "hub"},
 }
 # Public headers that layers below api may use: plain values, no Asio.
-PLAIN_PUBLIC = {"stella/error.hpp", "stella/options.hpp", "stella/log.hpp", "stella/hub.hpp",
+PLAIN_PUBLIC = {"stella/error.hpp", "stella/callback.hpp", "stella/request.hpp", "stella/options.hpp", "stella/log.hpp", "stella/hub.hpp",
                 "stella/cache.hpp", "stella/packed_weights.hpp"}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 

@@ -3,6 +3,7 @@
 
 #include "stella/handler.hpp"
 #include "stella/options.hpp"
+#include "stella/request.hpp"
 #include "stella/types.hpp"
 
 #include <cstddef>

@@ -17,7 +17,6 @@ enum class Errc {
   text_too_large,  ///< More bytes than validate_input() allows.
   text_too_long,   ///< More tokens than the maximum length, with OnLong::error.
   invalid_utf8,
-  unknown_model,
   already_registered,
   // Files of a checkpoint.
   malformed_file,  ///< Broken JSON, lying or truncated safetensors, wrong shape.
@@ -42,8 +41,10 @@ enum class Errc {
   offline,
   integrity,  ///< Bytes do not have the hash or the size that the hub announced for them.
   // Machine and files, added later.
-  resource_limit,  ///< A thread, a descriptor or another resource of the system could not be had.
-  limit_exceeded,  ///< A file, a header or a text goes beyond a fixed limit, which the message names.
+  resource_limit,     ///< A thread, a descriptor or another resource of the system could not be had.
+  limit_exceeded,     ///< A file, a header or a text goes beyond a fixed limit, which the message names.
+  overloaded,         ///< More waits than may (RuntimeOptions::max_queued_texts, max_queued_tokens); try again later.
+  deadline_exceeded,  ///< EmbedOptions::deadline.
 };
 
 /// The category "stella" of every Errc.

@@ -1,14 +1,9 @@
-// Options and results that cross the library's boundary. Plain values: copy them freely between threads.
+// Choices that cross the library's boundary. Plain values: copy them freely between threads.
 #pragma once
 
-#include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <string>
-#include <utility>
-#include <vector>
 
 namespace stella {
 
@@ -20,6 +15,17 @@ enum class KernelSet : std::uint8_t { automatic, portable, avx2, avx512 };
 
 /// What to do with a text of more tokens than the maximum length.
 enum class OnLong : std::uint8_t { truncate, error };
+
+/// Where a text of more tokens than the maximum length is cut.
+enum class TruncationSide : std::uint8_t { right, left };
+
+/// Who goes first where requests wait for each other. Between two layers of a bulk pass the engine runs interactive
+/// requests; bulk ones keep at least half of the time all the same.
+enum class Priority : std::uint8_t {
+  automatic,  ///< interactive for a request of at most 4,096 bytes of text or 1,024 token ids, else bulk.
+  interactive,
+  bulk,
+};
 
 const char* to_string(Precision precision) noexcept;
 const char* to_string(KernelSet kernels) noexcept;
@@ -38,29 +44,5 @@ struct Progress {
   bool from_cache = false;  ///< True where no body was transferred.
 };
 using ProgressCallback = std::function<void(const Progress&)>;
-
-/// How texts become vectors. The defaults are what a search application wants for its queries.
-struct EmbedOptions {
-  /// Task name ("s2p", "s2s", "search_query", "document", "none", …); empty: the model's default.
-  std::string task{};
-  /// A literal prompt put before each text; wins over `task`.
-  std::optional<std::string> prompt{};
-  /// Sizes of the trained heads to apply, any number from one forward pass; empty: the model's default.
-  std::vector<std::size_t> dimensions{};
-  /// Scale each vector to unit length (a zero vector stays zero).
-  bool normalize = true;
-  /// Most tokens per text, special tokens and prompt included; empty: the model's default_max_length.
-  std::optional<std::size_t> max_length{};
-  OnLong on_long = OnLong::truncate;
-};
-
-/// One text's result.
-struct Embedding {
-  std::size_t tokens = 0;       ///< Tokens embedded, special tokens and prompt included.
-  std::size_t full_tokens = 0;  ///< Tokens before truncation.
-  bool truncated = false;       ///< Whether tokens were dropped to fit the maximum length.
-  /// (dimension, vector of that many floats) for each dimension asked for, in that order.
-  std::vector<std::pair<std::size_t, std::vector<float>>> vectors{};
-};
 
 }  // namespace stella

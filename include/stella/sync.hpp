@@ -7,6 +7,7 @@
 #include "stella/error.hpp"
 #include "stella/hub.hpp"
 #include "stella/options.hpp"
+#include "stella/request.hpp"
 
 #include <filesystem>
 #include <memory>

@@ -4,9 +4,9 @@
 #include "stella/bundled.hpp"
 #include "stella/hub.hpp"
 #include "stella/options.hpp"
+#include "stella/request.hpp"  // IWYU pragma: export
 
 #include <cstddef>
-#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -53,26 +53,10 @@ struct ModelDescription {
   std::string prompt_for(const std::string& task) const;
 };
 
-/// A text's token ids.
-struct Tokens {
-  std::vector<std::int32_t> ids;
-  std::size_t full_tokens = 0;  ///< Before truncation.
-  bool truncated = false;
-};
-
-struct TokenizeOptions {
-  std::string task{};
-  std::optional<std::string> prompt{};
-  std::optional<std::size_t> max_length{};
-  bool add_special_tokens = true;
-  OnLong on_long = OnLong::truncate;
-};
-
-/// Files of one download() call.
-struct DownloadedFile {
-  std::string file;
-  std::filesystem::path path;
-  std::uint64_t size = 0;
+/// Bytes of a model's weights in memory.
+struct MemoryUse {
+  std::size_t private_bytes = 0;  ///< This process's own.
+  std::size_t mapped_bytes = 0;   ///< Of mapped files: shared with other processes, and given back under pressure.
 };
 
 /// Packed weights are kept on disk so that the next start maps them: as many bytes again as the model has at its

@@ -26,8 +26,6 @@ const char* describe(Errc code) noexcept {
       return "text has too many tokens";
     case Errc::invalid_utf8:
       return "text is not valid UTF-8";
-    case Errc::unknown_model:
-      return "unknown model";
     case Errc::already_registered:
       return "model already registered";
     case Errc::malformed_file:
@@ -70,6 +68,10 @@ const char* describe(Errc code) noexcept {
       return "out of threads, descriptors or another resource of the system";
     case Errc::limit_exceeded:
       return "beyond a fixed limit";
+    case Errc::overloaded:
+      return "too much is waiting";
+    case Errc::deadline_exceeded:
+      return "deadline exceeded";
   }
   return "unknown error";
 }

@@ -3,8 +3,9 @@
 
 #include "base/thread_pool.hpp"
 #include "base/unique_function.hpp"
+#include "engine/resolved.hpp"
 #include "models/encoder.hpp"
-#include "stella/options.hpp"
+#include "stella/request.hpp"
 #include "tokenizer/tokenizer.hpp"
 
 #include <atomic>
@@ -28,12 +29,6 @@ namespace stella::engine {
 /// time for which a pass keeps other requests waiting. A weight panel is read once per pass, so more would gain little:
 /// at this many rows the products are bound by arithmetic, not by memory.
 inline constexpr std::size_t kTokensPerPass = 2048;
-
-/// A head to apply, or the pooled vector itself where `head` is null.
-struct HeadUse {
-  std::size_t dimension = 0;
-  std::shared_ptr<const models::DenseHead> head;
-};
 
 struct TextResults {
   std::vector<tokenizer::Encoding> encodings;  // (texts); of a request without an encoder

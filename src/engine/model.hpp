@@ -10,6 +10,7 @@
 #include "kernels/kernels.hpp"
 #include "models/encoder.hpp"
 #include "stella/options.hpp"
+#include "stella/request.hpp"
 #include "tokenizer/tokenizer.hpp"
 #include "weights/tensors.hpp"
 

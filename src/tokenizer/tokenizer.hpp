@@ -1,6 +1,8 @@
 // Text to token ids, as a checkpoint's tokenizer.json says.
 #pragma once
 
+#include "stella/options.hpp"
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -13,7 +15,7 @@
 
 namespace stella::tokenizer {
 
-enum class TruncationSide { right, left };
+using stella::TruncationSide;
 
 struct EncodeOptions {
   std::size_t max_length = SIZE_MAX;  ///< Most ids in the result, special tokens included.
