@@ -47,7 +47,7 @@ std::map<std::string, std::string> StellaEmbeddingModel::config_info() const {
 }
 
 bool StellaEmbeddingModel::supports_task(std::string_view task) const {
-  const auto checkpoint = impl_->core->model->checkpoint();
+  const auto checkpoint = impl_->core->model->parts().peek_checkpoint();
   return checkpoint ? checkpoint->prompts.has(task) : TextEmbeddingCapable::supports_task(task);
 }
 

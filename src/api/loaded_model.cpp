@@ -46,7 +46,7 @@ void LoadedStellaModel::start_load(StellaEmbeddingModel base, Handler<LoadedStel
           if (error) return done(std::move(error), {});
           auto impl = std::make_shared<Impl>();
           impl->core = std::move(core);
-          impl->description = api::to_description(*checkpoint, impl->core->model->weights()->choice);
+          impl->description = api::to_description(*checkpoint, impl->core->model->parts().peek_encoder()->choice);
           impl->runtime = weak.lock();
           if (!impl->runtime) {
             return done(std::make_exception_ptr(Error(Errc::shut_down, "the runtime is shutting down")), {});
@@ -95,12 +95,12 @@ const ModelDescription& LoadedStellaModel::description() const {
 
 Precision LoadedStellaModel::precision() const {
   if (!impl_) throw empty_handle();
-  return impl_->core->model->weights()->choice.precision;
+  return impl_->core->model->parts().peek_encoder()->choice.precision;
 }
 
 std::size_t LoadedStellaModel::weight_bytes() const {
   if (!impl_) throw empty_handle();
-  return impl_->core->model->weight_bytes();
+  return impl_->core->model->parts().weight_bytes();
 }
 
 void LoadedStellaModel::start_embed(std::string text, std::string task, std::optional<std::size_t> dimension,

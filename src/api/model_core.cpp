@@ -98,7 +98,9 @@ ModelCore::ModelCore(const std::string& model_name, const ModelOptions& options,
 }
 
 void ModelCore::load(const std::stop_token& stop, Completion<std::shared_ptr<const engine::Checkpoint>> done) const {
-  model->load(stop, std::move(done));
+  model->parts().load(stop, [done = std::move(done)](std::exception_ptr error, engine::LoadedParts parts) mutable {
+    done(std::move(error), std::move(parts.checkpoint));
+  });
 }
 
 void ModelCore::embed_one(std::string text, std::string task, std::optional<std::size_t> dimension,
@@ -161,10 +163,11 @@ void ModelCore::tokenize(std::vector<std::string> texts, TokenizeOptions options
 }
 
 void ModelCore::describe(const std::stop_token& stop, Completion<ModelDescription> done) const {
-  model->describe(stop, [done = std::move(done)](std::exception_ptr error, engine::Description description) mutable {
-    if (error) return done(std::move(error), {});
-    done(nullptr, to_description(*description.checkpoint, std::move(description.choice)));
-  });
+  model->parts().describe(stop,
+                          [done = std::move(done)](std::exception_ptr error, engine::Description description) mutable {
+                            if (error) return done(std::move(error), {});
+                            done(nullptr, to_description(*description.checkpoint, std::move(description.choice)));
+                          });
 }
 
 void ModelCore::check_health(const std::stop_token& stop, Completion<bool> done) const {
@@ -177,25 +180,26 @@ void ModelCore::check_health(const std::stop_token& stop, Completion<bool> done)
 
 void ModelCore::get_file(const std::string& registry_key, std::string file, const std::stop_token& stop,
                          Completion<std::filesystem::path> done) const {
-  if (registry_key == info.registry_key) return model->files().get(std::move(file), stop, std::move(done));
+  if (registry_key == info.registry_key) return model->parts().files().get(std::move(file), stop, std::move(done));
   hub_files(hub, {registry_key, revision, hub_options, on_progress})->get(std::move(file), stop, std::move(done));
 }
 
 void ModelCore::download(std::vector<std::size_t> dimensions, bool all_heads, const std::stop_token& stop,
                          Completion<std::vector<DownloadedFile>> done) const {
-  model->download(std::move(dimensions), all_heads, stop,
-                  [done = std::move(done)](std::exception_ptr error, std::vector<engine::FetchedFile> files) mutable {
-                    std::vector<DownloadedFile> result;
-                    result.reserve(files.size());
-                    for (engine::FetchedFile& file : files) {
-                      result.push_back({std::move(file.file), std::move(file.path), file.size});
-                    }
-                    done(std::move(error), std::move(result));
-                  });
+  model->parts().download(
+      std::move(dimensions), all_heads, stop,
+      [done = std::move(done)](std::exception_ptr error, std::vector<engine::FetchedFile> files) mutable {
+        std::vector<DownloadedFile> result;
+        result.reserve(files.size());
+        for (engine::FetchedFile& file : files) {
+          result.push_back({std::move(file.file), std::move(file.path), file.size});
+        }
+        done(std::move(error), std::move(result));
+      });
 }
 
 std::vector<std::size_t> ModelCore::dimensions() const {
-  if (const auto checkpoint = model->checkpoint()) return checkpoint->dimensions;
+  if (const auto checkpoint = model->parts().peek_checkpoint()) return checkpoint->dimensions;
   return info.dimensions;
 }
 
@@ -205,7 +209,7 @@ std::size_t ModelCore::choose_dimension(std::optional<std::size_t> wanted) const
     if (!known.empty()) engine::validate_dimension(info.name, *wanted, known);
     return *wanted;
   }
-  const auto checkpoint = model->checkpoint();
+  const auto checkpoint = model->parts().peek_checkpoint();
   return checkpoint ? checkpoint->default_dimension : info.default_dimension;
 }
 
@@ -214,7 +218,7 @@ std::size_t ModelCore::estimate_memory(std::size_t texts) const {
   std::size_t intermediate = 4096;
   std::size_t max_length = 512;  // what most checkpoints say
   std::size_t dimension = std::max<std::size_t>(1024, info.default_dimension);
-  if (const auto checkpoint = model->checkpoint()) {
+  if (const auto checkpoint = model->parts().peek_checkpoint()) {
     hidden = checkpoint->spec.encoder.hidden;
     intermediate = checkpoint->spec.encoder.intermediate;
     max_length = checkpoint->default_max_length;
@@ -240,12 +244,12 @@ std::map<std::string, std::string> ModelCore::config() const {
                                            {"recommended_batch_size", std::to_string(info.recommended_batch_size)},
                                            {"max_batch_size", std::to_string(info.max_batch_size)}};
   if (info.local) pairs.erase("revision");
-  if (const auto weights = model->weights()) {
+  if (const auto weights = model->parts().peek_encoder()) {
     pairs["precision"] = to_string(weights->choice.precision);
     pairs["precision_reason"] = weights->choice.reason;
     pairs["packed_weights"] = !weights->mapped ? "in memory" : weights->packed ? "packed, then mapped" : "mapped";
   }
-  if (const auto checkpoint = model->checkpoint()) {
+  if (const auto checkpoint = model->parts().peek_checkpoint()) {
     pairs["model_type"] = checkpoint->spec.encoder.model_type;
     pairs["max_length"] = std::to_string(checkpoint->default_max_length);
     pairs["max_length_limit"] = std::to_string(checkpoint->max_length_limit);

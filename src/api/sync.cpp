@@ -25,7 +25,7 @@ Model Model::load(const std::string& model, const HubOptions& hub, Precision pre
   auto impl = std::make_shared<Impl>();
   impl->runtime = Runtime::shared();
   impl->core = std::make_shared<const api::ModelCore>(model, options, *impl->runtime);
-  wait_for<std::shared_ptr<const engine::Checkpoint>>([&](auto done) { impl->core->model->load({}, std::move(done)); });
+  wait_for<std::shared_ptr<const engine::Checkpoint>>([&](auto done) { impl->core->load({}, std::move(done)); });
   return Model(std::move(impl));
 }
 

@@ -44,7 +44,7 @@ class EncoderLoading {
         store_(small_ ? fs::path() : job.packed_folder),
         identity_(identify(job.source, job.files)) {}
 
-  std::shared_ptr<const Weights> load(Precision wanted) {
+  std::shared_ptr<const LoadedEncoder> load(Precision wanted) {
     check_precision(*job_.kernels, wanted);
     if (auto ready = find(wanted, PackedStore::Damaged::keep)) return ready;
     // One load chooses and packs; who had to wait for that finds it.
@@ -98,7 +98,7 @@ class EncoderLoading {
   }
 
   /// What is kept of this model, mapped; null where something is missing.
-  std::shared_ptr<const Weights> find(Precision wanted, PackedStore::Damaged damaged) {
+  std::shared_ptr<const LoadedEncoder> find(Precision wanted, PackedStore::Damaged damaged) {
     if (!store_.enabled()) return nullptr;
     const auto choice =
         wanted == Precision::automatic ? kept_choice(damaged) : std::optional(PrecisionChoice{wanted, {}});
@@ -109,7 +109,7 @@ class EncoderLoading {
     return finish(*std::move(mapped), {choice->precision, reason});
   }
 
-  std::shared_ptr<const Weights> make(Precision wanted) {
+  std::shared_ptr<const LoadedEncoder> make(Precision wanted) {
     if (wanted != Precision::automatic) {
       Loaded loaded = load_at(wanted, std::nullopt);
       const std::string reason = asked_for(loaded.agreement);
@@ -254,13 +254,13 @@ class EncoderLoading {
     throw Error(Errc::unsupported_processor, "no kernels for any precision");
   }
 
-  std::shared_ptr<const Weights> finish(Loaded loaded, PrecisionChoice choice) const {
+  std::shared_ptr<const LoadedEncoder> finish(Loaded loaded, PrecisionChoice choice) const {
     log(LogLevel::debug,
         job_.source + ": " + to_string(choice.precision) + " (" + choice.reason + "), weights " +
             (loaded.mapped ? (packed_ ? "packed, kept and mapped" : "mapped as an earlier start packed them")
                            : "packed in memory, not kept"));
-    return std::make_shared<const Weights>(
-        Weights{std::move(loaded.encoder), std::move(choice), packed_, loaded.mapped});
+    return std::make_shared<const LoadedEncoder>(
+        LoadedEncoder{std::move(loaded.encoder), std::move(choice), packed_, loaded.mapped});
   }
 
   const EncoderJob& job_;
@@ -275,7 +275,7 @@ class EncoderLoading {
 
 }  // namespace
 
-std::shared_ptr<const Weights> load_encoder(const EncoderJob& job, Precision wanted) {
+std::shared_ptr<const LoadedEncoder> load_encoder(const EncoderJob& job, Precision wanted) {
   return EncoderLoading(job).load(wanted);
 }
 

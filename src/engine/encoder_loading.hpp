@@ -16,7 +16,7 @@
 namespace stella::engine {
 
 /// The encoder, packed.
-struct Weights {
+struct LoadedEncoder {
   std::shared_ptr<const models::Encoder> encoder;
   PrecisionChoice choice;  // never automatic
   bool packed = false;     // by this load
@@ -39,7 +39,7 @@ struct EncoderJob {
 /// Blocks on the disk and computes for seconds where the model is packed for the first time. Throws the errors of
 /// models::make_encoder(), check_precision() and what on_progress throws; Error(integrity) of a damaged file of the
 /// hub's cache, which is noticed before anything is kept of it; Error(io_error) of files that change meanwhile.
-std::shared_ptr<const Weights> load_encoder(const EncoderJob& job, Precision wanted);
+std::shared_ptr<const LoadedEncoder> load_encoder(const EncoderJob& job, Precision wanted);
 
 /// What `wanted` stands for as far as that is known without loading: chosen by an earlier run, or asked for. Nothing
 /// where the first load will decide.

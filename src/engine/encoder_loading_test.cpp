@@ -56,7 +56,7 @@ class EncoderLoadingTest : public ::testing::Test {
     job.packed_folder = folder_ / "packed";
     return job;
   }
-  std::vector<float> vector(const Weights& weights) {
+  std::vector<float> vector(const LoadedEncoder& weights) {
     const std::array<std::int32_t, 5> ids{3, 1, 4, 1, 5};
     const std::array<std::int32_t, 2> offsets{0, 5};
     std::vector<float> pooled(weights.encoder->hidden());
@@ -366,7 +366,7 @@ TEST_F(EncoderLoadingTest, WeightsThatChangeWhileTheyArePackedAreAnError) {
 
 TEST_F(EncoderLoadingTest, LoadsAtTheSameTimeAgreeAndOnePacks) {
   constexpr std::size_t kLoads = 4;
-  std::vector<std::shared_ptr<const Weights>> weights(kLoads);
+  std::vector<std::shared_ptr<const LoadedEncoder>> weights(kLoads);
   std::vector<std::thread> threads;
   for (std::size_t i = 0; i < kLoads; ++i) {
     threads.emplace_back([this, &weights, i] {

@@ -52,7 +52,7 @@ struct Model::Request {
   bool embeds = false;
   bool limit_batch = true;
   std::shared_ptr<const Checkpoint> checkpoint;
-  std::shared_ptr<const Weights> weights;
+  std::shared_ptr<const LoadedEncoder> encoder;
   std::vector<std::shared_ptr<const Head>> heads;  // (dimensions); null: the pooled vector
   Completion<TextResults> done;
 
@@ -77,94 +77,7 @@ struct Model::Request {
 };
 
 std::shared_ptr<Model> Model::create(const Machine& machine, ModelSetup setup) {
-  std::shared_ptr<Model> model(new Model(machine, std::move(setup)));
-  model->prepare();
-  return model;
-}
-
-// Makes a part, and once more where it failed on a damaged file that could be replaced meanwhile.
-template <class T, class Make>
-void Model::make_or_mend(const std::stop_token& stop, Completion<std::shared_ptr<const T>> done, Make make) {
-  auto last = std::make_shared<Completion<std::shared_ptr<const T>>>(std::move(done));
-  make(*this, stop,
-       [self = shared_from_this(), stop, last, make](std::exception_ptr error, std::shared_ptr<const T> value) mutable {
-         if (!error || !may_be_damage(error)) return (*last)(std::move(error), std::move(value));
-         ModelFiles& files = *self->setup_.files;
-         files.mend(stop, [self = std::move(self), stop, last, make, error](std::exception_ptr failure, bool replaced) {
-           if (failure) return (*last)(std::move(failure), nullptr);
-           if (!replaced) return (*last)(error, nullptr);
-           make(*self, stop, [last](std::exception_ptr again, std::shared_ptr<const T> made) {
-             (*last)(std::move(again), std::move(made));
-           });
-         });
-       });
-}
-
-void Model::prepare() {
-  // The parts hold the model weakly: it owns them. An attempt whose model is gone has nobody left to wait for it.
-  const auto part = [weak = weak_from_this()](auto make) {
-    return [weak, make]<class T>(const std::stop_token& stop, Completion<std::shared_ptr<const T>> done) {
-      if (const auto self = weak.lock()) return self->make_or_mend<T>(stop, std::move(done), make);
-      done(std::make_exception_ptr(Error(Errc::cancelled, "cancelled")), nullptr);
-    };
-  };
-  checkpoint_ = SharedOnce<Checkpoint>::create(part([](Model& self, const std::stop_token& stop, auto done) {
-    read_checkpoint(self.setup_.files, self.setup_.known, *self.machine_.pool, stop, std::move(done));
-  }));
-  tokenizer_ = SharedOnce<tokenizer::Tokenizer>::create(
-      part([](Model& self, const std::stop_token& stop, auto done) { self.make_tokenizer(stop, std::move(done)); }));
-  weights_ = SharedOnce<Weights>::create(
-      part([](Model& self, const std::stop_token& stop, auto done) { self.make_weights(stop, std::move(done)); }));
-}
-
-std::shared_ptr<SharedOnce<Head>> Model::head(std::size_t dimension) {
-  const std::lock_guard lock(heads_mutex_);
-  std::shared_ptr<SharedOnce<Head>>& entry = heads_[dimension];
-  if (!entry) {
-    entry = SharedOnce<Head>::create([weak = weak_from_this(), dimension](
-                                         const std::stop_token& stop, Completion<std::shared_ptr<const Head>> done) {
-      if (const auto self = weak.lock()) {
-        return self->make_or_mend<Head>(stop, std::move(done), [dimension](Model& model, const auto& token, auto made) {
-          model.make_head(dimension, token, std::move(made));
-        });
-      }
-      done(std::make_exception_ptr(Error(Errc::cancelled, "cancelled")), nullptr);
-    });
-  }
-  return entry;
-}
-
-void Model::describe(const std::stop_token& stop, Completion<Description> done) {
-  checkpoint_->get(stop, [self = shared_from_this(), done = std::move(done)](
-                             std::exception_ptr error, std::shared_ptr<const Checkpoint> checkpoint) mutable {
-    if (error) return done(std::move(error), {});
-    ThreadPool& pool = *self->machine_.pool;
-    pool.post([self = std::move(self), done = std::move(done), checkpoint = std::move(checkpoint)]() mutable {
-      try {
-        auto choice = self->precision_choice(*checkpoint);
-        done(nullptr, {std::move(checkpoint), std::move(choice)});
-      } catch (...) {
-        done(std::current_exception(), {});
-      }
-    });
-  });
-}
-
-void Model::load(const std::stop_token& stop, Completion<std::shared_ptr<const Checkpoint>> done) {
-  struct Loading {
-    std::shared_ptr<const Checkpoint> checkpoint;
-    Completion<std::shared_ptr<const Checkpoint>> done;
-  };
-  auto loading = std::make_shared<Loading>();
-  loading->done = std::move(done);
-  auto join = Join::start(stop, [self = shared_from_this(), loading](std::exception_ptr error) {
-    loading->done(std::move(error), std::move(loading->checkpoint));
-  });
-  checkpoint_->get(join->token(), join->branch<std::shared_ptr<const Checkpoint>>(
-                                      [loading](auto value) { loading->checkpoint = std::move(value); }));
-  tokenizer_->get(join->token(), join->branch<std::shared_ptr<const tokenizer::Tokenizer>>([](const auto&) {}));
-  weights_->get(join->token(), join->branch<std::shared_ptr<const Weights>>([](const auto&) {}));
-  join->close();
+  return std::shared_ptr<Model>(new Model(machine, std::move(setup)));
 }
 
 void Model::tokenize(TokenizeJob job, const std::stop_token& stop, Completion<TextResults> done) {
@@ -199,11 +112,12 @@ void Model::embed(EmbedJob job, const std::stop_token& stop, Completion<std::vec
 
 void Model::start(std::shared_ptr<Request> request, const std::stop_token& stop) {
   try {
-    request->check_sizes(setup_.known);
+    request->check_sizes(parts_->known());
   } catch (...) {
     return request->done(std::current_exception(), {});
   }
-  if (request->embeds ? weights_->peek() != nullptr : tokenizer_->peek() != nullptr) return gather(request, stop);
+  if (request->embeds ? parts_->peek_encoder() != nullptr : parts_->peek_tokenizer() != nullptr)
+    return gather(request, stop);
   // Nobody waits for gigabytes to be fetched only to hear that a text is not UTF-8.
   machine_.pool->post([self = shared_from_this(), request = std::move(request), stop] {
     try {
@@ -221,21 +135,22 @@ void Model::gather(const std::shared_ptr<Request>& request, const std::stop_toke
     self->check_room_and_submit(request, stop);
   });
   // The join outlives its branches, so that they may start further ones.
-  checkpoint_->get(join->token(), join->branch<std::shared_ptr<const Checkpoint>>([self = shared_from_this(), request,
-                                                                                   &branches = *join](auto checkpoint) {
-    self->resolve(*request, std::move(checkpoint));
-    if (!request->embeds || request->checkpoint->heads.empty()) return;
-    for (std::size_t i = 0; i < request->dimensions.size(); ++i) {
-      self->head(request->dimensions[i])
-          ->get(branches.token(), branches.branch<std::shared_ptr<const Head>>(
-                                      [request, i](auto head) { request->heads[i] = std::move(head); }));
-    }
-  }));
-  tokenizer_->get(join->token(), join->branch<std::shared_ptr<const tokenizer::Tokenizer>>(
-                                     [request](auto value) { request->text.tokenizer = std::move(value); }));
+  parts_->checkpoint(join->token(), join->branch<std::shared_ptr<const Checkpoint>>(
+                                        [self = shared_from_this(), request, &branches = *join](auto checkpoint) {
+                                          self->resolve(*request, std::move(checkpoint));
+                                          if (!request->embeds || request->checkpoint->heads.empty()) return;
+                                          for (std::size_t i = 0; i < request->dimensions.size(); ++i) {
+                                            self->parts_->head(
+                                                request->dimensions[i], branches.token(),
+                                                branches.branch<std::shared_ptr<const Head>>(
+                                                    [request, i](auto head) { request->heads[i] = std::move(head); }));
+                                          }
+                                        }));
+  parts_->tokenizer(join->token(), join->branch<std::shared_ptr<const tokenizer::Tokenizer>>(
+                                       [request](auto value) { request->text.tokenizer = std::move(value); }));
   if (request->embeds) {
-    weights_->get(join->token(), join->branch<std::shared_ptr<const Weights>>(
-                                     [request](auto value) { request->weights = std::move(value); }));
+    parts_->encoder(join->token(), join->branch<std::shared_ptr<const LoadedEncoder>>(
+                                       [request](auto value) { request->encoder = std::move(value); }));
   }
   join->close();
 }
@@ -256,7 +171,7 @@ void Model::resolve(Request& request, std::shared_ptr<const Checkpoint> checkpoi
   }
   if (request.dimensions.empty()) request.dimensions.push_back(checkpoint->default_dimension);
   for (const std::size_t dimension : request.dimensions) {
-    validate_dimension(setup_.known.name, dimension, checkpoint->dimensions);
+    validate_dimension(parts_->known().name, dimension, checkpoint->dimensions);
   }
   request.heads.resize(request.dimensions.size());
   request.checkpoint = std::move(checkpoint);
@@ -276,23 +191,13 @@ void Model::check_room_and_submit(const std::shared_ptr<Request>& request, const
 
 void Model::submit(Request& request, const std::stop_token& stop) const {
   if (request.embeds) {
-    request.text.encoder = request.weights->encoder;
+    request.text.encoder = request.encoder->encoder;
     request.text.vocab_size = request.checkpoint->spec.encoder.vocab_size;
     for (std::size_t i = 0; i < request.dimensions.size(); ++i) {
       request.text.heads.push_back({request.dimensions[i], request.heads[i] ? request.heads[i]->head : nullptr});
     }
   }
   machine_.compute->submit(std::move(request.text), stop, std::move(request.done));
-}
-
-std::size_t Model::weight_bytes() const {
-  std::size_t bytes = 0;
-  if (const auto weights = weights_->peek()) bytes += weights->encoder->weight_bytes();
-  const std::lock_guard lock(heads_mutex_);
-  for (const auto& [dimension, entry] : heads_) {
-    if (const auto head = entry->peek()) bytes += head->head->weight_bytes();
-  }
-  return bytes;
 }
 
 }  // namespace stella::engine

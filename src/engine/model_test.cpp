@@ -106,7 +106,7 @@ class ModelTest : public testing::Test {
 TEST_F(ModelTest, DescribesFromTheSmallFilesAlone) {
   const auto model = open(kSmall);
   Result<Description> result;
-  model->describe({}, result.completion());
+  model->parts().describe({}, result.completion());
   const Description description = result.get();
   const CheckpointPtr checkpoint = description.checkpoint;
   EXPECT_THAT(checkpoint->dimensions, ElementsAre(256, 768, 1024, 2048, 4096, 6144, 8192));
@@ -167,16 +167,50 @@ TEST_F(ModelTest, CancellingOneOfTwoLoadsLeavesTheOther) {
   const auto model = open(kSmall);
   Gate gate;
   files_->hold("model.safetensors", &gate);
-  Result<CheckpointPtr> leaves;
-  Result<CheckpointPtr> stays;
+  Result<LoadedParts> leaves;
+  Result<LoadedParts> stays;
   std::stop_source stop;
-  model->load(stop.get_token(), leaves.completion());
-  model->load({}, stays.completion());
+  model->parts().load(stop.get_token(), leaves.completion());
+  model->parts().load({}, stays.completion());
   ASSERT_TRUE(gate.wait_for_arrivals(1));
   stop.request_stop();
   EXPECT_THAT(leaves.message(Errc::cancelled), HasSubstr("cancelled"));
   gate.open();
-  EXPECT_NE(stays.get(), nullptr);
+  EXPECT_NE(stays.get().encoder, nullptr);
+}
+
+TEST_F(ModelTest, LetsGoOfItsParts) {
+  const auto model = open(kSmall);
+  Result<std::vector<Embedding>> result;
+  model->embed(job({256}), {}, result.completion());
+  result.get();
+  ModelParts& parts = model->parts();
+  auto held = parts.peek_encoder();
+  const std::weak_ptr<const models::Encoder> encoder = held->encoder;
+  const std::weak_ptr<const Head> head = parts.peek_head(256);
+  parts.let_go();
+  EXPECT_EQ(parts.peek_encoder(), nullptr);
+  EXPECT_EQ(parts.peek_tokenizer(), nullptr);
+  EXPECT_NE(parts.peek_checkpoint(), nullptr);
+  EXPECT_EQ(parts.weight_bytes(), 0U);
+  EXPECT_GT(held->encoder->weight_bytes(), 0U);
+  held = nullptr;
+  compute_.stop();  // a request is dropped by the compute thread a moment after it has completed
+  EXPECT_TRUE(encoder.expired());
+  EXPECT_TRUE(head.expired());
+}
+
+TEST_F(ModelTest, GivesTheSameVectorsOnceItHasLoadedAgain) {
+  const auto model = open(kSmall);
+  std::vector<std::vector<float>> rows;
+  for (int i = 0; i < 2; ++i) {
+    Result<std::vector<Embedding>> result;
+    model->embed(job({256}), {}, result.completion());
+    rows.push_back(result.get()[0].vectors[0].second);
+    model->parts().let_go();
+  }
+  EXPECT_EQ(rows[0], rows[1]);
+  EXPECT_EQ(files_->asked("model.safetensors"), 2);
 }
 
 TEST_F(ModelTest, RefusesBeforeAnythingIsFetched) {
@@ -208,7 +242,7 @@ TEST_F(ModelTest, RefusesALengthThatTheModelDoesNotHave) {
 TEST_F(ModelTest, DownloadGivesEveryFileThatADimensionNeeds) {
   const auto model = open(kSmall);
   Result<std::vector<FetchedFile>> result;
-  model->download({256, 256}, false, {}, result.completion());
+  model->parts().download({256, 256}, false, {}, result.completion());
   std::vector<std::string> names;
   for (const FetchedFile& file : result.get()) {
     names.push_back(file.file);

@@ -16,9 +16,10 @@
 
 namespace stella::engine {
 
-/// Makes a value asynchronously at the first get() and keeps it. Concurrent first calls share one attempt. A failed
-/// attempt fails those who wait for it, and the next get() tries again. A waiter that stops is completed at once with
-/// Error(cancelled); when the last one has left, the attempt itself is asked to stop. Thread-safe.
+/// Makes a value asynchronously at the first get() and keeps it until reset(). Concurrent first calls share one
+/// attempt. A failed attempt fails those who wait for it, and the next get() tries again. A waiter that stops is
+/// completed at once with Error(cancelled); when the last one has left, the attempt itself is asked to stop.
+/// Thread-safe.
 template <class T>
 class SharedOnce : public std::enable_shared_from_this<SharedOnce<T>> {
  public:
@@ -62,6 +63,13 @@ class SharedOnce : public std::enable_shared_from_this<SharedOnce<T>> {
     } catch (...) {
       finish(to_start, typed_error(std::current_exception()), nullptr);
     }
+  }
+
+  /// Lets go of the value: the next get() makes another. Who holds it keeps it, and an attempt under way goes on.
+  void reset() {
+    Value dropped;  // outlives the lock
+    const std::lock_guard lock(mutex_);
+    dropped.swap(value_);
   }
 
   /// The value, or null while there is none.

@@ -52,6 +52,29 @@ TEST(SharedOnce, ConcurrentCallersShareOneAttemptAndLaterOnesItsValue) {
   EXPECT_EQ(attempts.completions.size(), 1U);
 }
 
+TEST(SharedOnce, LetsGoOfItsValueAndMakesAnotherForTheNext) {
+  Attempts attempts;
+  const auto once = attempts.once();
+  Result<Value> first;
+  once->get({}, first.completion());
+  attempts.succeed(0, 7);
+  Value held = first.get();
+  const std::weak_ptr<const int> watched = held;
+  once->reset();
+  EXPECT_EQ(once->peek(), nullptr);
+  EXPECT_EQ(*held, 7);
+  held = nullptr;
+  attempts.completions.clear();
+  EXPECT_TRUE(watched.expired());
+  Result<Value> second;
+  once->get({}, second.completion());
+  ASSERT_EQ(attempts.completions.size(), 1U);
+  once->reset();  // of nothing: the attempt goes on
+  attempts.succeed(0, 8);
+  EXPECT_EQ(*second.get(), 8);
+  EXPECT_NE(once->peek(), nullptr);
+}
+
 TEST(SharedOnce, AFailureFailsThoseWhoWaitAndTheNextCallTriesAgain) {
   Attempts attempts;
   const auto once = attempts.once();

@@ -1,9 +1,10 @@
-// How the parts of a model are fetched and loaded.
+#include "engine/model_parts.hpp"
+
 #include "base/mapped_file.hpp"
 #include "base/thread_pool.hpp"
 #include "base/typed_error.hpp"
+#include "engine/compute.hpp"
 #include "engine/join.hpp"
-#include "engine/model.hpp"
 #include "engine/source_identity.hpp"
 #include "engine/validation.hpp"
 #include "stella/error.hpp"
@@ -112,8 +113,6 @@ std::vector<fs::path> tensor_paths(const std::vector<FetchedFile>& files) {
   return paths;
 }
 
-}  // namespace
-
 void fetch_tensor_files(const std::shared_ptr<ModelFiles>& files, ThreadPool& pool, const std::stop_token& stop,
                         Completion<std::vector<FetchedFile>> done) {
   files->get(kWeightsFile, stop,
@@ -124,7 +123,133 @@ void fetch_tensor_files(const std::shared_ptr<ModelFiles>& files, ThreadPool& po
              });
 }
 
-void Model::make_tokenizer(const std::stop_token& stop, Completion<std::shared_ptr<const tokenizer::Tokenizer>> done) {
+}  // namespace
+
+std::shared_ptr<ModelParts> ModelParts::create(const Machine& machine, ModelSetup setup) {
+  std::shared_ptr<ModelParts> parts(new ModelParts(machine, std::move(setup)));
+  parts->prepare();
+  return parts;
+}
+
+// Makes a part, and once more where it failed on a damaged file that could be replaced meanwhile.
+template <class T, class Make>
+void ModelParts::make_or_mend(const std::stop_token& stop, Completion<std::shared_ptr<const T>> done, Make make) {
+  auto last = std::make_shared<Completion<std::shared_ptr<const T>>>(std::move(done));
+  make(*this, stop,
+       [self = shared_from_this(), stop, last, make](std::exception_ptr error, std::shared_ptr<const T> value) mutable {
+         if (!error || !may_be_damage(error)) return (*last)(std::move(error), std::move(value));
+         ModelFiles& files = *self->setup_.files;
+         files.mend(stop, [self = std::move(self), stop, last, make, error](std::exception_ptr failure, bool replaced) {
+           if (failure) return (*last)(std::move(failure), nullptr);
+           if (!replaced) return (*last)(error, nullptr);
+           make(*self, stop, [last](std::exception_ptr again, std::shared_ptr<const T> made) {
+             (*last)(std::move(again), std::move(made));
+           });
+         });
+       });
+}
+
+void ModelParts::prepare() {
+  // The parts hold the model weakly: it owns them. An attempt whose model is gone has nobody left to wait for it.
+  const auto part = [weak = weak_from_this()](auto make) {
+    return [weak, make]<class T>(const std::stop_token& stop, Completion<std::shared_ptr<const T>> done) {
+      if (const auto self = weak.lock()) return self->make_or_mend<T>(stop, std::move(done), make);
+      done(std::make_exception_ptr(Error(Errc::cancelled, "cancelled")), nullptr);
+    };
+  };
+  checkpoint_ = SharedOnce<Checkpoint>::create(part([](ModelParts& self, const std::stop_token& stop, auto done) {
+    read_checkpoint(self.setup_.files, self.setup_.known, *self.machine_.pool, stop, std::move(done));
+  }));
+  tokenizer_ = SharedOnce<tokenizer::Tokenizer>::create(part(
+      [](ModelParts& self, const std::stop_token& stop, auto done) { self.make_tokenizer(stop, std::move(done)); }));
+  encoder_ = SharedOnce<LoadedEncoder>::create(
+      part([](ModelParts& self, const std::stop_token& stop, auto done) { self.make_encoder(stop, std::move(done)); }));
+}
+
+std::shared_ptr<SharedOnce<Head>> ModelParts::head_part(std::size_t dimension) {
+  const std::lock_guard lock(heads_mutex_);
+  std::shared_ptr<SharedOnce<Head>>& entry = heads_[dimension];
+  if (!entry) {
+    entry = SharedOnce<Head>::create([weak = weak_from_this(), dimension](
+                                         const std::stop_token& stop, Completion<std::shared_ptr<const Head>> done) {
+      if (const auto self = weak.lock()) {
+        return self->make_or_mend<Head>(stop, std::move(done),
+                                        [dimension](ModelParts& parts, const auto& token, auto made) {
+                                          parts.make_head(dimension, token, std::move(made));
+                                        });
+      }
+      done(std::make_exception_ptr(Error(Errc::cancelled, "cancelled")), nullptr);
+    });
+  }
+  return entry;
+}
+
+void ModelParts::describe(const std::stop_token& stop, Completion<Description> done) {
+  checkpoint_->get(stop, [self = shared_from_this(), done = std::move(done)](
+                             std::exception_ptr error, std::shared_ptr<const Checkpoint> checkpoint) mutable {
+    if (error) return done(std::move(error), {});
+    ThreadPool& pool = *self->machine_.pool;
+    pool.post([self = std::move(self), done = std::move(done), checkpoint = std::move(checkpoint)]() mutable {
+      try {
+        auto choice = self->precision_choice(*checkpoint);
+        done(nullptr, {std::move(checkpoint), std::move(choice)});
+      } catch (...) {
+        done(std::current_exception(), {});
+      }
+    });
+  });
+}
+
+void ModelParts::load(const std::stop_token& stop, Completion<LoadedParts> done) {
+  struct Loading {
+    LoadedParts parts;
+    Completion<LoadedParts> done;
+  };
+  auto loading = std::make_shared<Loading>();
+  loading->done = std::move(done);
+  auto join = Join::start(stop, [loading](std::exception_ptr error) {
+    LoadedParts parts = error ? LoadedParts{} : std::move(loading->parts);
+    loading->done(std::move(error), std::move(parts));
+  });
+  checkpoint_->get(join->token(), join->branch<std::shared_ptr<const Checkpoint>>(
+                                      [loading](auto value) { loading->parts.checkpoint = std::move(value); }));
+  tokenizer_->get(join->token(), join->branch<std::shared_ptr<const tokenizer::Tokenizer>>(
+                                     [loading](auto value) { loading->parts.tokenizer = std::move(value); }));
+  encoder_->get(join->token(), join->branch<std::shared_ptr<const LoadedEncoder>>(
+                                   [loading](auto value) { loading->parts.encoder = std::move(value); }));
+  join->close();
+}
+
+std::vector<std::shared_ptr<SharedOnce<Head>>> ModelParts::head_parts() const {
+  std::vector<std::shared_ptr<SharedOnce<Head>>> parts;
+  const std::lock_guard lock(heads_mutex_);
+  for (const auto& [dimension, part] : heads_) parts.push_back(part);
+  return parts;
+}
+
+std::shared_ptr<const Head> ModelParts::peek_head(std::size_t dimension) const {
+  const std::lock_guard lock(heads_mutex_);
+  const auto part = heads_.find(dimension);
+  return part == heads_.end() ? nullptr : part->second->peek();
+}
+
+std::size_t ModelParts::weight_bytes() const {
+  std::size_t bytes = 0;
+  if (const auto loaded = encoder_->peek()) bytes += loaded->encoder->weight_bytes();
+  for (const auto& part : head_parts()) {
+    if (const auto head = part->peek()) bytes += head->head->weight_bytes();
+  }
+  return bytes;
+}
+
+void ModelParts::let_go() {
+  for (const auto& part : head_parts()) part->reset();
+  encoder_->reset();
+  tokenizer_->reset();
+}
+
+void ModelParts::make_tokenizer(const std::stop_token& stop,
+                                Completion<std::shared_ptr<const tokenizer::Tokenizer>> done) {
   struct Parts {
     std::shared_ptr<const Checkpoint> checkpoint;
     fs::path path;
@@ -148,18 +273,18 @@ void Model::make_tokenizer(const std::stop_token& stop, Completion<std::shared_p
   join->close();
 }
 
-void Model::make_weights(const std::stop_token& stop, Completion<std::shared_ptr<const Weights>> done) {
+void ModelParts::make_encoder(const std::stop_token& stop, Completion<std::shared_ptr<const LoadedEncoder>> done) {
   struct Parts {
     std::shared_ptr<const Checkpoint> checkpoint;
     std::vector<fs::path> files;
     std::shared_ptr<const tokenizer::Tokenizer> tokenizer;
-    Completion<std::shared_ptr<const Weights>> done;
+    Completion<std::shared_ptr<const LoadedEncoder>> done;
   };
   auto parts = std::make_shared<Parts>();
   parts->done = std::move(done);
   auto join = Join::start(stop, [self = shared_from_this(), parts, stop](std::exception_ptr error) {
     if (error) return parts->done(std::move(error), nullptr);
-    on_pool<std::shared_ptr<const Weights>>(*self->machine_.pool, std::move(parts->done), [self, parts, stop] {
+    on_pool<std::shared_ptr<const LoadedEncoder>>(*self->machine_.pool, std::move(parts->done), [self, parts, stop] {
       return self->pack_encoder(*parts->checkpoint, parts->files, parts->tokenizer, stop);
     });
   });
@@ -173,7 +298,7 @@ void Model::make_weights(const std::stop_token& stop, Completion<std::shared_ptr
   join->close();
 }
 
-EncoderJob Model::encoder_job(const Checkpoint& checkpoint, TensorFiles files) const {
+EncoderJob ModelParts::encoder_job(const Checkpoint& checkpoint, TensorFiles files) const {
   EncoderJob job;
   job.source = setup_.files->source();
   job.spec = checkpoint.spec.encoder;
@@ -184,9 +309,9 @@ EncoderJob Model::encoder_job(const Checkpoint& checkpoint, TensorFiles files) c
   return job;
 }
 
-std::shared_ptr<const Weights> Model::pack_encoder(const Checkpoint& checkpoint, const TensorFiles& files,
-                                                   std::shared_ptr<const tokenizer::Tokenizer> tokenizer,
-                                                   const std::stop_token& stop) const {
+std::shared_ptr<const LoadedEncoder> ModelParts::pack_encoder(const Checkpoint& checkpoint, const TensorFiles& files,
+                                                              std::shared_ptr<const tokenizer::Tokenizer> tokenizer,
+                                                              const std::stop_token& stop) const {
   const auto check = [&] {
     if (machine_.shut_down.stop_requested()) throw Error(Errc::shut_down, "the runtime is shutting down");
     if (stop.stop_requested()) throw Error(Errc::cancelled, "cancelled while the model was being loaded");
@@ -204,8 +329,8 @@ std::shared_ptr<const Weights> Model::pack_encoder(const Checkpoint& checkpoint,
   return load_encoder(job, setup_.precision);
 }
 
-std::optional<PrecisionChoice> Model::precision_choice(const Checkpoint& checkpoint) const {
-  if (const auto loaded = weights_->peek()) return loaded->choice;
+std::optional<PrecisionChoice> ModelParts::precision_choice(const Checkpoint& checkpoint) const {
+  if (const auto loaded = encoder_->peek()) return loaded->choice;
   const fs::path index = checkpoint.directory / kIndexFile;
   TensorFiles files;
   std::error_code error;
@@ -221,8 +346,8 @@ std::optional<PrecisionChoice> Model::precision_choice(const Checkpoint& checkpo
   return known_choice(encoder_job(checkpoint, std::move(files)), setup_.precision);
 }
 
-void Model::make_head(std::size_t dimension, const std::stop_token& stop,
-                      Completion<std::shared_ptr<const Head>> done) {
+void ModelParts::make_head(std::size_t dimension, const std::stop_token& stop,
+                           Completion<std::shared_ptr<const Head>> done) {
   struct Parts {
     std::shared_ptr<const Checkpoint> checkpoint;
     fs::path config;
@@ -250,9 +375,9 @@ void Model::make_head(std::size_t dimension, const std::stop_token& stop,
   join->close();
 }
 
-std::shared_ptr<const Head> Model::pack_head(const Checkpoint& checkpoint, std::size_t dimension,
-                                             const fs::path& config, const fs::path& weights,
-                                             const std::stop_token& stop) const {
+std::shared_ptr<const Head> ModelParts::pack_head(const Checkpoint& checkpoint, std::size_t dimension,
+                                                  const fs::path& config, const fs::path& weights,
+                                                  const std::stop_token& stop) const {
   if (stop.stop_requested()) throw Error(Errc::cancelled, "cancelled while a head was being loaded");
   const std::string& folder = checkpoint.heads.at(dimension);
   const weights::HeadSpec spec = weights::parse_head_spec(read_sound_text(config), folder, checkpoint.source);
@@ -275,8 +400,8 @@ std::shared_ptr<const Head> Model::pack_head(const Checkpoint& checkpoint, std::
   return std::make_shared<const Head>(Head{std::move(head)});
 }
 
-void Model::download(std::vector<std::size_t> dimensions, bool all_heads, const std::stop_token& stop,
-                     Completion<std::vector<FetchedFile>> done) {
+void ModelParts::download(std::vector<std::size_t> dimensions, bool all_heads, const std::stop_token& stop,
+                          Completion<std::vector<FetchedFile>> done) {
   struct Downloads {
     std::mutex mutex;
     std::vector<FetchedFile> files;  // guarded by mutex

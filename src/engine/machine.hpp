@@ -1,0 +1,24 @@
+// The threads and kernels that models use.
+#pragma once
+
+#include "kernels/kernels.hpp"
+
+#include <stop_token>
+
+namespace stella {
+class ThreadPool;
+}
+
+namespace stella::engine {
+
+class Compute;
+
+/// The threads that a model uses. They outlive every operation, but not always the Model object, which then stays idle.
+struct Machine {
+  ThreadPool* pool = nullptr;
+  Compute* compute = nullptr;
+  const kernels::Kernels* kernels = nullptr;
+  std::stop_token shut_down{};  // packing weights looks at it between two tensors
+};
+
+}  // namespace stella::engine
