@@ -40,7 +40,8 @@ function(stella_test_groups)
   get_property(unit GLOBAL PROPERTY stella_unit_tests)
   add_custom_target(stella_unit_tests DEPENDS ${unit})
   set(threaded)
-  foreach(candidate stella_base_test stella_engine_test stella_hub_test stella_hub_protocol_test
+  foreach(candidate stella_base_test stella_engine_test stella_hub_http_test stella_hub_cache_test
+                    stella_hub_download_test stella_hub_test stella_hub_protocol_test
                     stella_hub_concurrency_test stella_hub_fault_test stella_lifetime_test)
     if(TARGET ${candidate})
       list(APPEND threaded ${candidate})

@@ -1,9 +1,9 @@
 // The hub's answers and addresses. Pieces: a status, the address that answered, a base, then header lines.
+#include "base/ascii.hpp"
+#include "base/repo_names.hpp"
 #include "fuzz.hpp"
-#include "hub/cache_paths.hpp"
-#include "hub/metadata.hpp"
-#include "hub/text.hpp"
-#include "hub/url.hpp"
+#include "hub/download/metadata.hpp"
+#include "hub/http/url.hpp"
 
 using namespace stella;
 using fuzz::check;
@@ -12,8 +12,8 @@ namespace {
 
 void check_metadata(const hub::HttpHead& head, const hub::Asked& asked) {
   const hub::FileMetadata metadata = hub::metadata_from(head, asked);
-  check(hub::is_etag(metadata.etag), "an etag can be a file's name");
-  check(hub::is_commit(metadata.commit), "a commit is one");
+  check(is_etag(metadata.etag), "an etag can be a file's name");
+  check(is_commit(metadata.commit), "a commit is one");
   check(asked.mirror || metadata.verifiable, "what the hub serves can be verified");
   check(hub::origin_of(metadata.location).has_value(), "a body has an address");
   check(!hub::is_downgrade(head.url, metadata.location), "nothing leads from https to http");
@@ -39,7 +39,7 @@ void check_addresses(const std::string& base, const std::string& location) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::Pieces pieces(data, size);
   hub::HttpHead head;
-  head.status = static_cast<int>(hub::parse_number(pieces.next()).value_or(200) % 1000);
+  head.status = static_cast<int>(parse_number(pieces.next()).value_or(200) % 1000);
   head.url = pieces.next();
   if (!hub::origin_of(head.url))
     head.url = "https://huggingface.co/a/b/resolve/main/c";  // what was asked is an address
@@ -47,8 +47,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   while (!pieces.empty()) {
     const std::string line = pieces.next();
     const std::size_t colon = line.find(':');
-    head.headers.emplace_back(hub::to_lower(line.substr(0, colon)),
-                              colon == std::string::npos ? "" : std::string(hub::trim(line.substr(colon + 1))));
+    head.headers.emplace_back(to_lower(line.substr(0, colon)),
+                              colon == std::string::npos ? "" : std::string(trim(line.substr(colon + 1))));
   }
   for (const bool mirror : {false, true}) {
     fuzz::holds_or_throws([&] { check_metadata(head, {.mirror = mirror, .revision = base}); });

@@ -1,7 +1,7 @@
 // The record beside an unfinished download: lines as they are, or, after a first odd byte, with the checksums they
 // need.
 #include "fuzz.hpp"
-#include "hub/partial_file.hpp"
+#include "hub/download/partial_file.hpp"
 
 #include <sys/stat.h>
 

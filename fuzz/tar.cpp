@@ -1,5 +1,5 @@
 // Archives: reading their entries, and unpacking them into a cache, beside which nothing may change.
-#include "hub/tar.hpp"
+#include "hub/cache/tar.hpp"
 
 #include "fuzz.hpp"
 #include "stella/cache.hpp"

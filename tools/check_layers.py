@@ -4,7 +4,7 @@
     check_layers.py [ROOT]
 
 A layer may include its own headers, the public headers that base implements, and the headers of the layers below it;
-its tests also tests/support.
+of a layer that is a room, others only its public headers. Tests may also include tests/support.
 Exits 1 and names each line that breaks the rule.
 """
 import re
@@ -12,15 +12,25 @@ import sys
 from pathlib import Path
 
 # layer -> layers whose headers it may include (the transitive closure is spelt out on purpose: it is the contract).
+HUB = {"hub/http", "hub/cache", "hub/download"}
 ARROWS = {
     "base": set(),
-    "hub": {"base"},
+    "hub/http": {"base"},
+    "hub/cache": {"base"},
+    "hub/download": {"base", "hub/http", "hub/cache"},
+    "hub": {"base", *HUB},
     "tokenizer": {"base"},
     "weights": {"base"},
     "kernels": {"base"},
     "models": {"base", "weights", "kernels"},
     "engine": {"base", "weights", "kernels", "models", "tokenizer"},
-    "api": {"base", "weights", "kernels", "models", "tokenizer", "engine", "hub"},
+    "api": {"base", "weights", "kernels", "models", "tokenizer", "engine", "hub", *HUB},
+}
+# A room: a layer inside another's folder. All that others may know of it are these headers.
+ROOMS = {
+    "hub/http": {"answer", "event_loop", "exchange", "proxy", "query", "retry", "url"},
+    "hub/cache": {"file_lock", "hasher", "links", "paths", "store", "verify"},
+    "hub/download": {"flight", "metadata", "request", "services"},
 }
 # Public headers that layers below api may use: plain values, no Asio.
 PLAIN_PUBLIC = {"stella/error.hpp", "stella/callback.hpp", "stella/request.hpp", "stella/options.hpp", "stella/log.hpp", "stella/hub.hpp",
@@ -35,16 +45,26 @@ def includes(path):
 
 
 def is_test_support(source, target):
-    return target.startswith("support/") and source.stem.endswith(("_test", "_test_support"))
+    return target.startswith("support/") and source.stem.endswith(("_test", "_test_support", "test_support"))
+
+
+def layer_of(path):
+    """The layer of "hub/http/url.hpp", a path below src."""
+    room = "/".join(path.split("/")[:2])
+    return room if room in ROOMS else path.split("/")[0]
 
 
 def layer_problem(layer, target):
     if target.startswith("stella/"):
         return None if layer == "api" or target in PLAIN_PUBLIC else "a public header above its layer"
-    other = target.split("/")[0]
-    if other == layer or other in ARROWS[layer]:
+    other = layer_of(target)
+    if other == layer:
         return None
-    return f"layer '{layer}' must not include layer '{other}'" if other in ARROWS else "not a header of a layer"
+    if other not in ARROWS[layer]:
+        return f"layer '{layer}' must not include layer '{other}'" if other in ARROWS else "not a header of a layer"
+    if other in ROOMS and Path(target).stem not in ROOMS[other]:
+        return f"not one of the headers that '{other}' has for others"
+    return None
 
 
 def public_problem(target):
@@ -60,16 +80,16 @@ def cli_problem(target):
 def main(root):
     problems = []
     for source in sorted([*root.glob("src/**/*.?pp"), *root.glob("include/**/*.?pp"), *root.glob("cli/**/*.?pp")]):
-        parts = source.relative_to(root).parts
+        path = source.relative_to(root)
         for number, target in includes(source):
             if is_test_support(source, target):
                 continue
-            if parts[0] == "src":
-                problem = layer_problem(parts[1], target)
+            if path.parts[0] == "src":
+                problem = layer_problem(layer_of(path.relative_to("src").as_posix()), target)
             else:
-                problem = public_problem(target) if parts[0] == "include" else cli_problem(target)
+                problem = public_problem(target) if path.parts[0] == "include" else cli_problem(target)
             if problem:
-                problems.append(f"{source.relative_to(root)}:{number}: \"{target}\": {problem}")
+                problems.append(f"{path}:{number}: \"{target}\": {problem}")
     print("\n".join(problems) if problems else "layers: every include follows the arrows")
     return 1 if problems else 0
 

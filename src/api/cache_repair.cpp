@@ -1,6 +1,6 @@
 #include "api/runtime_impl.hpp"
 #include "api/wait_for.hpp"
-#include "hub/cache_scan.hpp"
+#include "hub/cache/verify.hpp"
 #include "stella/cache.hpp"
 #include "stella/error.hpp"
 #include "stella/packed_weights.hpp"

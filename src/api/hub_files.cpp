@@ -1,7 +1,7 @@
 #include "api/hub_files.hpp"
 
+#include "base/repo_names.hpp"
 #include "base/thread_pool.hpp"
-#include "hub/cache_paths.hpp"
 #include "stella/error.hpp"
 
 #include <exception>
@@ -24,7 +24,7 @@ std::string commit_of(const std::filesystem::path& path, const std::string& file
   const std::string& text = path.native();
   if (text.size() <= file.size() || !text.ends_with("/" + file)) return {};
   std::string commit = std::filesystem::path(text.substr(0, text.size() - file.size() - 1)).filename();
-  return hub::is_commit(commit) ? commit : std::string();
+  return is_commit(commit) ? commit : std::string();
 }
 
 // All files of one model come from one commit, also where a branch moves in the middle of a load: the first file that

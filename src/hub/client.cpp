@@ -2,11 +2,11 @@
 
 #include "base/thread.hpp"
 #include "base/typed_error.hpp"
-#include "hub/cache_links.hpp"
-#include "hub/cache_store.hpp"
-#include "hub/flight.hpp"
+#include "hub/cache/links.hpp"
+#include "hub/cache/store.hpp"
+#include "hub/download/flight.hpp"
+#include "hub/download/request.hpp"
 #include "hub/listing.hpp"
-#include "hub/request.hpp"
 
 #include <chrono>
 #include <map>

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "base/unique_function.hpp"
+#include "hub/download/request.hpp"
+#include "hub/listing.hpp"
 #include "stella/hub.hpp"
 #include "stella/options.hpp"
 
@@ -20,22 +22,6 @@ class ThreadPool;
 namespace stella::hub {
 
 struct ClientTuning;
-
-struct FileRequest {
-  std::string repo;               ///< "org/name" or "name".
-  std::string revision = "main";  ///< Branch, tag, pull request or 40-hex commit.
-  std::string file;               ///< Path inside the repository, with '/'.
-  std::shared_ptr<const HubOptions> options;
-  /// The cached copy is not trusted: its hash is compared with what the hub says, and where they differ the file is
-  /// fetched again and takes its place. Error(integrity) where that cannot be done.
-  bool refetch = false;
-};
-
-struct RepoFile {
-  std::string path;
-  std::uint64_t size = 0;
-  std::string hash;  ///< sha256 (64 hex) for large files, else the git blob's sha1 (40 hex).
-};
 
 /// The hub client. Owns one I/O thread that drives libcurl's multi interface; disk and hashing run on `file_pool`.
 /// Thread-safe. Completions and progress callbacks run on the client's threads, never on the caller's.

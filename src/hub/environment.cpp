@@ -1,9 +1,9 @@
 // HubOptions::from_environment(): the variables of huggingface_hub, read as it reads them.
+#include "base/ascii.hpp"
 #include "base/file.hpp"
 #include "base/text.hpp"
-#include "hub/proxy.hpp"
-#include "hub/text.hpp"
-#include "hub/url.hpp"
+#include "hub/http/proxy.hpp"
+#include "hub/http/url.hpp"
 #include "stella/error.hpp"
 #include "stella/hub.hpp"
 
@@ -39,7 +39,7 @@ std::optional<std::string> first_of(std::initializer_list<const char*> names) {
 }
 
 bool is_true(const char* name) {
-  const std::string value = hub::to_lower(variable(name).value_or(""));
+  const std::string value = to_lower(variable(name).value_or(""));
   return value == "1" || value == "on" || value == "yes" || value == "true";
 }
 
@@ -136,11 +136,11 @@ std::string Reader::token(const fs::path& home) {
   if (is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN")) return {};
   const auto path = variable("HF_TOKEN_PATH");
   std::string source = "HF_TOKEN";
-  std::string token(hub::trim(first_of({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}).value_or("")));
+  std::string token(trim(first_of({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}).value_or("")));
   if (token.empty() && (path || !home.empty())) {
     const fs::path file = path ? expanded(*path) : home / "token";
     source = "the token file " + file.string();
-    token = hub::trim(token_file(file));
+    token = trim(token_file(file));
   }
   const bool one_line = std::none_of(token.begin(), token.end(),
                                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
@@ -152,7 +152,7 @@ std::string Reader::token(const fs::path& home) {
 std::uint64_t Reader::number(const char* name, std::uint64_t otherwise, std::uint64_t most) {
   const auto value = variable(name);
   if (!value) return otherwise;
-  const auto number = hub::parse_number(hub::trim(*value));
+  const auto number = parse_number(trim(*value));
   if (number && *number <= most) return *number == 0 ? otherwise : *number;
   found(std::string(name) + " is '" + printable_line(*value, 80) + "': expected a whole number of at most " +
         std::to_string(most));
@@ -161,7 +161,7 @@ std::uint64_t Reader::number(const char* name, std::uint64_t otherwise, std::uin
 
 std::string Reader::endpoint() {
   const std::string standard = HubOptions{}.endpoint;
-  std::string endpoint(hub::trim(variable("HF_ENDPOINT").value_or("")));
+  std::string endpoint(trim(variable("HF_ENDPOINT").value_or("")));
   while (endpoint.ends_with('/')) endpoint.pop_back();
   if (endpoint.empty()) return standard;
   for (std::size_t space = 0; (space = endpoint.find(' ', space)) != std::string::npos;)
@@ -187,7 +187,7 @@ std::string proxy_variable(const char* lower, const char* upper) {
 
 std::string Reader::proxy(const char* lower, const char* upper) {
   for (const auto& [name, other] : {std::pair(lower, upper), std::pair("all_proxy", "ALL_PROXY")}) {
-    const std::string value(hub::trim(proxy_variable(name, other)));
+    const std::string value(trim(proxy_variable(name, other)));
     if (value.empty()) continue;
     if (hub::is_proxy(value)) return value;
     // Not shown: it may hold a password.

@@ -1,9 +1,10 @@
 #include "hub/listing.hpp"
 
-#include "hub/cache_paths.hpp"
-#include "hub/cache_store.hpp"
-#include "hub/request.hpp"
-#include "hub/url.hpp"
+#include "base/repo_names.hpp"
+#include "hub/cache/paths.hpp"
+#include "hub/cache/store.hpp"
+#include "hub/download/request.hpp"
+#include "hub/http/url.hpp"
 
 #include <algorithm>
 #include <utility>

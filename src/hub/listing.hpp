@@ -1,10 +1,11 @@
 // The files of a repository at a revision.
 #pragma once
 
-#include "hub/client.hpp"
-#include "hub/query.hpp"
-#include "hub/services.hpp"
+#include "hub/download/request.hpp"
+#include "hub/download/services.hpp"
+#include "hub/http/query.hpp"
 
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -15,6 +16,12 @@
 #include <vector>
 
 namespace stella::hub {
+
+struct RepoFile {
+  std::string path;
+  std::uint64_t size = 0;
+  std::string hash;  ///< sha256 (64 hex) for large files, else the git blob's sha1 (40 hex).
+};
 
 /// The files on one page of GET /api/models/{id}/tree/{revision}. Throws Error(http_error) where the text is no such
 /// page; entries with names that must not reach the disk are left out.
