@@ -70,7 +70,7 @@ std::string DownloadCommand::write_archive(Workspace& workspace) const {
   Screen& screen = workspace.screen();
   run_blocking(workspace.session(), [&](const std::stop_token& stop) {
     const auto show = [&](const Progress& progress) { screen.display().on_check(progress); };
-    cache::pack(workspace.model().options().hub, workspace.model().info().registry_key, common->revision, *pack, show,
+    cache::pack(*workspace.model().options().hub, workspace.model().info().registry_key, common->revision, *pack, show,
                 stop);
   });
   return *pack;

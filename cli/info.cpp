@@ -137,7 +137,7 @@ void report_program(Report& report, Workspace& workspace) {
   report.add("kernels", workspace.runtime().kernels_name());
   report_precisions(report, workspace);
   report.add("threads", workspace.runtime().compute_threads());
-  const HubOptions& hub = workspace.model().options().hub;
+  const HubOptions hub = *workspace.model().options().hub;
   report.add("hub", hub.endpoint);
   report.add("cache", hub.cache_dir.string());
   report.add_raw("offline", hub.offline ? "yes" : "no", hub.offline ? "true" : "false");

@@ -4,10 +4,13 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <type_traits>
 #include <utility>
 
 namespace stella {
+
+class ThreadPool;
 
 template <class Signature>
 class UniqueFunction;
@@ -121,9 +124,42 @@ class Callback {
   bool runs_on_any_thread() const noexcept { return any_thread_; }
   Completion<T> take() && { return std::move(completion_); }
 
+  /// A callback for another value, of which make(value) makes this one's, on the same thread; what it throws is the
+  /// error.
+  template <class Other, class Make>
+  Callback<Other> from(Make make) && {
+    Completion<Other> completion = [done = std::move(completion_), make = std::move(make)](std::exception_ptr error,
+                                                                                           Other value) mutable {
+      T made{};
+      try {
+        if (!error) made = make(std::move(value));
+      } catch (...) {
+        error = std::current_exception();
+      }
+      done(std::move(error), std::move(made));
+    };
+    return Callback<Other>(std::move(completion), any_thread_);
+  }
+
  private:
+  template <class>
+  friend class Callback;
+  Callback(Completion<T> completion, bool any_thread) : completion_(std::move(completion)), any_thread_(any_thread) {}
+
   Completion<T> completion_;
   bool any_thread_ = false;
+};
+
+/// Requests stops on a thread of a Runtime, for callers in which nothing that a stop completes may run. Does nothing
+/// once the Runtime has gone: all has been completed then. Thread-safe.
+class Stopper {
+ public:
+  Stopper() = default;
+  explicit Stopper(std::weak_ptr<ThreadPool> pool) noexcept : pool_(std::move(pool)) {}
+  void request_stop(std::stop_source source) const;
+
+ private:
+  std::weak_ptr<ThreadPool> pool_;
 };
 
 }  // namespace stella

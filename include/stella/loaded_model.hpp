@@ -3,11 +3,12 @@
 
 #include "stella/capable.hpp"
 #include "stella/embedding_model.hpp"
+#include "stella/error.hpp"
 
+#include <exception>
 #include <memory>
-#include <string>
-#include <string_view>
-#include <vector>
+#include <stop_token>
+#include <utility>
 
 namespace stella {
 
@@ -19,49 +20,41 @@ class LoadedStellaModel final : public TextEmbeddingCapable {
   template <class Token = boost::asio::use_awaitable_t<>>
   static auto load(const StellaEmbeddingModel& base, Token&& token = {}) {
     return boost::asio::async_initiate<Token, void(std::exception_ptr, LoadedStellaModel)>(
-        [](auto handler, StellaEmbeddingModel model) {
-          start_load(std::move(model), detail::posted(std::move(handler)));
+        [](auto handler, const Model& model) {
+          detail::start_pending<LoadedStellaModel>(detail::posted(std::move(handler)), model, start_load);
         },
-        token, base);
+        token, base.core());
   }
 
   /// An empty handle (completion signatures need one); every operation on it fails with Error(invalid_argument).
   LoadedStellaModel() = default;
-  LoadedStellaModel(const LoadedStellaModel&) = default;
-  LoadedStellaModel(LoadedStellaModel&&) = default;  ///< Leaves an empty handle.
-  LoadedStellaModel& operator=(const LoadedStellaModel&) = default;
-  LoadedStellaModel& operator=(LoadedStellaModel&&) = default;
-  ~LoadedStellaModel() override;
 
-  const ModelInfo& info() const noexcept override;
-  std::vector<std::size_t> supported_dimensions() const override;
-  std::size_t embedding_dimension(std::optional<std::size_t> wanted = {}) const override;
-  std::size_t estimate_memory_usage(std::size_t texts) const override;
-  std::map<std::string, std::string> config_info() const override;
-  bool supports_task(std::string_view task) const override;
-  const ModelDescription& description() const;
-  Precision precision() const;       ///< Never automatic.
-  std::size_t weight_bytes() const;  ///< Memory that encoder and loaded heads take.
+  /// Throws Error(invalid_argument) for an empty handle, as do the next two.
+  const ModelDescription& description() const {
+    if (!description_) static_cast<void>(model_.options());  // throws
+    return *description_;
+  }
+  Precision precision() const { return description().precision.value(); }  ///< Never automatic.
+  /// Memory that encoder and loaded heads take, in bytes.
+  std::size_t weight_bytes() const {
+    const MemoryUse use = model_.memory();
+    return use.private_bytes + use.mapped_bytes;
+  }
 
  private:
-  struct Impl;
-  std::shared_ptr<Impl> impl_;
+  static void start_load(const Model& model, std::stop_token stop, Callback<LoadedStellaModel> done) {
+    // Waiting inside the runtime it does not own it: until there is something to hand out only the caller keeps it.
+    model.load(std::move(stop),
+               std::move(done).from<ModelDescription>([weak = Model::Weak(model)](ModelDescription description) {
+                 LoadedStellaModel loaded;
+                 loaded.model_ = weak.lock();
+                 if (!loaded.model_) throw Error(Errc::shut_down, "the runtime is shutting down");
+                 loaded.description_ = std::make_shared<const ModelDescription>(std::move(description));
+                 return loaded;
+               }));
+  }
 
-  template <class T, class Start>
-  void start(Handler<T> handler, Start start_on);
-  static void start_load(StellaEmbeddingModel base, Handler<LoadedStellaModel> handler);
-  void start_embed(std::string text, std::string task, std::optional<std::size_t> dimension,
-                   Handler<std::vector<float>> handler) override;
-  void start_batch_embed(std::vector<std::string> texts, std::string task, std::optional<std::size_t> dimension,
-                         Handler<std::vector<std::vector<float>>> handler) override;
-  void start_batch_embed(std::vector<std::string> texts, EmbedOptions options,
-                         Handler<std::vector<Embedding>> handler) override;
-  void start_chunked_batch_embed(std::vector<std::string> texts, EmbedOptions options,
-                                 Handler<std::vector<Embedding>> handler) override;
-  void start_tokenize(std::vector<std::string> texts, TokenizeOptions options,
-                      Handler<std::vector<Tokens>> handler) override;
-  void start_describe(Handler<ModelDescription> handler) override;
-  void start_health_check(Handler<bool> handler) override;
+  std::shared_ptr<const ModelDescription> description_{};
 };
 
 }  // namespace stella

@@ -69,7 +69,8 @@ class Model {
   // all but operator bool and info() throw Error(invalid_argument).
   explicit operator bool() const noexcept { return core_ != nullptr; }
   const ModelInfo& info() const noexcept;
-  const ModelOptions& options() const;
+  /// As given, with the hub's options and the runtime filled in.
+  ModelOptions options() const;
   std::vector<std::size_t> supported_dimensions() const;
   /// The dimension that would be used; throws Error(unsupported_dimension) listing the heads.
   std::size_t embedding_dimension(std::optional<std::size_t> wanted = {}) const;
@@ -79,13 +80,31 @@ class Model {
   std::size_t estimate_memory_usage(std::size_t texts) const;
   /// Settings as (name, value) text pairs, for display.
   std::map<std::string, std::string> config_info() const;
-  bool is_loaded() const;                               ///< Whether tokenizer and encoder are in memory.
-  std::optional<ModelDescription> description() const;  ///< Of a loaded model.
-  std::optional<Precision> precision() const;           ///< Of a loaded model; never automatic.
-  MemoryUse memory() const;                             ///< Of encoder and heads, now.
+  bool is_loaded() const;                      ///< Whether tokenizer and encoder are in memory.
+  std::optional<Precision> precision() const;  ///< Of a loaded model; never automatic.
+  MemoryUse memory() const;                    ///< Of encoder and heads, now.
+  /// For callers in which nothing that a stop completes may run.
+  Stopper stopper() const;
+
+  /// Throw Error(empty_text | text_too_large | invalid_utf8 | empty_batch | batch_too_large); a batch's message starts
+  /// "Text at index {i}".
+  static void validate_text(std::string_view text);
+  static void validate_batch(const std::vector<std::string>& texts);
+
+  /// The same model without owning the Runtime, for what waits inside of it and must not keep it from ending.
+  class Weak {
+   public:
+    Weak() = default;
+    explicit Weak(const Model& model) : runtime_(model.runtime_), core_(model.core_) {}
+    /// An empty handle once the Runtime has gone.
+    Model lock() const;
+
+   private:
+    std::weak_ptr<Runtime> runtime_{};
+    std::shared_ptr<const api::ModelCore> core_{};
+  };
 
  private:
-  friend class LoadedStellaModel;
   std::shared_ptr<Runtime> runtime_{};
   std::shared_ptr<const api::ModelCore> core_{};
 };

@@ -20,14 +20,14 @@ class Registry {
   Registry(const Registry&) = delete;
   Registry& operator=(const Registry&) = delete;
 
-  /// The built-in models, const; what StellaEmbeddingModel consults.
+  /// The built-in models, const; what models consult that were given no other (ModelOptions::registry).
   static const Registry& builtin();
 
   std::optional<ModelInfo> find(std::string_view registry_key) const;
   bool has_model(std::string_view registry_key) const;
   std::vector<std::string> keys() const;  ///< Sorted.
   std::map<std::string, std::size_t> count_by_provider() const;
-  /// Throws Error(already_registered).
+  /// For models that are made afterwards with this registry. Throws Error(already_registered).
   void register_model(ModelInfo info);
 
  private:

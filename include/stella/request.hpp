@@ -154,6 +154,12 @@ struct DownloadedFile {
   std::uint64_t size = 0;
 };
 
+/// Bytes of a model's weights in memory.
+struct MemoryUse {
+  std::size_t private_bytes = 0;  ///< This process's own.
+  std::size_t mapped_bytes = 0;   ///< Of mapped files: shared with other processes, and given back under pressure.
+};
+
 /// One text's result, where each text's vectors are kept apart.
 struct Embedding {
   std::size_t tokens = 0;       ///< Tokens embedded, special tokens and prompt included.
@@ -165,5 +171,8 @@ struct Embedding {
 
 /// The same, text by text.
 std::vector<Embedding> to_embeddings(const EmbedResult& result);
+
+/// For one text's vector at one dimension; none: the model's default. Errors say no index.
+EmbedRequest request_for(std::string text, std::string task, std::optional<std::size_t> dimension);
 
 }  // namespace stella

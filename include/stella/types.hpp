@@ -17,6 +17,7 @@
 
 namespace stella {
 
+class Registry;
 class Runtime;
 
 /// What is known of a model without loading it.
@@ -28,7 +29,7 @@ struct ModelInfo {
   std::vector<std::size_t> dimensions;  ///< Sizes of its vectors; empty for a model the registry does not know.
   std::size_t default_dimension = 0;    ///< 0: the pooled vector's size.
   std::size_t recommended_batch_size = 16;
-  std::size_t max_batch_size = 64;
+  std::size_t max_batch_size = 10'000;  ///< Texts of one batch_embed(); more are Error(batch_too_large).
   std::size_t estimated_memory_mb = 0;
 };
 
@@ -53,12 +54,6 @@ struct ModelDescription {
   std::string prompt_for(const std::string& task) const;
 };
 
-/// Bytes of a model's weights in memory.
-struct MemoryUse {
-  std::size_t private_bytes = 0;  ///< This process's own.
-  std::size_t mapped_bytes = 0;   ///< Of mapped files: shared with other processes, and given back under pressure.
-};
-
 /// Packed weights are kept on disk so that the next start maps them: as many bytes again as the model has at its
 /// precision (stella/packed_weights.hpp lists and removes them).
 struct PackedWeightsOptions {
@@ -76,10 +71,11 @@ struct ModelOptions {
   /// packed weights, so that it stays what it is.
   Precision precision = Precision::automatic;
   PackedWeightsOptions packed_weights{};
-  HubOptions hub = HubOptions::from_environment();
+  std::optional<HubOptions> hub{};                 ///< Empty: HubOptions::from_environment() when the model is made.
   ProgressCallback on_progress{};                  ///< Of each file's transfer.
   std::function<void(double fraction)> on_load{};  ///< Of packing the weights, 0 to 1; from a Runtime thread.
   std::shared_ptr<Runtime> runtime{};              ///< Empty: Runtime::shared().
+  std::shared_ptr<const Registry> registry{};      ///< Of models known by name; empty: Registry::builtin().
   /// Where the bundled model lies if not beside the program or the library (stella/bundled.hpp).
   std::filesystem::path share_directory = STELLA_SHARE_DIRECTORY;
 };

@@ -1,9 +1,9 @@
 #include "api/runtime_impl.hpp"
-#include "api/wait_for.hpp"
 #include "hub/cache/verify.hpp"
 #include "stella/cache.hpp"
 #include "stella/error.hpp"
 #include "stella/packed_weights.hpp"
+#include "stella/sync.hpp"
 
 #include <memory>
 #include <string>
@@ -41,9 +41,9 @@ Report verify(const HubOptions& hub, const std::string& repo, bool repair, const
     if (!problem.failure.empty()) continue;
     for (const Problem::User& user : problem.users) {
       try {
-        api::wait_for<std::filesystem::path>([&](auto done) {
+        sync::wait_for<std::filesystem::path>([&](auto done) {
           runtime->impl().hub->get_file({problem.repo, user.commit, user.file, options}, stop, on_progress,
-                                        std::move(done));
+                                        std::move(done.function));
         });
       } catch (const Error& error) {
         if (error.errc() == Errc::cancelled) throw;

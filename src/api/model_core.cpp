@@ -1,5 +1,6 @@
 #include "api/model_core.hpp"
 
+#include "api/callbacks.hpp"
 #include "api/hub_files.hpp"
 #include "api/model_argument.hpp"
 #include "api/runtime_impl.hpp"
@@ -11,7 +12,6 @@
 #include "stella/registry.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <system_error>
 #include <utility>
 
@@ -30,8 +30,8 @@ ModelInfo describe_directory(const fs::path& directory, const std::string& as_gi
   return info;
 }
 
-ModelInfo describe_repository(const std::string& id) {
-  if (auto known = Registry::builtin().find(id)) return *std::move(known);
+ModelInfo describe_repository(const std::string& id, const Registry& registry) {
+  if (auto known = registry.find(id)) return *std::move(known);
   ModelInfo info;
   const std::size_t slash = id.find('/');
   info.registry_key = id;
@@ -40,15 +40,11 @@ ModelInfo describe_repository(const std::string& id) {
   return info;
 }
 
-ModelInfo find_info(const std::string& model) {
+ModelInfo find_info(const std::string& model, const Registry& registry) {
   std::error_code error;
   if (fs::is_directory(model, error)) return describe_directory(model, model);
   if (const std::string why = why_no_model(model); !why.empty()) throw Error(Errc::invalid_argument, why);
-  return describe_repository(model);
-}
-
-std::vector<std::size_t> one_dimension(std::optional<std::size_t> dimension) {
-  return dimension ? std::vector{*dimension} : std::vector<std::size_t>{};
+  return describe_repository(model, registry);
 }
 
 std::string join_numbers(const std::vector<std::size_t>& numbers) {
@@ -57,37 +53,29 @@ std::string join_numbers(const std::vector<std::size_t>& numbers) {
   return text;
 }
 
-/// Finite and of unit length, as every normalised vector of a working model is.
-bool is_unit(const std::vector<float>& vector) {
-  constexpr double kTolerance = 1e-3;
-  double square = 0;
-  for (const float x : vector) square += static_cast<double>(x) * static_cast<double>(x);
-  return std::isfinite(square) && std::abs(std::sqrt(square) - 1) < kTolerance;
-}
-
 }  // namespace
 
-ModelCore::ModelCore(const std::string& model_name, const ModelOptions& options, Runtime& runtime)
-    : info(find_info(resolve_model(model_name, options.share_directory))),
-      revision(options.revision),
-      precision(options.precision),
+ModelCore::ModelCore(const std::string& model_name, const ModelOptions& options_arg, Runtime& runtime)
+    : info(find_info(resolve_model(model_name, options_arg.share_directory),
+                     options_arg.registry ? *options_arg.registry : Registry::builtin())),
+      options(options_arg),
       kernels(to_string(runtime.kernels())),
       threads(runtime.compute_threads()),
-      hub_options(std::make_shared<const HubOptions>(options.hub)),
-      on_progress(options.on_progress),
+      hub_options(std::make_shared<const HubOptions>(*options.hub)),
       hub(runtime.impl().hub),
-      completions(runtime.impl().completions) {
-  completions->check_process();
+      callbacks(runtime.impl().callbacks) {
+  options.runtime = nullptr;
+  callbacks->check_process();
   engine::ModelSetup setup;
   setup.files = info.local ? engine::directory_files(info.registry_key, *runtime.impl().files)
-                           : hub_files(hub, {info.registry_key, revision, hub_options, on_progress});
+                           : hub_files(hub, {info.registry_key, options.revision, hub_options, options.on_progress});
   setup.known = {.name = info.name, .dimensions = info.dimensions};
   setup.precision = options.precision;
   setup.on_load = options.on_load;
   if (options.packed_weights.keep) {
     const fs::path& chosen = options.packed_weights.directory;
-    setup.packed_folder = chosen.empty() ? packed_weights::default_directory(options.hub) : chosen;
-    if (setup.packed_folder.empty() && !options.hub.home.empty()) {
+    setup.packed_folder = chosen.empty() ? packed_weights::default_directory(*options.hub) : chosen;
+    if (setup.packed_folder.empty() && !options.hub->home.empty()) {
       log(LogLevel::warning,
           "packed weights are not kept, for HF_HOME and HF_HUB_CACHE name the same folder, in which "
           "only models may lie; set HF_HOME to another");
@@ -97,105 +85,11 @@ ModelCore::ModelCore(const std::string& model_name, const ModelOptions& options,
   model = engine::Model::create(runtime.impl().machine(), std::move(setup));
 }
 
-void ModelCore::load(const std::stop_token& stop, Completion<std::shared_ptr<const engine::Checkpoint>> done) const {
-  model->parts().load(stop, [done = std::move(done)](std::exception_ptr error, engine::LoadedParts parts) mutable {
-    done(std::move(error), std::move(parts.checkpoint));
-  });
-}
-
-void ModelCore::embed_one(std::string text, std::string task, std::optional<std::size_t> dimension,
-                          const std::stop_token& stop, Completion<std::vector<float>> done) const {
-  engine::EmbedJob job;
-  job.texts.push_back(std::move(text));
-  job.options.task = std::move(task);
-  job.options.dimensions = one_dimension(dimension);
-  job.indexed_errors = false;
-  model->embed(std::move(job), stop,
-               [done = std::move(done)](std::exception_ptr error, std::vector<Embedding> rows) mutable {
-                 if (error) return done(std::move(error), {});
-                 done(nullptr, std::move(rows.front().vectors.front().second));
-               });
-}
-
-void ModelCore::embed_all(std::vector<std::string> texts, std::string task, std::optional<std::size_t> dimension,
-                          const std::stop_token& stop, Completion<std::vector<std::vector<float>>> done) const {
-  EmbedOptions options;
-  options.task = std::move(task);
-  options.dimensions = one_dimension(dimension);
-  embed_all(std::move(texts), std::move(options), stop,
-            [done = std::move(done)](std::exception_ptr error, std::vector<Embedding> rows) mutable {
-              std::vector<std::vector<float>> vectors;
-              vectors.reserve(rows.size());
-              for (Embedding& row : rows) vectors.push_back(std::move(row.vectors.front().second));
-              done(std::move(error), std::move(vectors));
-            });
-}
-
-void ModelCore::embed_all(std::vector<std::string> texts, EmbedOptions options, const std::stop_token& stop,
-                          Completion<std::vector<Embedding>> done) const {
-  model->embed({.texts = std::move(texts), .options = std::move(options)}, stop, std::move(done));
-}
-
-void ModelCore::embed_chunked(std::vector<std::string> texts, EmbedOptions options, const std::stop_token& stop,
-                              Completion<std::vector<Embedding>> done) const {
-  if (texts.empty()) return done(nullptr, {});
-  model->embed({.texts = std::move(texts), .options = std::move(options), .limit_batch = false}, stop, std::move(done));
-}
-
-void ModelCore::tokenize(std::vector<std::string> texts, TokenizeOptions options, const std::stop_token& stop,
-                         Completion<std::vector<Tokens>> done) const {
-  engine::TokenizeJob job{.texts = std::move(texts),
-                          .task = std::move(options.task),
-                          .prompt = std::move(options.prompt),
-                          .max_length = options.max_length,
-                          .add_special_tokens = options.add_special_tokens,
-                          .on_long = options.on_long};
-  model->tokenize(std::move(job), stop,
-                  [done = std::move(done)](std::exception_ptr error, engine::TextResults results) mutable {
-                    std::vector<Tokens> rows;
-                    rows.reserve(results.encodings.size());
-                    for (tokenizer::Encoding& encoding : results.encodings) {
-                      const bool truncated = encoding.truncated();
-                      rows.push_back({std::move(encoding.ids), encoding.full_tokens, truncated});
-                    }
-                    done(std::move(error), std::move(rows));
-                  });
-}
-
-void ModelCore::describe(const std::stop_token& stop, Completion<ModelDescription> done) const {
-  model->parts().describe(stop,
-                          [done = std::move(done)](std::exception_ptr error, engine::Description description) mutable {
-                            if (error) return done(std::move(error), {});
-                            done(nullptr, to_description(*description.checkpoint, std::move(description.choice)));
-                          });
-}
-
-void ModelCore::check_health(const std::stop_token& stop, Completion<bool> done) const {
-  embed_one("health check", "none", {}, stop,
-            [done = std::move(done)](std::exception_ptr error, const std::vector<float>& vector) mutable {
-              const bool healthy = !error && is_unit(vector);
-              done(std::move(error), healthy);
-            });
-}
-
 void ModelCore::get_file(const std::string& registry_key, std::string file, const std::stop_token& stop,
                          Completion<std::filesystem::path> done) const {
   if (registry_key == info.registry_key) return model->parts().files().get(std::move(file), stop, std::move(done));
-  hub_files(hub, {registry_key, revision, hub_options, on_progress})->get(std::move(file), stop, std::move(done));
-}
-
-void ModelCore::download(std::vector<std::size_t> dimensions, bool all_heads, const std::stop_token& stop,
-                         Completion<std::vector<DownloadedFile>> done) const {
-  model->parts().download(
-      std::move(dimensions), all_heads, stop,
-      [done = std::move(done)](std::exception_ptr error, std::vector<engine::FetchedFile> files) mutable {
-        std::vector<DownloadedFile> result;
-        result.reserve(files.size());
-        for (engine::FetchedFile& file : files) {
-          result.push_back({std::move(file.file), std::move(file.path), file.size});
-        }
-        done(std::move(error), std::move(result));
-      });
+  hub_files(hub, {registry_key, options.revision, hub_options, options.on_progress})
+      ->get(std::move(file), stop, std::move(done));
 }
 
 std::vector<std::size_t> ModelCore::dimensions() const {
@@ -235,8 +129,8 @@ std::map<std::string, std::string> ModelCore::config() const {
   std::map<std::string, std::string> pairs{{"registry_key", info.registry_key},
                                            {"name", info.name},
                                            {"provider", info.provider},
-                                           {"revision", revision},
-                                           {"precision", to_string(precision)},
+                                           {"revision", options.revision},
+                                           {"precision", to_string(options.precision)},
                                            {"kernels", kernels},
                                            {"compute_threads", std::to_string(threads)},
                                            {"dimensions", join_numbers(dimensions())},

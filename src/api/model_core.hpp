@@ -9,7 +9,6 @@
 #include "stella/types.hpp"
 
 #include <cstddef>
-#include <exception>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -20,31 +19,17 @@
 
 namespace stella::api {
 
-class Completions;
+class Callbacks;
 class HubGate;
 
-/// One model and its parts. Thread-safe; the operations complete as engine::Model says.
+/// One model and its parts. Thread-safe; the operations of `model` complete as engine::Model says.
 struct ModelCore {
-  /// Throws Error(invalid_argument) where `model` is neither a directory nor a repository id.
+  /// Throws Error(invalid_argument) where `model` is neither a directory nor a repository id. `options` has hub options
+  /// and a registry.
   ModelCore(const std::string& model, const ModelOptions& options, Runtime& runtime);
 
-  void load(const std::stop_token& stop, Completion<std::shared_ptr<const engine::Checkpoint>> done) const;
-  void embed_one(std::string text, std::string task, std::optional<std::size_t> dimension, const std::stop_token& stop,
-                 Completion<std::vector<float>> done) const;
-  void embed_all(std::vector<std::string> texts, std::string task, std::optional<std::size_t> dimension,
-                 const std::stop_token& stop, Completion<std::vector<std::vector<float>>> done) const;
-  void embed_all(std::vector<std::string> texts, EmbedOptions options, const std::stop_token& stop,
-                 Completion<std::vector<Embedding>> done) const;
-  void embed_chunked(std::vector<std::string> texts, EmbedOptions options, const std::stop_token& stop,
-                     Completion<std::vector<Embedding>> done) const;
-  void tokenize(std::vector<std::string> texts, TokenizeOptions options, const std::stop_token& stop,
-                Completion<std::vector<Tokens>> done) const;
-  void describe(const std::stop_token& stop, Completion<ModelDescription> done) const;
-  void check_health(const std::stop_token& stop, Completion<bool> done) const;
   void get_file(const std::string& registry_key, std::string file, const std::stop_token& stop,
                 Completion<std::filesystem::path> done) const;
-  void download(std::vector<std::size_t> dimensions, bool all_heads, const std::stop_token& stop,
-                Completion<std::vector<DownloadedFile>> done) const;
 
   /// The registry's, or the checkpoint's once it has been read; empty while neither is known.
   std::vector<std::size_t> dimensions() const;
@@ -53,14 +38,12 @@ struct ModelCore {
   std::map<std::string, std::string> config() const;
 
   ModelInfo info;
-  std::string revision;
-  Precision precision = Precision::automatic;
+  ModelOptions options;  // without the runtime
   std::string kernels;
   std::size_t threads = 0;
   std::shared_ptr<const HubOptions> hub_options;
-  ProgressCallback on_progress;
   std::shared_ptr<HubGate> hub;
-  std::shared_ptr<Completions> completions;
+  std::shared_ptr<Callbacks> callbacks;
   std::shared_ptr<engine::Model> model;
 };
 

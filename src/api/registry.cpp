@@ -26,7 +26,6 @@ ModelInfo small_stella(std::string provider) {
   info.dimensions.assign(kStellaHeads.begin(), kStellaHeads.end());
   info.default_dimension = 1024;
   info.recommended_batch_size = 16;
-  info.max_batch_size = 64;
   info.estimated_memory_mb = 1600;
   return info;
 }
@@ -36,7 +35,6 @@ ModelInfo large_stella(std::string provider) {
   info.dimensions.assign(kStellaHeads.begin(), kStellaHeads.end());
   info.default_dimension = 1024;
   info.recommended_batch_size = 8;
-  info.max_batch_size = 32;
   info.estimated_memory_mb = 7200;
   return info;
 }
@@ -46,7 +44,6 @@ ModelInfo mini_lm() {
   info.dimensions = {384};  // the pooled vector: this model has no dense heads
   info.default_dimension = 384;
   info.recommended_batch_size = 32;
-  info.max_batch_size = 128;
   info.estimated_memory_mb = 100;
   return info;
 }

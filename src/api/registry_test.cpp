@@ -23,10 +23,10 @@ TEST(Registry, HasBothStellasUnderBothOrganisations) {
     EXPECT_EQ(large->dimensions, small->dimensions);
     EXPECT_EQ(small->default_dimension, 1024U);
     EXPECT_EQ(small->recommended_batch_size, 16U);
-    EXPECT_EQ(small->max_batch_size, 64U);
+    EXPECT_EQ(small->max_batch_size, 10'000U);
     EXPECT_EQ(small->estimated_memory_mb, 1600U);
     EXPECT_EQ(large->recommended_batch_size, 8U);
-    EXPECT_EQ(large->max_batch_size, 32U);
+    EXPECT_EQ(large->max_batch_size, 10'000U);
     EXPECT_EQ(large->estimated_memory_mb, 7200U);
     EXPECT_EQ(large->name, "stella_en_1.5B_v5");
     EXPECT_EQ(large->provider, organisation);

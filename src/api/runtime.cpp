@@ -121,14 +121,14 @@ void stop_shared() {
 Runtime::Impl::Impl(const RuntimeOptions& options)
     : kernels(kernels::select(options.kernels)),
       // Those that must be first, so that with few threads to be had those that may be fewer are.
-      completions(std::make_shared<api::Completions>()),
+      callbacks(std::make_shared<api::Callbacks>()),
       signals(std::make_shared<ThreadPool>(1, "stella-signal")),
       compute(std::make_unique<engine::Compute>(
           checked_threads(options.compute_threads, usable_processors(), "compute_threads"))),
       files(std::make_unique<ThreadPool>(checked_threads(options.file_threads, kDefaultFileThreads, "file_threads"),
                                          "stella-files")),
       hub(std::make_shared<api::HubGate>(*files)) {
-  completions->signals = signals;
+  callbacks->signals = signals;
 }
 
 Runtime::Impl::~Impl() {
@@ -159,7 +159,7 @@ Runtime::Runtime(RuntimeOptions options) {
 
 Runtime::~Runtime() {
   if (!impl_) return;
-  if (impl_->completions->is_forked()) {
+  if (impl_->callbacks->is_forked()) {
     keep(std::move(impl_));  // its threads are the parent's
   } else if (this_thread_kind() == ThreadKind::working) {
     reap(std::move(impl_));

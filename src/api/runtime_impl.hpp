@@ -1,7 +1,7 @@
 // The threads behind a Runtime, for this layer and its tests.
 #pragma once
 
-#include "api/completions.hpp"
+#include "api/callbacks.hpp"
 #include "api/hub_files.hpp"
 #include "base/thread_pool.hpp"
 #include "engine/compute.hpp"
@@ -21,14 +21,14 @@ struct Runtime::Impl {
   Impl& operator=(const Impl&) = delete;
   ~Impl();
 
-  /// Completes what is pending with Error(shut_down), and joins all threads but those that run handlers. What is asked
+  /// Completes what is pending with Error(shut_down), and joins all threads but those that run callbacks. What is asked
   /// for afterwards fails in the same way. Not on a thread of its own; further calls do nothing.
   void stop();
   engine::Machine machine();
 
   const kernels::Kernels& kernels;
   std::stop_source stopping;
-  std::shared_ptr<api::Completions> completions;
+  std::shared_ptr<api::Callbacks> callbacks;
   /// One thread that is never busy for long. Cancellations run on it, so that they do not run inside the call that
   /// caused them.
   std::shared_ptr<ThreadPool> signals;

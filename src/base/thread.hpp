@@ -8,7 +8,7 @@
 
 namespace stella {
 
-/// What a thread is for: `working` ones belong to the library alone, on `handling` ones callers' handlers run.
+/// What a thread is for: `working` ones belong to the library alone, on `handling` ones callers' callbacks run.
 enum class ThreadKind : std::uint8_t { callers, handling, working };
 
 /// The kind of the current thread.

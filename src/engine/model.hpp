@@ -1,16 +1,14 @@
-// One model: its parts, and the requests to it.
+// Requests to one model.
 #pragma once
 
 #include "base/unique_function.hpp"
-#include "engine/compute.hpp"
+#include "engine/join.hpp"
 #include "engine/machine.hpp"
 #include "engine/model_parts.hpp"
-#include "stella/options.hpp"
+#include "engine/pending.hpp"
 #include "stella/request.hpp"
 
-#include <cstddef>
 #include <memory>
-#include <optional>
 #include <stop_token>
 #include <string>
 #include <utility>
@@ -18,23 +16,7 @@
 
 namespace stella::engine {
 
-struct TokenizeJob {
-  std::vector<std::string> texts;
-  std::string task;
-  std::optional<std::string> prompt;
-  std::optional<std::size_t> max_length;
-  bool add_special_tokens = true;
-  OnLong on_long = OnLong::truncate;
-};
-
-struct EmbedJob {
-  std::vector<std::string> texts;
-  EmbedOptions options;
-  bool indexed_errors = true;  // "Text at index {i}: …"
-  bool limit_batch = true;     // refuse an empty batch, or one of more than kMaxBatchTexts
-};
-
-/// Requests of one model: gathers the parts that each needs and hands it to the compute thread. Thread-safe.
+/// Requests to one model: gathers the parts that each needs and hands it to the compute threads. Thread-safe.
 /// Completions run as those of ModelParts and Compute do.
 class Model : public std::enable_shared_from_this<Model> {
  public:
@@ -43,20 +25,20 @@ class Model : public std::enable_shared_from_this<Model> {
   Model& operator=(const Model&) = delete;
   ~Model() = default;
 
-  void tokenize(TokenizeJob job, const std::stop_token& stop, Completion<TextResults> done);
-  void embed(EmbedJob job, const std::stop_token& stop, Completion<std::vector<Embedding>> done);
+  void embed(EmbedRequest request, const std::stop_token& stop, Completion<EmbedResult> done);
+  void tokenize(TokenizeRequest request, const std::stop_token& stop, Completion<std::vector<Tokens>> done);
+  void decode(DecodeRequest request, const std::stop_token& stop, Completion<std::vector<std::string>> done);
   ModelParts& parts() const noexcept { return *parts_; }
 
  private:
-  struct Request;
+  using PendingPtr = std::shared_ptr<Pending>;
 
   Model(const Machine& machine, ModelSetup setup)
       : machine_(machine), parts_(ModelParts::create(machine, std::move(setup))) {}
-  void start(std::shared_ptr<Request> request, const std::stop_token& stop);
-  void gather(const std::shared_ptr<Request>& request, const std::stop_token& stop);
-  void resolve(Request& request, std::shared_ptr<const Checkpoint> checkpoint) const;
-  void check_room_and_submit(const std::shared_ptr<Request>& request, const std::stop_token& stop);
-  void submit(Request& request, const std::stop_token& stop) const;
+  void start(PendingPtr pending, const std::stop_token& stop);
+  void gather(const PendingPtr& pending, const std::stop_token& stop);
+  void gather_heads(const PendingPtr& pending, Join& join) const;
+  void check_room_and_submit(const PendingPtr& pending, const std::stop_token& stop);
 
   const Machine machine_;
   const std::shared_ptr<ModelParts> parts_;

@@ -39,7 +39,7 @@ void on_pool(ThreadPool& pool, Completion<T> done, Make make) {
   });
 }
 
-FetchedFile fetched(std::string file, fs::path path) {
+DownloadedFile fetched(std::string file, fs::path path) {
   std::error_code error;
   const auto size = fs::file_size(path, error);
   return {std::move(file), std::move(path), error ? 0 : static_cast<std::uint64_t>(size)};
@@ -47,10 +47,10 @@ FetchedFile fetched(std::string file, fs::path path) {
 
 /// The shards behind an index, each of them a file of the checkpoint.
 void fetch_shards(const std::shared_ptr<ModelFiles>& files, const std::vector<std::string>& names, fs::path index,
-                  const std::stop_token& stop, Completion<std::vector<FetchedFile>> done) {
+                  const std::stop_token& stop, Completion<std::vector<DownloadedFile>> done) {
   struct Shards {
-    std::vector<FetchedFile> files;
-    Completion<std::vector<FetchedFile>> done;
+    std::vector<DownloadedFile> files;
+    Completion<std::vector<DownloadedFile>> done;
   };
   auto shards = std::make_shared<Shards>();
   shards->files.resize(names.size() + 1);
@@ -69,7 +69,7 @@ void fetch_shards(const std::shared_ptr<ModelFiles>& files, const std::vector<st
 }
 
 void fetch_index(const std::shared_ptr<ModelFiles>& files, ThreadPool& pool, const std::stop_token& stop,
-                 Completion<std::vector<FetchedFile>> done) {
+                 Completion<std::vector<DownloadedFile>> done) {
   files->get(kIndexFile, stop,
              [files, &pool, stop, done = std::move(done)](std::exception_ptr error, fs::path index) mutable {
                if (error && is_entry_not_found(error)) {
@@ -105,16 +105,16 @@ tokenizer::TokenizerSettings tokenizer_settings(const weights::ModelSpec& spec) 
   return settings;
 }
 
-std::vector<fs::path> tensor_paths(const std::vector<FetchedFile>& files) {
+std::vector<fs::path> tensor_paths(const std::vector<DownloadedFile>& files) {
   std::vector<fs::path> paths;
-  for (const FetchedFile& file : files) {
+  for (const DownloadedFile& file : files) {
     if (file.file != kIndexFile) paths.push_back(file.path);
   }
   return paths;
 }
 
 void fetch_tensor_files(const std::shared_ptr<ModelFiles>& files, ThreadPool& pool, const std::stop_token& stop,
-                        Completion<std::vector<FetchedFile>> done) {
+                        Completion<std::vector<DownloadedFile>> done) {
   files->get(kWeightsFile, stop,
              [files, &pool, stop, done = std::move(done)](std::exception_ptr error, fs::path path) mutable {
                if (error && is_entry_not_found(error)) return fetch_index(files, pool, stop, std::move(done));
@@ -233,13 +233,15 @@ std::shared_ptr<const Head> ModelParts::peek_head(std::size_t dimension) const {
   return part == heads_.end() ? nullptr : part->second->peek();
 }
 
-std::size_t ModelParts::weight_bytes() const {
-  std::size_t bytes = 0;
-  if (const auto loaded = encoder_->peek()) bytes += loaded->encoder->weight_bytes();
-  for (const auto& part : head_parts()) {
-    if (const auto head = part->peek()) bytes += head->head->weight_bytes();
+MemoryUse ModelParts::memory() const {
+  MemoryUse use;
+  if (const auto loaded = encoder_->peek()) {
+    (loaded->mapped ? use.mapped_bytes : use.private_bytes) += loaded->encoder->weight_bytes();
   }
-  return bytes;
+  for (const auto& part : head_parts()) {
+    if (const auto head = part->peek()) use.private_bytes += head->head->weight_bytes();
+  }
+  return use;
 }
 
 void ModelParts::let_go() {
@@ -293,8 +295,8 @@ void ModelParts::make_encoder(const std::stop_token& stop, Completion<std::share
   tokenizer_->get(join->token(), join->branch<std::shared_ptr<const tokenizer::Tokenizer>>(
                                      [parts](auto value) { parts->tokenizer = std::move(value); }));
   fetch_tensor_files(setup_.files, *machine_.pool, join->token(),
-                     join->branch<std::vector<FetchedFile>>(
-                         [parts](const std::vector<FetchedFile>& files) { parts->files = tensor_paths(files); }));
+                     join->branch<std::vector<DownloadedFile>>(
+                         [parts](const std::vector<DownloadedFile>& files) { parts->files = tensor_paths(files); }));
   join->close();
 }
 
@@ -400,15 +402,15 @@ std::shared_ptr<const Head> ModelParts::pack_head(const Checkpoint& checkpoint, 
   return std::make_shared<const Head>(Head{std::move(head)});
 }
 
-void ModelParts::download(std::vector<std::size_t> dimensions, bool all_heads, const std::stop_token& stop,
-                          Completion<std::vector<FetchedFile>> done) {
+void ModelParts::download(DownloadRequest request, const std::stop_token& stop,
+                          Completion<std::vector<DownloadedFile>> done) {
   struct Downloads {
     std::mutex mutex;
-    std::vector<FetchedFile> files;  // guarded by mutex
-    Completion<std::vector<FetchedFile>> done;
+    std::vector<DownloadedFile> files;  // guarded by mutex
+    Completion<std::vector<DownloadedFile>> done;
 
     void add(std::string file, fs::path path) {
-      FetchedFile one = fetched(std::move(file), std::move(path));
+      DownloadedFile one = fetched(std::move(file), std::move(path));
       const std::lock_guard lock(mutex);
       files.push_back(std::move(one));
     }
@@ -418,7 +420,7 @@ void ModelParts::download(std::vector<std::size_t> dimensions, bool all_heads, c
   auto join = Join::start(stop, [self = shared_from_this(), downloads](std::exception_ptr error) {
     if (error) downloads->files.clear();
     std::sort(downloads->files.begin(), downloads->files.end(),
-              [](const FetchedFile& a, const FetchedFile& b) { return a.file < b.file; });
+              [](const DownloadedFile& a, const DownloadedFile& b) { return a.file < b.file; });
     downloads->done(std::move(error), std::move(downloads->files));
   });
   const auto fetch = [self = shared_from_this(), downloads, &branches = *join](const std::string& file, bool required) {
@@ -435,24 +437,23 @@ void ModelParts::download(std::vector<std::size_t> dimensions, bool all_heads, c
   for (const std::string& file : small_files()) fetch(file, file == "config.json");
   fetch("tokenizer.json", true);
   fetch_tensor_files(setup_.files, *machine_.pool, join->token(),
-                     join->branch<std::vector<FetchedFile>>([downloads](std::vector<FetchedFile> files) {
-                       for (FetchedFile& file : files) downloads->add(std::move(file.file), std::move(file.path));
+                     join->branch<std::vector<DownloadedFile>>([downloads](std::vector<DownloadedFile> files) {
+                       for (DownloadedFile& file : files) downloads->add(std::move(file.file), std::move(file.path));
                      }));
-  checkpoint_->get(
-      join->token(),
-      join->branch<std::shared_ptr<const Checkpoint>>(
-          [self = shared_from_this(), dimensions = std::move(dimensions), all_heads, fetch](auto checkpoint) mutable {
-            if (all_heads) dimensions = checkpoint->dimensions;
-            if (dimensions.empty()) dimensions.push_back(checkpoint->default_dimension);
-            std::sort(dimensions.begin(), dimensions.end());
-            dimensions.erase(std::unique(dimensions.begin(), dimensions.end()), dimensions.end());
-            for (const std::size_t dimension : dimensions) {
-              validate_dimension(self->setup_.known.name, dimension, checkpoint->dimensions);
-              if (checkpoint->heads.empty()) continue;
-              fetch(checkpoint->heads.at(dimension) + "/config.json", true);
-              fetch(checkpoint->heads.at(dimension) + "/" + kWeightsFile, true);
-            }
-          }));
+  checkpoint_->get(join->token(), join->branch<std::shared_ptr<const Checkpoint>>([self = shared_from_this(),
+                                                                                   request = std::move(request),
+                                                                                   fetch](auto checkpoint) mutable {
+    std::vector<std::size_t> dimensions = request.all_heads ? checkpoint->dimensions : request.dimensions;
+    if (dimensions.empty()) dimensions.push_back(checkpoint->default_dimension);
+    std::sort(dimensions.begin(), dimensions.end());
+    dimensions.erase(std::unique(dimensions.begin(), dimensions.end()), dimensions.end());
+    for (const std::size_t dimension : dimensions) {
+      validate_dimension(self->setup_.known.name, dimension, checkpoint->dimensions);
+      if (checkpoint->heads.empty()) continue;
+      fetch(checkpoint->heads.at(dimension) + "/config.json", true);
+      fetch(checkpoint->heads.at(dimension) + "/" + kWeightsFile, true);
+    }
+  }));
   join->close();
 }
 

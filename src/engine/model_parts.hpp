@@ -8,7 +8,7 @@
 #include "engine/model_files.hpp"
 #include "engine/shared_once.hpp"
 #include "models/encoder.hpp"
-#include "stella/options.hpp"
+#include "stella/request.hpp"
 #include "tokenizer/tokenizer.hpp"
 #include "weights/tensors.hpp"
 
@@ -56,13 +56,6 @@ struct LoadedParts {
   std::shared_ptr<const LoadedEncoder> encoder;
 };
 
-/// A file that download() fetched.
-struct FetchedFile {
-  std::string file;
-  std::filesystem::path path;
-  std::uint64_t size = 0;
-};
-
 /// The parts of a model: checkpoint (the small files), tokenizer, encoder and every head. Each is fetched and loaded
 /// when first needed, once however many ask, and then kept; a failure fails those who wait and the next call tries
 /// again. Thread-safe. Completions run on the threads of Machine and of ModelFiles, or on the thread that requests a
@@ -91,16 +84,16 @@ class ModelParts : public std::enable_shared_from_this<ModelParts> {
   void describe(const std::stop_token& stop, Completion<Description> done);
   /// Checkpoint, tokenizer and encoder; no head.
   void load(const std::stop_token& stop, Completion<LoadedParts> done);
-  /// Every file that embedding at `dimensions` needs (empty: the default one; all_heads: every one), concurrently.
-  void download(std::vector<std::size_t> dimensions, bool all_heads, const std::stop_token& stop,
-                Completion<std::vector<FetchedFile>> done);
+  /// Every file that embedding at these dimensions needs, concurrently.
+  void download(DownloadRequest request, const std::stop_token& stop, Completion<std::vector<DownloadedFile>> done);
 
   /// What is in memory now; null and 0 before.
   std::shared_ptr<const Checkpoint> peek_checkpoint() const { return checkpoint_->peek(); }
   std::shared_ptr<const tokenizer::Tokenizer> peek_tokenizer() const { return tokenizer_->peek(); }
   std::shared_ptr<const LoadedEncoder> peek_encoder() const { return encoder_->peek(); }
   std::shared_ptr<const Head> peek_head(std::size_t dimension) const;
-  std::size_t weight_bytes() const;
+  bool is_loaded() const { return peek_tokenizer() != nullptr && peek_encoder() != nullptr; }
+  MemoryUse memory() const;  ///< Of encoder and heads.
 
   /// Drops tokenizer, encoder and heads, so that the next to ask loads them again; whoever holds one keeps it. The
   /// checkpoint is small and stays.

@@ -80,6 +80,11 @@ class WatchedFiles final : public ModelFiles {
   Gate* gate_ = nullptr;
 };
 
+std::vector<float> first_row(const EmbedResult& result) {
+  const auto row = result.vectors.at(0).row(0);
+  return {row.begin(), row.end()};
+}
+
 class ModelTest : public testing::Test {
  protected:
   std::shared_ptr<Model> open(const fs::path& directory, std::vector<std::size_t> known = {}) {
@@ -90,8 +95,8 @@ class ModelTest : public testing::Test {
                           .shut_down = stopping_.get_token()};
     return Model::create(machine, {.files = files_, .known = {.name = "tiny", .dimensions = std::move(known)}});
   }
-  static EmbedJob job(std::vector<std::size_t> dimensions) {
-    EmbedJob job;
+  static EmbedRequest job(std::vector<std::size_t> dimensions) {
+    EmbedRequest job;
     job.texts = {"What are safetensors?"};
     job.options.dimensions = std::move(dimensions);
     return job;
@@ -120,16 +125,16 @@ TEST_F(ModelTest, DescribesFromTheSmallFilesAlone) {
 
 TEST_F(ModelTest, FetchesAHeadOnlyWhenItsDimensionIsAskedFor) {
   const auto model = open(kSmall);
-  Result<std::vector<Embedding>> first;
+  Result<EmbedResult> first;
   model->embed(job({256}), {}, first.completion());
-  EXPECT_EQ(first.get().at(0).vectors.at(0).second.size(), 256U);
+  EXPECT_EQ(first.get().vectors.at(0).row(0).size(), 256U);
   EXPECT_EQ(files_->asked("2_Dense_256/model.safetensors"), 1);
   EXPECT_EQ(files_->asked("2_Dense_768/model.safetensors"), 0);
-  Result<std::vector<Embedding>> second;
+  Result<EmbedResult> second;
   model->embed(job({768, 256}), {}, second.completion());
-  const auto rows = second.get();
-  EXPECT_EQ(rows[0].vectors.at(0).first, 768U);
-  EXPECT_EQ(rows[0].vectors.at(1).second.size(), 256U);
+  const auto result = second.get();
+  EXPECT_EQ(result.vectors.at(0).columns, 768U);
+  EXPECT_EQ(result.vectors.at(1).row(0).size(), 256U);
   EXPECT_EQ(files_->asked("2_Dense_256/model.safetensors"), 1);
   EXPECT_EQ(files_->asked("model.safetensors"), 1);
 }
@@ -138,12 +143,12 @@ TEST_F(ModelTest, ConcurrentFirstCallsShareOneLoad) {
   const auto model = open(kSmall);
   Gate gate;
   files_->hold("model.safetensors", &gate);
-  std::vector<Result<std::vector<Embedding>>> results(10);
+  std::vector<Result<EmbedResult>> results(10);
   for (auto& result : results) model->embed(job({256}), {}, result.completion());
   ASSERT_TRUE(gate.wait_for_arrivals(1));
   gate.open();
-  const std::vector<float> vector = results[0].get()[0].vectors[0].second;
-  for (std::size_t i = 1; i < results.size(); ++i) EXPECT_EQ(results[i].get()[0].vectors[0].second, vector);
+  const std::vector<float> vector = first_row(results[0].get());
+  for (std::size_t i = 1; i < results.size(); ++i) EXPECT_EQ(first_row(results[i].get()), vector);
   EXPECT_EQ(files_->asked("model.safetensors"), 1);
   EXPECT_EQ(files_->asked("tokenizer.json"), 1);
   EXPECT_EQ(files_->asked("2_Dense_256/model.safetensors"), 1);
@@ -153,13 +158,13 @@ TEST_F(ModelTest, AFailedLoadFailsItsCallsAndTheNextCallTriesAgain) {
   for (const std::string file : {"model.safetensors", "config.json", "tokenizer.json", "2_Dense_256/config.json"}) {
     const auto model = open(kSmall);
     files_->fail(file);
-    Result<std::vector<Embedding>> failed;
+    Result<EmbedResult> failed;
     model->embed(job({256}), {}, failed.completion());
     EXPECT_EQ(failed.message(Errc::http_error), "the hub answered 500") << file;
     files_->fail("");
-    Result<std::vector<Embedding>> succeeds;
+    Result<EmbedResult> succeeds;
     model->embed(job({256}), {}, succeeds.completion());
-    EXPECT_EQ(succeeds.get().size(), 1U) << file;
+    EXPECT_EQ(succeeds.get().texts.size(), 1U) << file;
   }
 }
 
@@ -181,7 +186,7 @@ TEST_F(ModelTest, CancellingOneOfTwoLoadsLeavesTheOther) {
 
 TEST_F(ModelTest, LetsGoOfItsParts) {
   const auto model = open(kSmall);
-  Result<std::vector<Embedding>> result;
+  Result<EmbedResult> result;
   model->embed(job({256}), {}, result.completion());
   result.get();
   ModelParts& parts = model->parts();
@@ -192,7 +197,7 @@ TEST_F(ModelTest, LetsGoOfItsParts) {
   EXPECT_EQ(parts.peek_encoder(), nullptr);
   EXPECT_EQ(parts.peek_tokenizer(), nullptr);
   EXPECT_NE(parts.peek_checkpoint(), nullptr);
-  EXPECT_EQ(parts.weight_bytes(), 0U);
+  EXPECT_EQ(parts.memory().private_bytes + parts.memory().mapped_bytes, 0U);
   EXPECT_GT(held->encoder->weight_bytes(), 0U);
   held = nullptr;
   compute_.stop();  // a request is dropped by the compute thread a moment after it has completed
@@ -204,9 +209,9 @@ TEST_F(ModelTest, GivesTheSameVectorsOnceItHasLoadedAgain) {
   const auto model = open(kSmall);
   std::vector<std::vector<float>> rows;
   for (int i = 0; i < 2; ++i) {
-    Result<std::vector<Embedding>> result;
+    Result<EmbedResult> result;
     model->embed(job({256}), {}, result.completion());
-    rows.push_back(result.get()[0].vectors[0].second);
+    rows.push_back(first_row(result.get()));
     model->parts().let_go();
   }
   EXPECT_EQ(rows[0], rows[1]);
@@ -215,13 +220,13 @@ TEST_F(ModelTest, GivesTheSameVectorsOnceItHasLoadedAgain) {
 
 TEST_F(ModelTest, RefusesBeforeAnythingIsFetched) {
   const auto model = open(kSmall, {256, 768});
-  Result<std::vector<Embedding>> dimension;
+  Result<EmbedResult> dimension;
   model->embed(job({512}), {}, dimension.completion());
   EXPECT_EQ(dimension.message(Errc::unsupported_dimension),
             "Model 'tiny' does not support 512D embeddings. Supported dimensions: [256, 768]");
-  EmbedJob broken = job({256});
+  EmbedRequest broken = job({256});
   broken.texts = {"fine", "bad \xc3("};
-  Result<std::vector<Embedding>> utf8;
+  Result<EmbedResult> utf8;
   model->embed(std::move(broken), {}, utf8.completion());
   EXPECT_THAT(utf8.message(Errc::invalid_utf8), testing::StartsWith("Text at index 1"));
   EXPECT_EQ(files_->asked("config.json"), 0);
@@ -231,9 +236,9 @@ TEST_F(ModelTest, RefusesBeforeAnythingIsFetched) {
 TEST_F(ModelTest, RefusesALengthThatTheModelDoesNotHave) {
   const auto model = open(kSmall);
   for (const std::size_t length : {std::size_t{0}, std::size_t{8193}}) {
-    EmbedJob request = job({256});
+    EmbedRequest request = job({256});
     request.options.max_length = length;
-    Result<std::vector<Embedding>> result;
+    Result<EmbedResult> result;
     model->embed(std::move(request), {}, result.completion());
     EXPECT_THAT(result.message(Errc::invalid_argument), HasSubstr("1 to 8192"));
   }
@@ -241,10 +246,10 @@ TEST_F(ModelTest, RefusesALengthThatTheModelDoesNotHave) {
 
 TEST_F(ModelTest, DownloadGivesEveryFileThatADimensionNeeds) {
   const auto model = open(kSmall);
-  Result<std::vector<FetchedFile>> result;
-  model->parts().download({256, 256}, false, {}, result.completion());
+  Result<std::vector<DownloadedFile>> result;
+  model->parts().download({{256, 256}, false}, {}, result.completion());
   std::vector<std::string> names;
-  for (const FetchedFile& file : result.get()) {
+  for (const DownloadedFile& file : result.get()) {
     names.push_back(file.file);
     EXPECT_EQ(file.size, fs::file_size(kSmall / file.file));
   }
@@ -271,12 +276,12 @@ TEST_F(ChangedModelTest, WithoutDenseHeadsGivesThePooledVector) {
   write("modules.json", R"([{"idx":0,"name":"0","path":"","type":"sentence_transformers.models.Transformer"},
     {"idx":1,"name":"1","path":"1_Pooling","type":"sentence_transformers.models.Pooling"}])");
   const auto model = open(directory_);
-  Result<std::vector<Embedding>> result;
+  Result<EmbedResult> result;
   model->embed(job({}), {}, result.completion());
-  const auto rows = result.get();
-  EXPECT_EQ(rows[0].vectors.at(0).first, 64U);
-  EXPECT_EQ(rows[0].vectors.at(0).second.size(), 64U);
-  Result<std::vector<Embedding>> other;
+  const auto embedded = result.get();
+  EXPECT_EQ(embedded.vectors.at(0).columns, 64U);
+  EXPECT_EQ(embedded.vectors.at(0).row(0).size(), 64U);
+  Result<EmbedResult> other;
   model->embed(job({1024}), {}, other.completion());
   EXPECT_THAT(other.message(Errc::unsupported_dimension), HasSubstr("Supported dimensions: [64]"));
 }
@@ -289,16 +294,16 @@ TEST_F(ChangedModelTest, AHeadInAFolderWithoutASizeIsMeasured) {
   write("modules.json", R"([{"idx":0,"name":"0","path":"","type":"sentence_transformers.models.Transformer"},
     {"idx":1,"name":"1","path":"1_Pooling","type":"sentence_transformers.models.Pooling"},
     {"idx":2,"name":"2","path":"2_Dense","type":"sentence_transformers.models.Dense"}])");
-  Result<std::vector<Embedding>> result;
+  Result<EmbedResult> result;
   open(directory_)->embed(job({}), {}, result.completion());
-  EXPECT_EQ(result.get()[0].vectors.at(0).first, 768U);
+  EXPECT_EQ(result.get().vectors.at(0).columns, 768U);
 }
 
 TEST_F(ChangedModelTest, SaysWhatIsMissingOrBroken) {
   const auto error_with = [&](Errc expected) {
     const Machine machine{.pool = &pool_, .compute = &compute_, .kernels = &kernels::select(KernelSet::automatic)};
     const auto model = Model::create(machine, {.files = directory_files(directory_, pool_), .known = {.name = "tiny"}});
-    Result<std::vector<Embedding>> result;
+    Result<EmbedResult> result;
     model->embed(job({256}), {}, result.completion());
     return result.message(expected);
   };

@@ -152,7 +152,7 @@ TEST(Precisions, TheDefaultIsTheOneThatNeedsNoCalibration) {
 
 TEST(Blocking, GivesWhatTheAsynchronousApiGives) {
   StellaEmbeddingModel model(kDemo.string());
-  const sync::Model blocking = sync::Model::load(kDemo.string(), HubOptions{});
+  const sync::Model blocking = sync::Model::load(kDemo.string(), {.hub = HubOptions{}});
   EXPECT_EQ(blocking.embed("What are safetensors?", "s2s", 768), run(model.embed("What are safetensors?", "s2s", 768)));
   EXPECT_EQ(blocking.embed("What are safetensors?"), run(model.embed("What are safetensors?")));
   EXPECT_THAT(blocking.supported_dimensions(), ElementsAreArray(kAllHeads));

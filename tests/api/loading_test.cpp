@@ -79,7 +79,7 @@ TEST(HubModel, FilesThatAreDamagedInTheCacheAreFetchedAgain) {
     // Offline it is an error that names the file and the way out.
     blank(path);
     ModelOptions offline = hub.options();
-    offline.hub.offline = true;
+    offline.hub->offline = true;
     const std::exception_ptr error = caught([&] { embed(offline); });
     EXPECT_EQ(errc_of(error), Errc::integrity) << file << ": " << describe(error);
     EXPECT_THAT(describe(error), HasSubstr(file));
@@ -245,7 +245,7 @@ TEST(HubModel, DownloadFetchesEveryHeadOnRequest) {
   EXPECT_EQ(heads, kAllHeads.size());
   // Everything is there: the hub is not needed any more.
   ModelOptions offline = hub.options();
-  offline.hub.offline = true;
+  offline.hub->offline = true;
   StellaEmbeddingModel cached(hub.repo, offline);
   EXPECT_EQ(run(cached.embed("text", "none", 8192)).size(), 8192U);
 }

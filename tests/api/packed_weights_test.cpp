@@ -19,7 +19,7 @@ ModelOptions keeping(ModelOptions options) {
 
 TEST(PackedWeights, TheSecondLoadMapsWhatTheFirstHasKept) {
   TestHub hub(kDemo);
-  const auto folder = packed_weights::default_directory(hub.options().hub);
+  const auto folder = packed_weights::default_directory(*hub.options().hub);
   EXPECT_EQ(folder, hub.cache.path() / "stella");
   std::vector<float> vector;
   for (const char* expected : {"packed, then mapped", "mapped"}) {

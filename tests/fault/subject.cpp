@@ -56,8 +56,9 @@ int main(int argc, char** argv) {
   options.precision = stella::Precision::f32;
   options.packed_weights.directory = std::string(argv[2]) + "/packed";
   options.packed_weights.small_model_bytes = 0;
-  options.hub.cache_dir = std::string(argv[2]) + "/hub";
-  if (argc > 3) options.hub.endpoint = argv[3];
+  options.hub = stella::HubOptions::from_environment();
+  options.hub->cache_dir = std::string(argv[2]) + "/hub";
+  if (argc > 3) options.hub->endpoint = argv[3];
   if (void* const begin = ::dlsym(RTLD_DEFAULT, "stella_fault_begin")) reinterpret_cast<void (*)()>(begin)();
   const int status = attempt(argv[1], options);
   attempt(argv[1], options);

@@ -1,4 +1,4 @@
-#include "api/handler_threads.hpp"
+#include "api/callback_threads.hpp"
 
 #include "base/log.hpp"
 #include "base/thread.hpp"
@@ -22,16 +22,16 @@ void run_job(UniqueFunction<void()>& job) {
   try {
     job();
   } catch (const std::exception& error) {
-    log(LogLevel::error, std::string("a completion handler without an executor threw: ") + error.what());
+    log(LogLevel::error, std::string("a callback threw: ") + error.what());
   } catch (...) {
-    log(LogLevel::error, "a completion handler without an executor threw");
+    log(LogLevel::error, "a callback threw");
   }
 }
 
 }  // namespace
 
 /// Its threads own it; they are detached.
-struct HandlerThreads::State {
+struct CallbackThreads::State {
   std::mutex mutex;
   std::condition_variable wake;
   std::condition_variable ended;
@@ -43,7 +43,7 @@ struct HandlerThreads::State {
   /// The caller has counted the new thread.
   static void add_thread(const std::shared_ptr<State>& state) {
     start_thread(
-        "stella-handler", [state] { state->work(); }, ThreadKind::handling)
+        "stella-callback", [state] { state->work(); }, ThreadKind::handling)
         .detach();
   }
 
@@ -67,19 +67,19 @@ struct HandlerThreads::State {
   }
 };
 
-HandlerThreads::HandlerThreads() : state_(std::make_shared<State>()) {
+CallbackThreads::CallbackThreads() : state_(std::make_shared<State>()) {
   state_->threads = 1;
   State::add_thread(state_);
 }
 
-HandlerThreads::~HandlerThreads() {
+CallbackThreads::~CallbackThreads() {
   std::unique_lock lock(state_->mutex);
   state_->stopping = true;
   state_->wake.notify_all();
   state_->ended.wait(lock, [this] { return state_->idle == 0; });
 }
 
-void HandlerThreads::post(UniqueFunction<void()> job) {
+void CallbackThreads::post(UniqueFunction<void()> job) {
   std::list<UniqueFunction<void()>> node;
   node.push_back(std::move(job));
   bool more = false;
