@@ -86,6 +86,9 @@ struct PackOptions {
 PackedMatrix pack(const Kernels& kernels, Precision precision, RowOrder order, std::span<const MatrixSource> sources,
                   ParallelTeam& team, const PackOptions& options = {});
 
+/// Memory that pack() takes for a matrix (n, k), at the most: int8 takes less where no column is split.
+std::size_t packed_bytes(const Kernels& kernels, Precision precision, RowOrder order, std::size_t n, std::size_t k);
+
 /// Names the layout that pack() makes: serialized matrices of equal id can be exchanged. Safe in file names.
 std::string layout_id(const Kernels& kernels, Precision precision);
 

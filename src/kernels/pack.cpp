@@ -55,13 +55,18 @@ void check_sources(std::span<const MatrixSource> sources, RowOrder order) {
   }
 }
 
+/// At eight copies 11 % more work.
+std::size_t most_split(std::size_t k) {
+  return k / 64;
+}
+
 /// Columns that pack() splits: the few whose activations stand out by more than three times the usual.
 std::vector<std::int32_t> choose_split(std::span<const float> column_max, std::size_t k) {
   if (column_max.empty()) return {};
   if (column_max.size() != k) throw Error(Errc::invalid_argument, "pack: column_max has not one value per column");
   std::vector<float> sorted(column_max.begin(), column_max.end());
   std::sort(sorted.begin(), sorted.end());
-  const std::size_t most = k / 64;  // 11 % more work at eight copies
+  const std::size_t most = most_split(k);
   const float limit = std::max(3 * sorted[k / 2], sorted[k - 1 - most]);
   std::vector<std::int32_t> split;
   for (std::size_t i = 0; i < k; ++i) {
@@ -150,6 +155,11 @@ void pack_panel(float* rows, const PackedMatrix::Impl& w, std::byte* block, std:
 }
 
 }  // namespace
+
+std::size_t packed_bytes(const Kernels& kernels, Precision precision, RowOrder order, std::size_t n, std::size_t k) {
+  const std::size_t split = precision == Precision::int8 ? most_split(k) : 0;
+  return make_packed_header(gemm_ops(kernels, precision), precision, order, n, k, split).bytes;
+}
 
 PackedMatrix pack(const Kernels& kernels, Precision precision, RowOrder order, std::span<const MatrixSource> sources,
                   ParallelTeam& team, const PackOptions& options) {

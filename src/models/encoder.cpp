@@ -1,8 +1,7 @@
 #include "models/encoder.hpp"
 
+#include "models/encoder_kind.hpp"
 #include "models/pass.hpp"
-#include "models/post_norm.hpp"
-#include "models/qwen2.hpp"
 #include "stella/error.hpp"
 
 #include <utility>
@@ -11,7 +10,15 @@ namespace stella::models {
 
 namespace {
 
-[[noreturn]] void not_implemented(const weights::EncoderSpec& spec) {
+const EncoderKind& kind_of(const weights::EncoderSpec& spec) {
+  switch (spec.architecture) {
+    case weights::Architecture::new_model:
+      return new_model_kind();
+    case weights::Architecture::qwen2:
+      return qwen2_kind();
+    case weights::Architecture::bert:
+      return bert_kind();
+  }
   throw Error(Errc::unsupported_model, "model_type '" + spec.model_type + "' is not implemented");
 }
 
@@ -19,28 +26,12 @@ namespace {
 
 std::unique_ptr<const Encoder> make_encoder(const weights::EncoderSpec& spec, const weights::Tensors& tensors,
                                             const LoadContext& context) {
-  switch (spec.architecture) {
-    case weights::Architecture::new_model:
-      return make_new_model(spec, tensors, context);
-    case weights::Architecture::qwen2:
-      return make_qwen2(spec, tensors, context);
-    case weights::Architecture::bert:
-      return make_bert(spec, tensors, context);
-  }
-  not_implemented(spec);
+  return kind_of(spec).make(spec, tensors, context);
 }
 
 void pack_encoder(const weights::EncoderSpec& spec, const weights::Tensors& tensors, const LoadContext& context,
                   std::span<Trial> trials) {
-  switch (spec.architecture) {
-    case weights::Architecture::new_model:
-      return pack_new_model(spec, tensors, context, trials);
-    case weights::Architecture::qwen2:
-      return pack_qwen2(spec, tensors, context, trials);
-    case weights::Architecture::bert:
-      return pack_bert(spec, tensors, context, trials);
-  }
-  not_implemented(spec);
+  kind_of(spec).pack(spec, tensors, context, trials);
 }
 
 struct DenseHead::Impl {
@@ -52,20 +43,18 @@ struct DenseHead::Impl {
 };
 
 DenseHead::DenseHead(const weights::HeadSpec& spec, const weights::Tensors& tensors, const LoadContext& context) {
-  // A head is a small part of the work and decides the vector: always f32.
-  LoadContext exact = context;
-  exact.precision = Precision::f32;
-  Loader loader(tensors, exact, "");
-  const auto load = [&] {
-    std::vector<Loader::Part> biases;
-    if (spec.bias) biases.push_back({"linear.bias", spec.out});
-    return loader.linear({{"linear.weight", spec.out}}, spec.in, biases);
+  const auto visit = [&](PartVisitor& visitor) {
+    return spec.bias ? visitor.linear("linear", spec.out, spec.in)
+                     : visitor.linear_without_bias("linear", spec.out, spec.in);
   };
-  load();
-  loader.start_packing();
-  Linear linear = load();
+  PartChecker checker(tensors, "");
+  visit(checker);
+  // A head is a small part of the work and decides the vector: always f32.
+  PartPacker packer(tensors, "", {*context.kernels, *context.team, Precision::f32},
+                    {context.on_progress, checker.source_bytes()});
+  Linear linear = visit(packer);
   impl_ =
-      std::make_unique<const Impl>(Impl{context.kernels, spec.in, spec.out, loader.packed_bytes(), std::move(linear)});
+      std::make_unique<const Impl>(Impl{context.kernels, spec.in, spec.out, packer.packed_bytes(), std::move(linear)});
 }
 
 DenseHead::DenseHead(DenseHead&&) noexcept = default;

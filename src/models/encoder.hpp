@@ -67,6 +67,8 @@ class Encoder {
   virtual void forward(const PackedBatch& batch, float* pooled, ParallelTeam& team, Activations& scratch) const = 0;
   virtual std::size_t hidden() const noexcept = 0;
   virtual std::size_t weight_bytes() const noexcept = 0;
+  /// Of these, what lies in a mapped file, whose pages the system may take back.
+  virtual std::size_t mapped_bytes() const noexcept { return 0; }
 };
 
 /// Validates every tensor it needs (names with the prefix "new.", "model.", "bert." or none), packs, and drops the

@@ -1,7 +1,8 @@
 // What the encoders' forward passes have in common.
 #pragma once
 
-#include "models/loader.hpp"
+#include "models/encoder.hpp"
+#include "models/parts.hpp"
 
 #include <cstddef>
 #include <initializer_list>

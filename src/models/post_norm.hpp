@@ -29,7 +29,7 @@ struct PostNormEnds {
   Norm embedding_norm;
 };
 
-/// x = norm(x + attention(x)); x = norm(x + mlp(x)). A Net of StackEncoder.
+/// x = norm(x + attention(x)); x = norm(x + mlp(x)). A Net of LayeredEncoder.
 class PostNorm {
  public:
   using Layer = PostNormLayer;
@@ -61,16 +61,5 @@ class PostNorm {
   PostNormEnds ends_;
   std::optional<Rope> rope_;
 };
-
-/// Tensors as in Alibaba-NLP's NewModel: packed or separate query, key and value; GLU without bias; rotary positions.
-std::unique_ptr<const Encoder> make_new_model(const weights::EncoderSpec& spec, const weights::Tensors& tensors,
-                                              const LoadContext& context);
-void pack_new_model(const weights::EncoderSpec& spec, const weights::Tensors& tensors, const LoadContext& context,
-                    std::span<Trial> trials);
-/// Tensors as in Hugging Face's BertModel.
-std::unique_ptr<const Encoder> make_bert(const weights::EncoderSpec& spec, const weights::Tensors& tensors,
-                                         const LoadContext& context);
-void pack_bert(const weights::EncoderSpec& spec, const weights::Tensors& tensors, const LoadContext& context,
-               std::span<Trial> trials);
 
 }  // namespace stella::models

@@ -1,6 +1,6 @@
 #include "models/qwen2.hpp"
 
-#include "models/stack.hpp"
+#include "models/encoder_kind.hpp"
 
 #include <algorithm>
 #include <string>
@@ -9,31 +9,32 @@
 namespace stella::models {
 namespace {
 
-struct Qwen2Parts {
+struct Qwen2Walk {
+  using Net = Qwen2;
   static constexpr const char* kProbe = "embed_tokens.weight";
 
-  static Qwen2Ends ends(Loader& loader, const weights::EncoderSpec& spec) {
-    return {loader.table("embed_tokens.weight", spec.vocab_size, spec.hidden),
-            loader.vector("norm.weight", spec.hidden)};
+  static Qwen2Ends ends(PartVisitor& visitor, const weights::EncoderSpec& spec) {
+    return {visitor.table("embed_tokens.weight", spec.vocab_size, spec.hidden),
+            visitor.values("norm.weight", {spec.hidden})};
   }
   static Qwen2 net(Qwen2Ends ends, const weights::EncoderSpec& spec, const kernels::Kernels& kernels) {
     return {spec, kernels, std::move(ends)};
   }
-  static Qwen2Layer layer(Loader& loader, const weights::EncoderSpec& spec, std::size_t i) {
+  static Qwen2Layer layer(PartVisitor& visitor, const weights::EncoderSpec& spec, std::size_t i) {
     const std::size_t h = spec.hidden;
     const std::size_t q = spec.heads * spec.head_dim;
     const std::size_t kv = spec.kv_heads * spec.head_dim;
     const std::string at = "layers." + std::to_string(i) + ".";
     const std::string attention = at + "self_attn.";
     Qwen2Layer layer;
-    layer.attention_norm = loader.vector(at + "input_layernorm.weight", h);
-    layer.qkv = loader.linear(
+    layer.attention_norm = visitor.values(at + "input_layernorm.weight", {h});
+    layer.qkv = visitor.linear(
         {{attention + "q_proj.weight", q}, {attention + "k_proj.weight", kv}, {attention + "v_proj.weight", kv}}, h,
         {{attention + "q_proj.bias", q}, {attention + "k_proj.bias", kv}, {attention + "v_proj.bias", kv}});
-    layer.out = loader.linear({{attention + "o_proj.weight", h}}, q, {});
-    layer.mlp_norm = loader.vector(at + "post_attention_layernorm.weight", h);
-    layer.up = loader.up_gate(at + "mlp.up_proj.weight", at + "mlp.gate_proj.weight", spec.intermediate, h);
-    layer.down = loader.linear({{at + "mlp.down_proj.weight", h}}, spec.intermediate, {});
+    layer.out = visitor.linear_without_bias(attention + "o_proj", h, q);
+    layer.mlp_norm = visitor.values(at + "post_attention_layernorm.weight", {h});
+    layer.up = visitor.up_gate(at + "mlp.up_proj.weight", at + "mlp.gate_proj.weight", spec.intermediate, h);
+    layer.down = visitor.linear_without_bias(at + "mlp.down_proj", h, spec.intermediate);
     return layer;
   }
 };
@@ -92,14 +93,9 @@ void Qwen2::finish(State& state, float* pooled) const {
   kernels::mean_pool(kernels_, state.x, spec_.hidden, state.batch.offsets, pooled, state.pass.team);
 }
 
-std::unique_ptr<const Encoder> make_qwen2(const weights::EncoderSpec& spec, const weights::Tensors& tensors,
-                                          const LoadContext& context) {
-  return load_stack<Qwen2Parts>(spec, tensors, context);
-}
-
-void pack_qwen2(const weights::EncoderSpec& spec, const weights::Tensors& tensors, const LoadContext& context,
-                std::span<Trial> trials) {
-  pack_stack<Qwen2Parts>(spec, tensors, context, trials);
+const EncoderKind& qwen2_kind() {
+  static const LayeredKind<Qwen2Walk> kind;
+  return kind;
 }
 
 }  // namespace stella::models

@@ -27,7 +27,7 @@ struct Qwen2Ends {
 };
 
 /// x = x + attention(norm(x)); x = x + mlp(norm(x)); then a last norm. Attention looks in both directions: that is how
-/// Stella Large was trained, whatever its config.json says about is_causal. A Net of StackEncoder.
+/// Stella Large was trained, whatever its config.json says about is_causal. A Net of LayeredEncoder.
 class Qwen2 {
  public:
   using Layer = Qwen2Layer;
@@ -57,11 +57,5 @@ class Qwen2 {
   Qwen2Ends ends_;
   Rope rope_;
 };
-
-/// Tensors as in Hugging Face's Qwen2Model.
-std::unique_ptr<const Encoder> make_qwen2(const weights::EncoderSpec& spec, const weights::Tensors& tensors,
-                                          const LoadContext& context);
-void pack_qwen2(const weights::EncoderSpec& spec, const weights::Tensors& tensors, const LoadContext& context,
-                std::span<Trial> trials);
 
 }  // namespace stella::models
