@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t kNameColumn = 30;  ///< Where descriptions start.
 constexpr std::size_t kUsualWidth = 80;
 constexpr std::size_t kLeastWidth = 60;
-constexpr std::size_t kMostWidth = 100;
+constexpr std::size_t kMaxWidth = 100;
 
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> lines;
@@ -91,7 +91,7 @@ class HelpFormatter : public CLI::Formatter {
 std::size_t help_width() {
   winsize size{};
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return kUsualWidth;
-  return std::clamp<std::size_t>(size.ws_col, kLeastWidth, kMostWidth);
+  return std::clamp<std::size_t>(size.ws_col, kLeastWidth, kMaxWidth);
 }
 
 std::string fill_notes(const std::string& notes, std::size_t width) {

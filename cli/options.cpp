@@ -17,7 +17,7 @@ namespace {
 
 constexpr const char* kGroup = "Model and program";
 constexpr char kGuard = '\x01';
-constexpr std::size_t kMostThreads = 1024;
+constexpr std::size_t kMaxThreads = 1024;
 
 LogLevel parse_log_level(const std::string& name) {
   constexpr std::array<std::pair<std::string_view, LogLevel>, 4> kLevels{{{"debug", LogLevel::debug},
@@ -177,9 +177,9 @@ bool FinishedFiles::is_news(const Progress& progress) {
 
 Workspace::Workspace(Session& session, const CommonOptions& options, ProgressStyle otherwise)
     : session_(session), name_(options.model_or_default()), screen_(options, hub_options(options), otherwise) {
-  if (options.threads.value_or(1) > kMostThreads) {
+  if (options.threads.value_or(1) > kMaxThreads) {
     throw Failure(kBadInput, "--threads " + std::to_string(*options.threads) + " is more than the most, " +
-                                 std::to_string(kMostThreads) + "; leave it out to use what there is");
+                                 std::to_string(kMaxThreads) + "; leave it out to use what there is");
   }
   RuntimeOptions runtime;
   runtime.compute_threads = options.threads.value_or(0);

@@ -27,7 +27,7 @@ Prints the cosine of every pair: 1 is the same meaning, 0 unrelated. Texts are c
 s2s) where the model has a prompt for that.)";
 
 /// A matrix of this many rows has 25 million cells.
-constexpr std::size_t kMostTexts = 5'000;
+constexpr std::size_t kMaxTexts = 5'000;
 constexpr std::size_t kLabelColumns = 48;
 
 struct SimilarityCommand {
@@ -111,7 +111,7 @@ int SimilarityCommand::run(Session& session) const {
   std::vector<std::vector<float>> vectors;
   const auto start = [&](std::vector<std::string> chunk) {
     for (const std::string& text : chunk) labels.push_back(fit_columns(text, kLabelColumns));
-    if (labels.size() > kMostTexts) {
+    if (labels.size() > kMaxTexts) {
       throw Failure(kBadInput, "more than 5000 texts make too large a matrix; use `stella embed` and a vector index");
     }
     return session.start<std::vector<Embedding>>(

@@ -15,7 +15,7 @@
 namespace stella::api {
 namespace {
 
-constexpr std::size_t kMostThreads = 64;
+constexpr std::size_t kMaxThreads = 64;
 constexpr std::chrono::seconds kIdle{10};
 
 void run_job(UniqueFunction<void()>& job) {
@@ -86,7 +86,7 @@ void CallbackThreads::post(UniqueFunction<void()> job) {
   {
     const std::lock_guard lock(state_->mutex);
     state_->jobs.splice(state_->jobs.end(), node);
-    more = state_->jobs.size() > state_->idle && state_->threads < kMostThreads;
+    more = state_->jobs.size() > state_->idle && state_->threads < kMaxThreads;
     if (more) ++state_->threads;
   }
   state_->wake.notify_one();

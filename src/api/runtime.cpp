@@ -22,12 +22,12 @@ namespace {
 
 // Packing a model occupies one thread, hashing a large download another; small files go on beside them.
 constexpr std::size_t kDefaultFileThreads = 4;
-constexpr std::size_t kMostThreads = 4096;
+constexpr std::size_t kMaxThreads = 4096;
 
 std::size_t checked_threads(std::size_t wanted, std::size_t otherwise, const char* name) {
-  if (wanted <= kMostThreads) return wanted != 0 ? wanted : otherwise;
+  if (wanted <= kMaxThreads) return wanted != 0 ? wanted : otherwise;
   throw Error(Errc::invalid_argument, std::string("RuntimeOptions::") + name + " is " + std::to_string(wanted) +
-                                          "; at most " + std::to_string(kMostThreads) + " are possible");
+                                          "; at most " + std::to_string(kMaxThreads) + " are possible");
 }
 
 /// Runtimes whose last owner went on one of their own threads, which cannot join itself.

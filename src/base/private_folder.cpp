@@ -92,14 +92,14 @@ class Walk {
 
   /// Puts what the link names in the place of the parts so far, which have been walked.
   void follow(const UniqueFd& link, const struct stat& status, std::size_t& at) {
-    constexpr int kMostLinks = 40;
+    constexpr int kMaxLinks = 40;
     if (!is_trusted(status.st_uid)) {
       distrust(path_, "leads through the link '" + parts_[at] + "' of another user, who could lead it elsewhere");
     }
     std::array<char, PATH_MAX> target{};
     const ssize_t size = ::readlinkat(link.get(), "", target.data(), target.size());
     if (size <= 0) throw io_error("read a link of", path_, size < 0 ? errno : ENOENT);
-    if (++links_ > kMostLinks) throw io_error("open", path_, ELOOP);
+    if (++links_ > kMaxLinks) throw io_error("open", path_, ELOOP);
     const fs::path to(std::string(target.data(), static_cast<std::size_t>(size)));
     std::vector<std::string> rest(parts_.begin() + static_cast<std::ptrdiff_t>(at) + 1, parts_.end());
     parts_.clear();

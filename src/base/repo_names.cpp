@@ -13,9 +13,9 @@ bool is_repo_character(char c) noexcept {
 }
 
 bool is_repo_part(std::string_view part) noexcept {
-  constexpr std::size_t kLongest = 96;
+  constexpr std::size_t kMaxPartLength = 96;
   const auto is_edge = [](char c) { return is_repo_character(c) && c != '-' && c != '.'; };
-  return !part.empty() && part.size() <= kLongest && std::all_of(part.begin(), part.end(), is_repo_character) &&
+  return !part.empty() && part.size() <= kMaxPartLength && std::all_of(part.begin(), part.end(), is_repo_character) &&
          is_edge(part.front()) && is_edge(part.back());
 }
 

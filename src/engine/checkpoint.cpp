@@ -127,7 +127,7 @@ std::shared_ptr<const Checkpoint> assemble(Reading& reading) {
   const std::size_t hidden = checkpoint->spec.encoder.hidden;
   if (checkpoint->dimensions.empty()) checkpoint->dimensions.push_back(hidden);
   checkpoint->default_dimension = choose_default(*checkpoint, reading);
-  checkpoint->max_length_limit = std::min(checkpoint->spec.encoder.max_positions, kLongestInput);
+  checkpoint->max_length_limit = std::min(checkpoint->spec.encoder.max_positions, kMaxInput);
   checkpoint->default_max_length =
       std::min(checkpoint->spec.max_seq_length.value_or(checkpoint->max_length_limit), checkpoint->max_length_limit);
   checkpoint->prompts = Prompts(checkpoint->spec.prompts, is_stella(*checkpoint, reading.known.name),

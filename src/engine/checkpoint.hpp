@@ -22,7 +22,7 @@ class ThreadPool;
 namespace stella::engine {
 
 /// Longest input that may be asked for, whatever the positions allow: attention's time grows with its square.
-inline constexpr std::size_t kLongestInput = 8192;
+inline constexpr std::size_t kMaxInput = 8192;
 
 /// Immutable once read.
 struct Checkpoint {

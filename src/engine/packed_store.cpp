@@ -24,7 +24,7 @@ namespace json = boost::json;
 using std::chrono::steady_clock;
 
 constexpr const char* kVersion = "1";  // of what calibration and choice mean
-constexpr std::uint64_t kMostChoiceBytes = std::uint64_t{64} << 10U;
+constexpr std::uint64_t kMaxChoiceBytes = std::uint64_t{64} << 10U;
 
 /// The last part of a name, of characters that every file system takes.
 std::string short_name(const std::string& name) {
@@ -326,7 +326,7 @@ std::optional<PackedAbout> read_about(const std::string& line) {
 }
 
 std::string read_choice_line(const UniqueFd& file, const fs::path& path) {
-  std::string text(kMostChoiceBytes, '\0');
+  std::string text(kMaxChoiceBytes, '\0');
   std::size_t filled = 0;
   while (filled < text.size()) {
     const ssize_t count = ::read(file.get(), text.data() + filled, text.size() - filled);

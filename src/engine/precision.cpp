@@ -86,8 +86,8 @@ std::vector<RankedPrecision> rank_precisions(std::vector<RankedPrecision> measur
 std::vector<RankedPrecision> measure_precisions(const kernels::Kernels& kernels, const weights::EncoderSpec& spec,
                                                 ParallelTeam& team) {
   constexpr std::size_t kRows = 256;
-  constexpr std::size_t kMostColumns = 4096;  // more would take longer and say the same
-  const std::size_t n = std::min(spec.intermediate, kMostColumns);
+  constexpr std::size_t kMaxColumns = 4096;  // more would take longer and say the same
+  const std::size_t n = std::min(spec.intermediate, kMaxColumns);
   std::vector<RankedPrecision> measured;
   double f32 = 0;
   for (const Precision precision : {Precision::f32, Precision::int16, Precision::bf16}) {

@@ -22,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kMostText = std::numeric_limits<std::size_t>::max();
+constexpr std::size_t kMaxText = std::numeric_limits<std::size_t>::max();
 
 std::string text_of(const timespec& time) {
   return std::to_string(time.tv_sec) + "." + std::to_string(time.tv_nsec);
@@ -108,7 +108,7 @@ std::string source_name(const std::string& model) {
   std::error_code error;
   if (!fs::is_directory(model, error)) return model;
   const fs::path real = fs::canonical(model, error);
-  return printable_line(error ? model : real.string(), kMostText);
+  return printable_line(error ? model : real.string(), kMaxText);
 }
 
 SourceIdentity identify(const std::string& name, const std::vector<fs::path>& files) {
@@ -122,7 +122,7 @@ SourceIdentity identify(const std::string& name, const std::vector<fs::path>& fi
     identity.hashes.push_back(hash);
     if (!hash.empty()) identity.blobs = real.parent_path();
     identity.content += identity.content.empty() ? "" : "|";
-    identity.content += !hash.empty() ? hash : printable_line(content_of_local(real), kMostText);
+    identity.content += !hash.empty() ? hash : printable_line(content_of_local(real), kMaxText);
   }
   return identity;
 }

@@ -120,11 +120,11 @@ class Reader {
 };
 
 std::string Reader::token_file(const fs::path& path) {
-  constexpr std::uint64_t kMost = 16384;
+  constexpr std::uint64_t kMaxTokenBytes = 16384;
   std::error_code error;
   if (!fs::exists(path, error)) return {};
   try {
-    return read_text_file(path, kMost);
+    return read_text_file(path, kMaxTokenBytes);
   } catch (const Error& failure) {
     found(std::string("the token file cannot be used (") + failure.what() +
           "); set HF_TOKEN or HF_TOKEN_PATH, or remove it");

@@ -9,7 +9,7 @@
 namespace stella::kernels {
 namespace {
 
-constexpr std::size_t kMostHeadDim = 512;
+constexpr std::size_t kMaxHeadDim = 512;
 constexpr std::size_t kPackedBytes = std::size_t{8} << 20U;  // of keys and values packed at once, where heads allow
 
 constexpr std::size_t round_up(std::size_t n, std::size_t multiple) {
@@ -18,7 +18,7 @@ constexpr std::size_t round_up(std::size_t n, std::size_t multiple) {
 
 void check(const AttentionArgs& args) {
   const bool good = args.heads != 0 && args.kv_heads != 0 && args.heads % args.kv_heads == 0 && args.head_dim != 0 &&
-                    args.head_dim <= kMostHeadDim && !args.offsets.empty() &&
+                    args.head_dim <= kMaxHeadDim && !args.offsets.empty() &&
                     (args.rope.cos == nullptr || args.head_dim % 2 == 0);
   if (!good) throw Error(Errc::invalid_argument, "attention: unsupported numbers of heads or head size (at most 512)");
 }

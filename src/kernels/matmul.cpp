@@ -32,7 +32,7 @@ struct Plan {
 
 Plan make_plan(const GemmOps& ops, const PackedMatrix::Impl& w, std::size_t m, std::size_t threads) {
   constexpr std::size_t kChunkBytes = std::size_t{8} << 20U;
-  constexpr std::size_t kMostPanels = 8;
+  constexpr std::size_t kMaxPanels = 8;
   constexpr std::size_t kTasksPerThread = 4;
   const std::size_t l2 = cpu_features().l2_bytes;
   const std::size_t k_padded = w.header.k_padded;
@@ -51,17 +51,17 @@ Plan make_plan(const GemmOps& ops, const PackedMatrix::Impl& w, std::size_t m, s
   // Either the activations of a task stay in a part of the cache while weights stream by, or, where k is too long for
   // that, their current block of columns does. The rest of the cache is for accumulators, for weights on their way,
   // and for a second thread that may share the core.
-  constexpr std::size_t kMostRows = 256;
+  constexpr std::size_t kMaxRows = 256;
   const std::size_t whole_rows = l2 / 4 / row_bytes;
   plan.panel_first = whole_rows >= std::min<std::size_t>(plan.chunk_rows, 128);
   const std::size_t cached_rows = plan.panel_first ? whole_rows : l2 / 4 / (ops.kc * ops.a_element);
-  const std::size_t task_rows = std::min(cached_rows, kMostRows);
+  const std::size_t task_rows = std::min(cached_rows, kMaxRows);
   plan.task_row_panels =
       std::clamp<std::size_t>(task_rows / plan.panel_rows, 1, divide_up(plan.chunk_rows, plan.panel_rows));
 
   const std::size_t row_tasks = divide_up(divide_up(plan.chunk_rows, plan.panel_rows), plan.task_row_panels);
   const std::size_t wanted = divide_up(w.panel_count * row_tasks, kTasksPerThread * threads);
-  plan.task_panels = std::clamp<std::size_t>(wanted, 1, kMostPanels);
+  plan.task_panels = std::clamp<std::size_t>(wanted, 1, kMaxPanels);
   if (static_cast<RowOrder>(w.header.row_order) == RowOrder::interleaved) plan.task_panels += plan.task_panels % 2;
   // Even, for the sake of gate/up pairs.
   plan.stored_panels = plan.panel_first ? std::min<std::size_t>(plan.task_panels, 2) : plan.task_panels;

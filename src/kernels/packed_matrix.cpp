@@ -26,10 +26,10 @@ void check_header(const PackedHeader& h, const Kernels& kernels, std::size_t byt
   if (h.nr != ops.nr || h.group != ops.group || h.b_element != ops.b_element) fail("was made for other kernels");
   // An element has at least a byte, so n · k <= bytes; as that is memory, what make_packed_header() computes from sizes
   // that keep to it, some 40 bytes for each element at most, stays inside 64 bits.
-  constexpr std::uint64_t kMost = std::uint64_t{1} << 32U;
+  constexpr std::uint64_t kMaxSize = std::uint64_t{1} << 32U;
   const auto order = static_cast<RowOrder>(h.row_order);
-  const bool possible = h.n > 0 && h.k > 0 && h.n <= kMost && h.k <= kMost && h.n <= bytes / h.k && h.row_order <= 1 &&
-                        (order == RowOrder::plain || h.n % 2 == 0) && h.split_count <= h.k;
+  const bool possible = h.n > 0 && h.k > 0 && h.n <= kMaxSize && h.k <= kMaxSize && h.n <= bytes / h.k &&
+                        h.row_order <= 1 && (order == RowOrder::plain || h.n % 2 == 0) && h.split_count <= h.k;
   if (!possible) fail("has impossible sizes");
   const PackedHeader want = make_packed_header(ops, precision, order, h.n, h.k, h.split_count);
   if (std::memcmp(&want, &h, sizeof(h)) != 0 || h.bytes > bytes) fail("has a damaged header or is cut short");

@@ -287,6 +287,6 @@ void attend_bf16(const AttendBlock& t) {
 }  // namespace
 
 constinit const AttentionOps kAmxAttention = {
-    kKeys, kQueries, kMostHeadDim, tile_block_bytes, tile_scratch_bytes, pack_keys_bf16, attend_bf16};
+    kKeys, kQueries, kMaxHeadDim, tile_block_bytes, tile_scratch_bytes, pack_keys_bf16, attend_bf16};
 
 }  // namespace stella::kernels

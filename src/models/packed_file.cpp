@@ -21,8 +21,8 @@ namespace fs = std::filesystem;
 constexpr std::array<char, 8> kMagic = {'s', 't', 'e', 'l', 'l', 'a', 'P', 'W'};
 constexpr std::uint64_t kVersion = 2;
 constexpr std::size_t kAlignment = 64;
-constexpr std::size_t kStep = std::size_t{4} << 20U;        // bytes written or dropped at a time
-constexpr std::size_t kMostIndex = std::size_t{16} << 20U;  // bytes; a model's index has some tens of thousands
+constexpr std::size_t kStep = std::size_t{4} << 20U;       // bytes written or dropped at a time
+constexpr std::size_t kMaxIndex = std::size_t{16} << 20U;  // bytes; a model's index has some tens of thousands
 
 constexpr std::string_view kWhole = "whole";
 constexpr std::string_view kRows = "rows";
@@ -80,7 +80,7 @@ bool read_trailer(std::span<const std::byte> bytes, Trailer& trailer) {
   const std::size_t before = bytes.size() - sizeof(trailer);
   std::memcpy(&trailer, bytes.data() + before, sizeof(trailer));
   return trailer.magic == kMagic && trailer.index_at <= before && trailer.index_bytes == before - trailer.index_at &&
-         trailer.index_bytes <= kMostIndex;
+         trailer.index_bytes <= kMaxIndex;
 }
 
 std::string_view index_of(std::span<const std::byte> bytes, const Trailer& trailer) {

@@ -345,8 +345,8 @@ bool RegexSplitter::Pass::find() {
     int result = search(PCRE2_NO_UTF_CHECK);
     if (result == PCRE2_ERROR_JIT_STACKLIMIT && !stack_) {
       // A group that repeats over a long word: the machine's stack, on which short matches run, has 32 KiB for it.
-      constexpr std::size_t kFirst = 64 * 1024, kMost = std::size_t{256} << 20;
-      stack_.reset(pcre2_jit_stack_create(kFirst, kMost, nullptr));
+      constexpr std::size_t kFirst = 64 * 1024, kMaxBytes = std::size_t{256} << 20;
+      stack_.reset(pcre2_jit_stack_create(kFirst, kMaxBytes, nullptr));
       if (stack_) pcre2_jit_stack_assign(context, nullptr, stack_.get());
       if (stack_) result = search(PCRE2_NO_UTF_CHECK);
     }

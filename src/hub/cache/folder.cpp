@@ -19,8 +19,8 @@ constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 /// A name that nobody can foresee and that is not too long for a file.
 std::string temporary_name(const std::string& name, std::string_view suffix) {
   constexpr std::size_t kDigits = 16;
-  constexpr std::size_t kMost = 200;
-  return (name.substr(0, kMost) + "." + random_hex(kDigits)).append(suffix);
+  constexpr std::size_t kMaxShown = 200;
+  return (name.substr(0, kMaxShown) + "." + random_hex(kDigits)).append(suffix);
 }
 
 }  // namespace

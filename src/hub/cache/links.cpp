@@ -13,9 +13,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kMostLinks = 40;  // as the system allows
-constexpr std::size_t kDeepest = 64;
-constexpr std::size_t kMostFiles = 100'000;
+constexpr std::size_t kMaxLinks = 40;  // as the system allows
+constexpr std::size_t kMaxDepth = 64;
+constexpr std::size_t kMaxFiles = 100'000;
 
 bool is_absent(int number) {
   return number == ENOENT || number == ENOTDIR || number == ELOOP;
@@ -39,7 +39,7 @@ class Walker {
     if (!id || std::find(above_.begin(), above_.end(), *id) != above_.end()) return;
     above_.push_back(*id);
     for (const fs::path& entry : entries_of(folder)) {
-      if (++seen_ > kMostFiles || above_.size() > kDeepest) {
+      if (++seen_ > kMaxFiles || above_.size() > kMaxDepth) {
         throw Error(Errc::malformed_file,
                     "'" + folder.string() + "' holds too many files, or folders too deep, to be a model's; remove it",
                     {.file = folder.string()});
@@ -85,7 +85,7 @@ Route follow(const fs::path& path) {
   const fs::path whole = fs::absolute(path, error);
   fs::path at = "/";
   push(whole);
-  for (std::size_t links = 0; !ahead.empty() && links <= kMostLinks;) {
+  for (std::size_t links = 0; !ahead.empty() && links <= kMaxLinks;) {
     const std::string name = std::move(ahead.back());
     ahead.pop_back();
     if (name.empty() || name == ".") continue;

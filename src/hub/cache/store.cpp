@@ -81,9 +81,9 @@ bool make_link(const std::string& target, const fs::path& pointer) {
 
 // A short text that may be missing, or be anything but a file.
 std::string small_text(const fs::path& path) {
-  constexpr std::uint64_t kMost = 4096;
+  constexpr std::uint64_t kMaxBytes = 4096;
   try {
-    return read_text_file(path, kMost);
+    return read_text_file(path, kMaxBytes);
   } catch (const Error&) {
     return {};
   }

@@ -67,10 +67,10 @@ std::string pax_record(const std::string& key, const std::string& value) {
 }  // namespace
 
 std::string tar_header(const TarEntry& entry) {
-  constexpr std::size_t kLongestName = 100;
+  constexpr std::size_t kMaxName = 100;
   std::string records;
-  if (entry.name.size() > kLongestName) records += pax_record("path", entry.name);
-  if (entry.target.size() > kLongestName) records += pax_record("linkpath", entry.target);
+  if (entry.name.size() > kMaxName) records += pax_record("path", entry.name);
+  if (entry.target.size() > kMaxName) records += pax_record("linkpath", entry.target);
   if (entry.size > kMaxOctal) records += pax_record("size", std::to_string(entry.size));
   std::string header;
   if (!records.empty()) {

@@ -16,11 +16,11 @@ namespace {
 constexpr std::size_t kMaxEntries = 100'000;
 constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 40U;   // of contents
 constexpr std::size_t kMaxNameBytes = std::size_t{64} << 20U;  // of all names
-constexpr std::size_t kLongestName = 1024;
-constexpr std::size_t kLongestPart = 255;
-constexpr std::size_t kDeepest = 32;
+constexpr std::size_t kMaxName = 1024;
+constexpr std::size_t kMaxPart = 255;
+constexpr std::size_t kMaxDepth = 32;
 constexpr std::size_t kCommitDigits = 40;
-constexpr std::size_t kMostShown = 200;
+constexpr std::size_t kMaxShown = 200;
 
 // Reads an archive's headers and the hashes of its contents into bundles; refuses it where anything is not as pack()
 // writes it.
@@ -50,7 +50,7 @@ class Inspector {
 };
 
 void Inspector::refuse(const TarEntry& entry, const std::string& why) const {
-  reader_.refuse("its entry '" + printable_line(entry.name, kMostShown) + "' " + why);
+  reader_.refuse("its entry '" + printable_line(entry.name, kMaxShown) + "' " + why);
 }
 
 void Inspector::check_name(const TarEntry& entry, const std::string& name) {
@@ -69,7 +69,7 @@ void Inspector::check_name(const TarEntry& entry, const std::string& name) {
     longest = std::max(longest, end - begin);
     begin = end + 1;
   }
-  if (name.size() > kLongestName || longest > kLongestPart || deep > kDeepest) refuse(entry, "has too long a name");
+  if (name.size() > kMaxName || longest > kMaxPart || deep > kMaxDepth) refuse(entry, "has too long a name");
   if (!names_.insert(name).second) refuse(entry, "is there twice");
   const auto cap = [&](const std::string& what) {
     throw Error(Errc::limit_exceeded, "refused the archive '" + reader_.path().string() + "': it has more than " +

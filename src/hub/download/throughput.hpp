@@ -29,15 +29,15 @@ class Throughput {
     constexpr double kWorthIt = 1.25;
     constexpr double kShortestTrial = 0.03;  // seconds
     constexpr double kRoundTrips = 2;        // that a trial lasts at least
-    constexpr double kLongestWait = 1;       // seconds for all connections to deliver
+    constexpr double kMaxWait = 1;           // seconds for all connections to deliver
     constexpr double kFirstPause = 0.2;      // seconds until the next trial after one that failed
-    constexpr double kLongestPause = 32;
+    constexpr double kMaxPause = 32;
     if (pause_ > 0) {
       pause_ -= now.seconds;
       return;
     }
     waited_ += now.seconds;
-    if (now.delivering < std::min(wanted_, limit) && waited_ < kLongestWait) return;
+    if (now.delivering < std::min(wanted_, limit) && waited_ < kMaxWait) return;
     seconds_ += now.seconds;
     bytes_ += static_cast<double>(now.bytes);
     stuffed_ = stuffed_ || now.short_of_memory;
@@ -48,7 +48,7 @@ class Throughput {
     if (stuffed || (wanted_ > base_ && rate < best_ * kWorthIt)) {
       wanted_ = base_;
       best_ = 0;
-      pause_ = next_pause_ = next_pause_ == 0 ? kFirstPause : std::min(2 * next_pause_, kLongestPause);
+      pause_ = next_pause_ = next_pause_ == 0 ? kFirstPause : std::min(2 * next_pause_, kMaxPause);
       return;
     }
     best_ = rate;

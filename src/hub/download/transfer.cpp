@@ -14,16 +14,16 @@ namespace {
 // What Git LFS leaves in a repository in place of a large file: a few lines of text. `size` 0: not known.
 bool is_lfs_pointer(std::string_view beginning, std::uint64_t size) {
   constexpr std::string_view kSignature = "version https://git-lfs.github.com/spec/v1\n";
-  constexpr std::uint64_t kLongest = 1024;
-  return size <= kLongest && beginning.starts_with(kSignature);
+  constexpr std::uint64_t kMaxPointerBytes = 1024;
+  return size <= kMaxPointerBytes && beginning.starts_with(kSignature);
 }
 
 // A configuration or a tokenizer is read whole by whoever asked for it; nothing else may fill the disk unannounced.
 std::uint64_t most_bytes_of(const std::string& file, bool announced, const ClientTuning& tuning) {
-  constexpr std::uint64_t kMostJson = 64U << 20U;
-  constexpr std::uint64_t kMostTokenizer = 256U << 20U;
-  if (file == "tokenizer.json" || file.ends_with("/tokenizer.json")) return kMostTokenizer;
-  if (file.ends_with(".json")) return kMostJson;
+  constexpr std::uint64_t kMaxJson = 64U << 20U;
+  constexpr std::uint64_t kMaxTokenizer = 256U << 20U;
+  if (file == "tokenizer.json" || file.ends_with("/tokenizer.json")) return kMaxTokenizer;
+  if (file.ends_with(".json")) return kMaxJson;
   return announced ? UINT64_MAX : tuning.most_without_size;
 }
 

@@ -8,7 +8,7 @@ namespace {
 constexpr std::size_t kKeyBlock = 128;
 constexpr std::size_t kQueryPanels = 16;  // row panels that share a block of keys while it is in cache
 constexpr std::size_t kQueryBlock = kQueryPanels * kMr;
-constexpr std::size_t kMostHeadDim = 512;
+constexpr std::size_t kMaxHeadDim = 512;
 constexpr std::size_t kHeadBlock = 64;  // columns of queries and keys multiplied at a time
 
 constexpr std::size_t round_up(std::size_t n, std::size_t multiple) {
@@ -235,7 +235,7 @@ void attend(const AttendBlock& t) {
 }
 
 constexpr AttentionOps attention_ops() {
-  return {kKeyBlock, kQueryBlock, kMostHeadDim, key_block_bytes, attend_scratch, pack_keys, attend};
+  return {kKeyBlock, kQueryBlock, kMaxHeadDim, key_block_bytes, attend_scratch, pack_keys, attend};
 }
 
 }  // namespace

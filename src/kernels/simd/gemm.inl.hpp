@@ -52,7 +52,7 @@ inline std::size_t divide_up(std::size_t n, std::size_t by) {
 
 // With fewer rows memory is the limit, and weights are best read in one sweep; with more, row panels are as fast.
 constexpr std::size_t kLeastFewRows = 8;
-constexpr std::size_t kMostFewRows = 5 * kTallRows;
+constexpr std::size_t kMaxFewRows = 5 * kTallRows;
 
 /// Runs Tile over the blocks of one task. Tile::run multiplies one row panel by one weight panel over at most kKc
 /// columns; Tile::run_few a panel of few rows, half of the weight panel's width at a time: that half stays in the
@@ -324,7 +324,7 @@ constexpr GemmOps f32_ops() {
   GemmOps ops;
   ops.mr = kMr;
   ops.least_few_rows = kLeastFewRows;
-  ops.most_few_rows = kMostFewRows;
+  ops.most_few_rows = kMaxFewRows;
   ops.nr = kNr;
   ops.kc = TileF32::kKc;
   ops.group = 1;

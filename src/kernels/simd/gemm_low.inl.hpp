@@ -211,7 +211,7 @@ constexpr GemmOps low_ops(void (*pack_rows)(const PackRows&)) {
   GemmOps ops;
   ops.mr = kMr;
   ops.least_few_rows = kLeastFewRows;
-  ops.most_few_rows = kMostFewRows;
+  ops.most_few_rows = kMaxFewRows;
   ops.nr = kNr;
   ops.kc = Dot::kKc;
   ops.group = Dot::kGroup;
