@@ -142,11 +142,16 @@ void Runtime::Impl::stop() {
   hub->close();
   files->stop();
   compute->stop();
+  timer->stop();
   signals->stop();
 }
 
 engine::Machine Runtime::Impl::machine() {
-  return {.pool = files.get(), .compute = compute.get(), .kernels = &kernels, .shut_down = stopping.get_token()};
+  return {.pool = files.get(),
+          .compute = compute.get(),
+          .kernels = &kernels,
+          .timer = timer,
+          .shut_down = stopping.get_token()};
 }
 
 Runtime::Runtime(RuntimeOptions options) {

@@ -4,6 +4,7 @@
 #include "api/callbacks.hpp"
 #include "api/hub_files.hpp"
 #include "base/thread_pool.hpp"
+#include "base/timer.hpp"
 #include "engine/compute.hpp"
 #include "engine/model.hpp"
 #include "kernels/kernels.hpp"
@@ -32,6 +33,7 @@ struct Runtime::Impl {
   /// One thread that is never busy for long. Cancellations run on it, so that they do not run inside the call that
   /// caused them.
   std::shared_ptr<ThreadPool> signals;
+  std::shared_ptr<Timer> timer = std::make_shared<Timer>();
   std::unique_ptr<engine::Compute> compute;
   std::unique_ptr<ThreadPool> files;
   std::shared_ptr<api::HubGate> hub;

@@ -3,11 +3,13 @@
 
 #include "kernels/kernels.hpp"
 
+#include <memory>
 #include <stop_token>
 
 namespace stella {
 class ThreadPool;
-}
+class Timer;
+}  // namespace stella
 
 namespace stella::engine {
 
@@ -18,6 +20,7 @@ struct Machine {
   ThreadPool* pool = nullptr;
   Compute* compute = nullptr;
   const kernels::Kernels* kernels = nullptr;
+  std::shared_ptr<Timer> timer{};
   std::stop_token shut_down{};  // packing weights looks at it between two tensors
 };
 

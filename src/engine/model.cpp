@@ -2,6 +2,7 @@
 
 #include "base/thread_pool.hpp"
 #include "base/typed_error.hpp"
+#include "engine/deadline.hpp"
 #include "engine/join.hpp"
 
 #include <utility>
@@ -14,7 +15,18 @@ std::shared_ptr<Model> Model::create(const Machine& machine, ModelSetup setup) {
 
 void Model::embed(EmbedRequest request, const std::stop_token& stop, Completion<EmbedResult> done) {
   if (request.any_count && request.size() == 0) return done(nullptr, {});
-  start(std::make_shared<PendingEmbed>(std::move(request), std::move(done)), stop);
+  const auto when = request.options.deadline;
+  if (!when || parts_->is_loaded()) {
+    return start(std::make_shared<PendingEmbed>(std::move(request), std::move(done)), stop);
+  }
+  // Loading knows no deadline; once there is something to compute, Compute looks at it.
+  const auto deadline = std::make_shared<Deadline>(machine_.timer, *when, stop);
+  start(std::make_shared<PendingEmbed>(
+            std::move(request),
+            [deadline, done = std::move(done)](std::exception_ptr error, EmbedResult result) mutable {
+              done(deadline->error_of(std::move(error)), std::move(result));
+            }),
+        deadline->token());
 }
 
 void Model::tokenize(TokenizeRequest request, const std::stop_token& stop, Completion<std::vector<Tokens>> done) {

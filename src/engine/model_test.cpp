@@ -1,6 +1,7 @@
 #include "engine/model.hpp"
 
 #include "base/thread_pool.hpp"
+#include "base/timer.hpp"
 #include "engine/test_support.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -92,6 +93,7 @@ class ModelTest : public testing::Test {
     const Machine machine{.pool = &pool_,
                           .compute = &compute_,
                           .kernels = &kernels::select(KernelSet::automatic),
+                          .timer = timer_,
                           .shut_down = stopping_.get_token()};
     return Model::create(machine, {.files = files_, .known = {.name = "tiny", .dimensions = std::move(known)}});
   }
@@ -103,6 +105,7 @@ class ModelTest : public testing::Test {
   }
 
   std::stop_source stopping_;
+  const std::shared_ptr<Timer> timer_ = std::make_shared<Timer>();
   Compute compute_{2};
   ThreadPool pool_{3, "files"};
   std::shared_ptr<WatchedFiles> files_;
@@ -182,6 +185,23 @@ TEST_F(ModelTest, CancellingOneOfTwoLoadsLeavesTheOther) {
   EXPECT_THAT(leaves.message(Errc::cancelled), HasSubstr("cancelled"));
   gate.open();
   EXPECT_NE(stays.get().encoder, nullptr);
+}
+
+TEST_F(ModelTest, ADeadlineEndsARequestWhileItsModelLoads) {
+  const auto model = open(kSmall);
+  Gate gate;
+  files_->hold("model.safetensors", &gate);
+  EmbedRequest request = job({256});
+  request.options.deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
+  Result<EmbedResult> result;
+  model->embed(std::move(request), {}, result.completion());
+  EXPECT_THAT(result.message(Errc::deadline_exceeded), HasSubstr("deadline"));
+  gate.open();
+  EmbedRequest patient = job({256});
+  patient.options.deadline = std::chrono::steady_clock::now() + std::chrono::hours(1);
+  Result<EmbedResult> served;
+  model->embed(std::move(patient), {}, served.completion());
+  EXPECT_EQ(served.get().texts.size(), 1U);
 }
 
 TEST_F(ModelTest, LetsGoOfItsParts) {
