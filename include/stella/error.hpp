@@ -45,6 +45,7 @@ enum class Errc {
   limit_exceeded,     ///< A file, a header or a text goes beyond a fixed limit, which the message names.
   overloaded,         ///< More waits than may (RuntimeOptions::max_queued_texts, max_queued_tokens); try again later.
   deadline_exceeded,  ///< EmbedOptions::deadline.
+  unavailable,        ///< The model has failed several times in a row: a ModelPool lets it rest for a while.
 };
 
 /// The category "stella" of every Errc.

@@ -72,6 +72,8 @@ const char* describe(Errc code) noexcept {
       return "too much is waiting";
     case Errc::deadline_exceeded:
       return "deadline exceeded";
+    case Errc::unavailable:
+      return "model unavailable for now";
   }
   return "unknown error";
 }
