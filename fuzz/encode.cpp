@@ -133,6 +133,7 @@ void check_qwen2(const Reference& qwen2, const std::string& text, const Ids& pla
   for (const std::int32_t id : plain) spelled += qwen2.tokenizer.id_to_token(id);
   for (const char byte : normalized) utf8::append(wanted, tokenizer::byte_character(static_cast<unsigned char>(byte)));
   check(spelled == wanted, "the tokens spell the text");
+  check(qwen2.tokenizer.decode(plain, false) == normalized, "decoding gives the normalized text back");
   Ids expected;
   std::string joined;
   tokenizer::Budget budget(normalized.size());
@@ -143,6 +144,23 @@ void check_qwen2(const Reference& qwen2, const std::string& text, const Ids& pla
   });
   check(joined == normalized, "the words are the text");
   check(plain == expected, "BPE takes the earliest merge first");
+}
+
+/// Offsets lie in the text, at the ends of characters, in order; ids are the same as without.
+void check_offsets(const tokenizer::Tokenizer& tokenizer, const std::string& text, const Ids& plain) {
+  const auto encoding = tokenizer.encode(text, {.add_special_tokens = false, .offsets = true});
+  check(encoding.ids == plain, "offsets change no ids");
+  check(encoding.offsets.size() == plain.size() && encoding.special.size() == plain.size(), "each token has a place");
+  const auto begins = [&](std::size_t at) {
+    return at == text.size() || (static_cast<unsigned char>(text[at]) & 0xC0) != 0x80;
+  };
+  std::size_t last = 0;
+  for (const tokenizer::TokenOffsets& one : encoding.offsets) {
+    check(one.start >= last && one.start < one.stop && one.stop <= text.size(),
+          "offsets are in order, within the text");
+    check(begins(one.start) && begins(one.stop), "offsets do not split characters");
+    last = one.start;
+  }
 }
 
 const Reference& bert_reference() {
@@ -172,6 +190,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       const Ids plain = reference->tokenizer.encode(text, {.add_special_tokens = false}).ids;
       for (const std::int32_t id : plain) check(!reference->tokenizer.id_to_token(id).empty(), "ids exist");
       check_truncation(reference->tokenizer, text, plain, data[0]);
+      check_offsets(reference->tokenizer, text, plain);
+      check(utf8::find_invalid(reference->tokenizer.decode(plain)) == std::string_view::npos, "decoded text is UTF-8");
       reference == &bert_reference() ? check_bert(*reference, text, plain) : check_qwen2(*reference, text, plain);
     });
     check(encoded == (utf8::find_invalid(text) == std::string_view::npos),

@@ -26,6 +26,13 @@ void encode(const tokenizer::Tokenizer& tokenizer, const std::string& text) {
   const tokenizer::Encoding cut = tokenizer.encode(text, {.max_length = length});
   check(cut.ids.size() == std::min(length, all.ids.size()) && cut.full_tokens == all.full_tokens,
         "a cut text is as long as allowed");
+  const tokenizer::Encoding placed = tokenizer.encode(text, {.offsets = true});
+  check(placed.ids == all.ids && placed.offsets.size() == all.ids.size(), "offsets change no ids");
+  for (const tokenizer::TokenOffsets& one : placed.offsets) {
+    check(one.start <= one.stop && one.stop <= text.size(), "offsets lie in the text");
+  }
+  fuzz::holds_or_throws(
+      [&] { check(utf8::find_invalid(tokenizer.decode(all.ids)) == std::string_view::npos, "decoded text is UTF-8"); });
   const std::size_t plain = tokenizer.encode(text, {.add_special_tokens = false}).ids.size();
   check(plain + specials == all.ids.size(), "special tokens are beside the text's");
 }

@@ -61,6 +61,26 @@ TEST(Utf8, IsTheStandards) {
   }
 }
 
+/// Expectations: Python's bytes.decode("utf-8", "replace").
+TEST(Utf8, ReplacesWhatIsBroken) {
+  using namespace std::string_literals;
+  const std::string good = "\u00e9\u6f22\U0001f600 plain\0"s;
+  EXPECT_EQ(utf8::replace_invalid(good), good);
+  EXPECT_EQ(utf8::replace_invalid(""), "");
+  EXPECT_EQ(utf8::replace_invalid("\xe2\x82"), "\ufffd");
+  EXPECT_EQ(utf8::replace_invalid("a\xf0\x9f\x98"
+                                  "b"),
+            "a\ufffdb");
+  EXPECT_EQ(utf8::replace_invalid("\xf0\x9f\x98\xf0\x9f"), "\ufffd\ufffd");
+  EXPECT_EQ(utf8::replace_invalid("\xed\xa0\x80"), "\ufffd\ufffd\ufffd");
+  EXPECT_EQ(utf8::replace_invalid("\xc3("), "\ufffd(");
+  EXPECT_EQ(utf8::replace_invalid("\xe0\x9f\xbfx"), "\ufffd\ufffd\ufffdx");
+  EXPECT_EQ(utf8::replace_invalid("\xf4\x90\x80"), "\ufffd\ufffd\ufffd");
+  EXPECT_EQ(utf8::replace_invalid("\xff\xfe"), "\ufffd\ufffd");
+  EXPECT_EQ(utf8::replace_invalid("\xf0\x8f\x80"), "\ufffd\ufffd\ufffd");
+  EXPECT_EQ(utf8::replace_invalid("\xe2\x82\xac\xe2"), "\u20ac\ufffd");
+}
+
 TEST(Printable, EscapesWhatATerminalWouldObey) {
   EXPECT_EQ(printable("plain, \u00e9, \u6f22, \U0001f600\n\tnext"), "plain, \u00e9, \u6f22, \U0001f600\n\tnext");
   EXPECT_EQ(printable("\x1b[31mred\x07\0"s), "\\x1b[31mred\\x07\\x00");

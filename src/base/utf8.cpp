@@ -1,9 +1,24 @@
 #include "base/utf8.hpp"
 
+#include <array>
 #include <bit>
 #include <cstring>
 
 namespace stella::utf8 {
+
+namespace {
+
+/// Bytes of the longest beginning of a well-formed sequence at `at`, where no sequence stands, but at least 1.
+std::size_t broken_length(const char* at, const char* end) noexcept {
+  const auto lead = static_cast<unsigned char>(*at);
+  if (lead < 0xE0 || lead > 0xF4 || end - at < 2) return 1;
+  const std::array<char, 4> completed = {at[0], at[1], '\x80', '\x80'};
+  const std::size_t whole = lead < 0xF0 ? 3 : 4;
+  if (sequence_length(completed.data(), completed.data() + whole) == 0) return 1;
+  return whole == 4 && end - at > 2 && (static_cast<unsigned char>(at[2]) & 0xC0) == 0x80 ? 3 : 2;
+}
+
+}  // namespace
 
 std::size_t sequence_length(const char* at, const char* end) noexcept {
   const auto byte = [at](int i) { return static_cast<unsigned char>(at[i]); };
@@ -50,6 +65,15 @@ std::size_t find_invalid(std::string_view text) noexcept {
     }
   }
   return std::string_view::npos;
+}
+
+std::string replace_invalid(std::string_view text) {
+  std::string result;
+  for (std::size_t bad; (bad = find_invalid(text)) != std::string_view::npos;) {
+    result.append(text.substr(0, bad)).append("\uFFFD");
+    text.remove_prefix(bad + broken_length(text.data() + bad, text.data() + text.size()));
+  }
+  return result.append(text);
 }
 
 }  // namespace stella::utf8

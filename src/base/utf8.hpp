@@ -16,6 +16,10 @@ std::size_t find_invalid(std::string_view text) noexcept;
 /// standard). `at` must not be `end`.
 std::size_t sequence_length(const char* at, const char* end) noexcept;
 
+/// The text with U+FFFD in the place of each longest beginning of a well-formed sequence that is not one, and of each
+/// byte that begins none (section 3.9 of the Unicode standard; Rust, Python and browsers do the same).
+std::string replace_invalid(std::string_view text);
+
 struct Decoded {
   char32_t value;
   std::uint32_t length;  // bytes, 1…4

@@ -21,6 +21,7 @@ struct AddedToken {
   bool lstrip = false;       ///< Swallows the whitespace before it.
   bool rstrip = false;       ///< Swallows the whitespace behind it.
   bool normalized = false;   ///< Looked for in the normalized text.
+  bool special = false;      ///< Left out where text is decoded without special tokens.
 };
 
 /// Finds added tokens: at the leftmost place, the longest. Immutable; const members are thread-safe.
@@ -33,7 +34,7 @@ class AddedTokenFinder {
   bool empty() const noexcept { return tokens_.empty(); }
 
   /// Throws Error(limit_exceeded) where looking for them takes too many steps. Calls, from left to right,
-  /// `use_text(part)` for what lies between tokens and `use_id(id)` for each token.
+  /// `use_text(part)` for what lies between tokens and `use_id(id, part)` for each token, with what it swallows.
   template <class UseText, class UseId>
   void split(std::string_view text, Budget& budget, UseText&& use_text, UseId&& use_id) const {
     std::size_t done = 0;  // as the library's: a token that swallows whitespace may move it past the next match
@@ -42,9 +43,9 @@ class AddedTokenFinder {
       if (match.token == nullptr) continue;
       const std::size_t begin = match.token->lstrip ? before_spaces(text, done, match.begin) : match.begin;
       if (done < begin) use_text(text.substr(done, begin - done));
-      use_id(match.token->id);
       // Whitespace that an earlier token swallowed is not looked at again.
       done = match.token->rstrip ? behind_spaces(text, std::max(match.end, done)) : match.end;
+      use_id(match.token->id, text.substr(begin, done - begin));
     }
     if (done != text.size()) use_text(text.substr(done));
   }

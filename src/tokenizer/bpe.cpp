@@ -29,8 +29,7 @@ int single_byte(std::string_view token) {
   if (token.empty() || token.size() > 2) return -1;
   const utf8::Decoded c = utf8::decode(token.data());
   if (c.length != token.size()) return -1;
-  const auto found = std::find(kByteCharacters.begin(), kByteCharacters.end(), c.value);
-  return found == kByteCharacters.end() ? -1 : static_cast<int>(found - kByteCharacters.begin());
+  return byte_of_character(c.value);
 }
 
 [[noreturn]] void refuse_merge(const std::string& source, std::size_t rank, const std::string& token) {
@@ -44,6 +43,12 @@ int single_byte(std::string_view token) {
 
 char32_t byte_character(unsigned char byte) noexcept {
   return kByteCharacters[byte];
+}
+
+int byte_of_character(char32_t c) noexcept {
+  if (c < 256 && is_printable(c)) return static_cast<int>(c);
+  const auto found = std::find(kByteCharacters.begin(), kByteCharacters.end(), c);
+  return found == kByteCharacters.end() ? -1 : static_cast<int>(found - kByteCharacters.begin());
 }
 
 Bpe::Bpe(const Vocabulary& vocabulary, std::span<const Merge> merges, const BpeOptions& options,
@@ -118,7 +123,31 @@ void Bpe::encode_word(std::string_view word, Scratch& scratch, Budget&, std::vec
   if (word.size() <= kShortWord) {
     merge_short(word, ids);
   } else {
-    merge_long(word, scratch, ids);
+    merge_long(word, scratch);
+    std::copy_if(scratch.ids.begin(), scratch.ids.end(), std::back_inserter(ids),
+                 [](std::int32_t id) { return id >= 0; });
+  }
+}
+
+void Bpe::encode_word(std::string_view word, Scratch& scratch, Budget&, std::vector<std::int32_t>& ids,
+                      std::vector<TokenOffsets>& ranges) const {
+  if (options_.ignore_merges && whole_word(word, scratch, ids)) {
+    ranges.push_back({0, word.size()});
+    return;
+  }
+  merge_long(word, scratch);
+  // The library counts in the bytes of the characters that stand for the word's bytes, and only of those with a token.
+  std::vector<std::size_t> byte_at;     // of each such byte of the word's characters: which of the word's
+  std::vector<std::size_t> ends = {0};  // of the known characters
+  for (std::size_t i = 0; i < word.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(word[i]);
+    const std::size_t length = byte_character(byte) < 0x80 ? 1 : 2;
+    byte_at.insert(byte_at.end(), length, i);
+    if (byte_ids_[byte] >= 0 || options_.unk_id >= 0) ends.push_back(ends.back() + length);
+  }
+  for (std::size_t at = 0; at < scratch.ids.size(); at = scratch.after[at]) {
+    ids.push_back(scratch.ids[at]);
+    ranges.push_back({byte_at[ends[at]], byte_at[ends[scratch.after[at]] - 1] + 1});
   }
 }
 
@@ -162,7 +191,7 @@ void Bpe::merge_short(std::string_view word, std::vector<std::int32_t>& ids) con
   ids.insert(ids.end(), tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(count));
 }
 
-void Bpe::merge_long(std::string_view word, Scratch& scratch, std::vector<std::int32_t>& ids) const {
+void Bpe::merge_long(std::string_view word, Scratch& scratch) const {
   std::vector<std::int32_t>& tokens = scratch.ids;
   std::vector<std::uint32_t>& ranks = scratch.ranks;
   std::vector<std::uint32_t>& before = scratch.before;
@@ -207,7 +236,6 @@ void Bpe::merge_long(std::string_view word, Scratch& scratch, std::vector<std::i
     update(at);
     if (at > 0) update(before[at]);
   }
-  std::copy_if(tokens.begin(), tokens.end(), std::back_inserter(ids), [](std::int32_t id) { return id >= 0; });
 }
 
 }  // namespace stella::tokenizer

@@ -1,6 +1,7 @@
 // Byte-level byte pair encoding: of all neighbours that a merge names, the earliest merge of the list goes first.
 #pragma once
 
+#include "stella/request.hpp"
 #include "tokenizer/budget.hpp"
 #include "tokenizer/vocabulary.hpp"
 
@@ -17,6 +18,8 @@ namespace stella::tokenizer {
 
 /// The character that stands for a byte in the vocabulary of a byte-level tokenizer (GPT-2's table).
 char32_t byte_character(unsigned char byte) noexcept;
+/// The byte that a character stands for, or -1.
+int byte_of_character(char32_t c) noexcept;
 
 struct BpeOptions {
   bool ignore_merges = false;  ///< A word that is a token needs no merges.
@@ -45,6 +48,10 @@ class Bpe {
 
   /// Appends the ids of `word`, any bytes. What a word costs hardly depends on the checkpoint: nothing is counted.
   void encode_word(std::string_view word, Scratch& scratch, Budget&, std::vector<std::int32_t>& ids) const;
+  /// The same, slower; appends the bytes of `word` that each id stands for to `ranges`. Bytes that are left out shift
+  /// those behind them, as in the library.
+  void encode_word(std::string_view word, Scratch& scratch, Budget&, std::vector<std::int32_t>& ids,
+                   std::vector<TokenOffsets>& ranges) const;
 
  private:
   static constexpr std::uint32_t kNoMerge = UINT32_MAX;
@@ -62,7 +69,8 @@ class Bpe {
   /// Rank of the merge of two tokens, or kNoMerge.
   std::uint32_t rank(std::int32_t left, std::int32_t right) const noexcept;
   void merge_short(std::string_view word, std::vector<std::int32_t>& ids) const;
-  void merge_long(std::string_view word, Scratch& scratch, std::vector<std::int32_t>& ids) const;
+  /// Leaves the tokens of `word` in scratch.ids.
+  void merge_long(std::string_view word, Scratch& scratch) const;
   bool whole_word(std::string_view word, Scratch& scratch, std::vector<std::int32_t>& ids) const;
 
   const Vocabulary* vocabulary_;

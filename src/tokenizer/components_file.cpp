@@ -1,5 +1,7 @@
 #include "tokenizer/components_file.hpp"
 
+#include "base/utf8.hpp"
+
 #include <optional>
 #include <utility>
 
@@ -114,6 +116,47 @@ void ComponentReader::read_split(const object& step) {
   } else {
     splitters_.emplace_back(MatchSplitter(read_pattern(step, path), how, invert));
   }
+}
+
+void ComponentReader::read_decoder(const object& decoder, std::vector<Decoder>& decoders) {
+  if (++decoders_read_ > FileFields::kMaxComponents) {
+    fields_.beyond_limit("the number of decoders is", FileFields::kMaxComponents);
+  }
+  const std::string_view type = fields_.type_of(decoder, "decoder");
+  if (type != "Sequence") {
+    decoders.push_back(make_decoder(type, decoder));
+    return;
+  }
+  const std::string list = "decoder.decoders";
+  for (const FileFields::element part : fields_.as_array(fields_.need(decoder, "decoders", list), list)) {
+    read_decoder(fields_.as_object(part, list), decoders);
+  }
+}
+
+Decoder ComponentReader::make_decoder(std::string_view type, const object& decoder) const {
+  const std::string path = "decoder";
+  const auto text = [&](std::string_view name) { return std::string(fields_.need_text(decoder, name, path)); };
+  const auto count = [&](std::string_view name) {
+    const std::string member = path + "." + std::string(name);
+    return fields_.count(fields_.need(decoder, name, member), member);
+  };
+  if (type == "ByteLevel") return ByteLevelDecoder{};
+  if (type == "ByteFallback") return ByteFallbackDecoder{};
+  if (type == "Fuse") return FuseDecoder{};
+  if (type == "WordPiece")
+    return WordPieceDecoder{text("prefix"), fields_.flag(decoder, "cleanup", path, std::nullopt)};
+  if (type == "Replace") return ReplaceDecoder{ReplaceNormalizer(read_pattern(decoder, path), text("content"))};
+  if (type == "Strip") {
+    StripDecoder strip{text("content"), count("start"), count("stop")};
+    if (strip.content.empty() || utf8::decode(strip.content.data()).length != strip.content.size()) {
+      fields_.malformed("decoder.content is not one character");
+    }
+    return strip;
+  }
+  if (type != "BPEDecoder") fields_.unsupported("decoder " + std::string(type));
+  BpeDecoder suffixed{text("suffix")};
+  if (suffixed.suffix.empty()) fields_.unsupported("decoder BPEDecoder with an empty suffix");
+  return suffixed;
 }
 
 Pattern ComponentReader::read_pattern(const object& component, const std::string& path) const {

@@ -3,6 +3,7 @@
 #include "base/utf8.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace stella::tokenizer {
 namespace {
@@ -22,29 +23,32 @@ void decompose(const CharTable& table, char32_t c, Put&& put) {
 }
 
 /// Orders every run of marks by rank, keeping the order of equals.
-void order_marks(std::vector<Ranked>& marks) {
-  const auto lower = [](const Ranked& a, const Ranked& b) { return a.rank < b.rank; };
+template <class Mark>
+void order_marks(std::vector<Mark>& marks) {
+  const auto lower = [](const Mark& a, const Mark& b) { return a.rank < b.rank; };
   for (auto at = marks.begin(); at != marks.end();) {
     if (at->rank == 0) {
       ++at;
       continue;
     }
-    const auto end = std::find_if(at, marks.end(), [](const Ranked& mark) { return mark.rank == 0; });
+    const auto end = std::find_if(at, marks.end(), [](const Mark& mark) { return mark.rank == 0; });
     if (!std::is_sorted(at, end, lower)) std::stable_sort(at, end, lower);
     at = end;
   }
 }
 
-/// The composition algorithm of the Unicode standard (section 3.11) over ordered, decomposed text, appended to `to`.
-void compose_to(const CharTable& table, std::vector<Ranked>& marks, std::string& to) {
+/// The composition algorithm of the Unicode standard (section 3.11) over ordered, decomposed text.
+template <class Mark>
+void compose(const CharTable& table, std::vector<Mark>& marks) {
   std::size_t kept = 0;            // marks[0, kept) is composed
   std::size_t starter = SIZE_MAX;  // index of the last starter
   std::uint32_t last_rank = 0;     // of the last mark kept after it
-  for (const Ranked mark : marks) {
+  for (const Mark mark : marks) {
     const bool blocked = kept != starter + 1 && last_rank >= mark.rank;
     if (starter != SIZE_MAX && !blocked) {
       if (const char32_t composite = table.compose(marks[starter].value, mark.value); composite != 0) {
         marks[starter].value = composite;
+        if constexpr (requires { mark.change; }) marks[starter].change += mark.change - 1;
         continue;
       }
     }
@@ -52,7 +56,47 @@ void compose_to(const CharTable& table, std::vector<Ranked>& marks, std::string&
     last_rank = mark.rank;
     marks[kept++] = mark;
   }
-  for (std::size_t i = 0; i < kept; ++i) utf8::append(to, marks[i].value);
+  marks.resize(kept);
+}
+
+/// A character of a normal form, and what it does to those of the text, which are taken from left to right whatever
+/// order their marks end up in.
+struct Change {
+  char32_t value;
+  std::uint32_t rank;
+  int change;  // 1: put in; 0: in place of the next character; -n: of that one and n more
+};
+
+/// The decomposition of `text`, ordered.
+std::vector<Change> decomposed(const CharTable& table, std::string_view text) {
+  std::vector<Change> changes;
+  changes.reserve(text.size());
+  for (const char *at = text.data(), *const end = at + text.size(); at != end;) {
+    const utf8::Decoded c = utf8::decode(at);
+    int change = 0;
+    const auto put = [&](char32_t part) {
+      changes.push_back({part, combining_rank(table.info(part)), std::exchange(change, 1)});
+    };
+    if ((table.info(c.value) & kDecomposes) != 0) {
+      decompose(table, c.value, put);
+    } else {
+      put(c.value);
+    }
+    at += c.length;
+  }
+  order_marks(changes);
+  return changes;
+}
+
+AlignedText rewritten(const AlignedText& text, const std::vector<Change>& changes) {
+  AlignedText result = AlignedText::after(text);
+  std::size_t at = 0;
+  const auto skip = [&] { at += utf8::decode(text.text().data() + at).length; };
+  for (const Change& change : changes) {
+    result.append(change.value, change.change > 0 ? text.before(at) : text.offsets()[at]);
+    for (int gone = change.change; gone <= 0; ++gone) skip();
+  }
+  return result;
 }
 
 }  // namespace
@@ -88,12 +132,19 @@ std::string_view NfcNormalizer::apply(std::string_view text, NormalizerScratch& 
       }
     }
     order_marks(scratch.pending);
-    compose_to(*table_, scratch.pending, scratch.text);
+    compose(*table_, scratch.pending);
+    for (const Ranked& mark : scratch.pending) utf8::append(scratch.text, mark.value);
     copied = at;
   }
   if (!changed) return text;
   scratch.text.append(copied, end);
   return scratch.text;
+}
+
+void NfcNormalizer::apply(AlignedText& text) const {
+  std::vector<Change> changes = decomposed(*table_, text.text());
+  compose(*table_, changes);
+  text = rewritten(text, changes);
 }
 
 std::string_view NfdNormalizer::apply(std::string_view text, NormalizerScratch& scratch) const {
@@ -120,6 +171,10 @@ std::string_view NfdNormalizer::apply(std::string_view text, NormalizerScratch& 
   order_marks(scratch.pending);
   for (const Ranked& mark : scratch.pending) utf8::append(scratch.text, mark.value);
   return scratch.text;
+}
+
+void NfdNormalizer::apply(AlignedText& text) const {
+  text = rewritten(text, decomposed(*table_, text.text()));
 }
 
 BertNormalizer::BertNormalizer(const BertNormalizerOptions& options)
@@ -162,6 +217,27 @@ std::string_view BertNormalizer::apply(std::string_view text, NormalizerScratch&
   }
   flush(scratch);
   return scratch.text;
+}
+
+/// Step by step, as the library does it: the steps share no buffer, and so a mark that moves is followed as there.
+void BertNormalizer::apply(AlignedText& text) const {
+  if (options_.clean_text || options_.handle_chinese_chars) {
+    text.map([&](char32_t c, const auto& put) {
+      const std::uint32_t info = table_->info(c);
+      if (options_.clean_text && (info & kDropped) != 0) return;
+      const bool spaced = options_.handle_chinese_chars && (info & kCjk) != 0;
+      if (spaced) put(U' ');
+      put(options_.clean_text && (info & kBlanked) != 0 ? U' ' : c);
+      if (spaced) put(U' ');
+    });
+  }
+  if (options_.strip_accents) {
+    NfdNormalizer{}.apply(text);
+    text.map([&](char32_t c, const auto& put) {
+      if ((table_->info(c) & kMark) == 0) put(c);
+    });
+  }
+  if (options_.lowercase) LowercaseNormalizer{}.apply(text);
 }
 
 void BertNormalizer::put_decomposed(char32_t c, NormalizerScratch& scratch) const {

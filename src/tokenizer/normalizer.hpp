@@ -30,6 +30,8 @@ class NfcNormalizer {
  public:
   /// `text` itself where it is composed already, else a view of scratch.text. `text` must be valid UTF-8.
   std::string_view apply(std::string_view text, NormalizerScratch& scratch) const;
+  /// The same, slower, for offsets.
+  void apply(AlignedText& text) const;
 
  private:
   const CharTable* table_ = &CharTable::instance();
@@ -39,6 +41,7 @@ class NfcNormalizer {
 class NfdNormalizer {
  public:
   std::string_view apply(std::string_view text, NormalizerScratch& scratch) const;
+  void apply(AlignedText& text) const;
 
  private:
   const CharTable* table_ = &CharTable::instance();
@@ -58,6 +61,7 @@ class BertNormalizer {
   const BertNormalizerOptions& options() const noexcept { return options_; }
   /// As NfcNormalizer::apply.
   std::string_view apply(std::string_view text, NormalizerScratch& scratch) const;
+  void apply(AlignedText& text) const;
 
  private:
   void put(char32_t c, NormalizerScratch& scratch) const;

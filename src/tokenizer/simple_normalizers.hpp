@@ -1,6 +1,7 @@
 // The small normalizers of the library: each does one thing.
 #pragma once
 
+#include "tokenizer/aligned_text.hpp"
 #include "tokenizer/budget.hpp"
 #include "tokenizer/match_splitter.hpp"
 
@@ -16,6 +17,7 @@ struct NormalizerScratch;
 class LowercaseNormalizer {
  public:
   std::string_view apply(std::string_view text, NormalizerScratch& scratch) const;
+  void apply(AlignedText& text) const;
 
  private:
   const CharTable* table_ = &CharTable::instance();
@@ -25,6 +27,7 @@ class LowercaseNormalizer {
 class StripAccentsNormalizer {
  public:
   std::string_view apply(std::string_view text, NormalizerScratch& scratch) const;
+  void apply(AlignedText& text) const;
 
  private:
   const CharTable* table_ = &CharTable::instance();
@@ -35,6 +38,7 @@ class StripNormalizer {
  public:
   StripNormalizer(bool left, bool right) : left_(left), right_(right) {}
   std::string_view apply(std::string_view text, NormalizerScratch& scratch) const;
+  void apply(AlignedText& text) const;
 
  private:
   bool left_;
@@ -48,6 +52,7 @@ class PrependNormalizer {
   explicit PrependNormalizer(std::string prefix) : prefix_(std::move(prefix)) {}
   /// Throws Error(limit_exceeded) where the budget does not suffice.
   std::string_view apply(std::string_view text, NormalizerScratch& scratch, Budget& budget) const;
+  void apply(AlignedText& text, Budget& budget) const;
 
  private:
   std::string prefix_;
@@ -59,8 +64,12 @@ class ReplaceNormalizer {
       : pattern_(std::move(pattern)), content_(std::move(content)) {}
   /// Throws Error(limit_exceeded) where the budget does not suffice.
   std::string_view apply(std::string_view text, NormalizerScratch& scratch, Budget& budget) const;
+  void apply(AlignedText& text, Budget& budget) const;
 
  private:
+  template <class Use>
+  void for_each_match(std::string_view text, Budget& budget, Use&& use) const;
+
   Pattern pattern_;
   std::string content_;
 };

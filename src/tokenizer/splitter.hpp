@@ -1,6 +1,7 @@
 // Cutting normalized text into the words that a model tokenizes on their own.
 #pragma once
 
+#include "stella/request.hpp"
 #include "tokenizer/match_splitter.hpp"
 #include "tokenizer/regex_splitter.hpp"
 #include "tokenizer/unicode.hpp"
@@ -12,6 +13,7 @@
 #include <string_view>
 #include <type_traits>
 #include <variant>
+#include <vector>
 
 namespace stella::tokenizer {
 
@@ -102,6 +104,26 @@ void for_each_word(std::span<const Splitter> splitters, std::string_view text, B
     for_each_word(splitters.front(), text, budget,
                   [&](std::string_view word) { for_each_word(splitters.subspan(1), word, budget, use); });
   }
+}
+
+/// The same for text whose every byte comes from `offsets`: `use(word, offsets of its bytes)`.
+template <class Use>
+void for_each_aligned_word(std::span<const Splitter> splitters, std::string_view text,
+                           std::span<const TokenOffsets> offsets, Budget& budget, Use& use) {
+  if (splitters.empty()) {
+    if (!text.empty()) use(text, offsets);
+    return;
+  }
+  for_each_word(splitters.front(), text, budget, [&](std::string_view word) {
+    if (word.size() > text.size()) {  // a space was put before it: that comes from where the first character does
+      std::vector<TokenOffsets> spaced(1, offsets.front());
+      spaced.insert(spaced.end(), offsets.begin(), offsets.end());
+      for_each_aligned_word(splitters.subspan(1), word, spaced, budget, use);
+    } else {
+      const auto begin = static_cast<std::size_t>(word.data() - text.data());
+      for_each_aligned_word(splitters.subspan(1), word, offsets.subspan(begin, word.size()), budget, use);
+    }
+  });
 }
 
 }  // namespace stella::tokenizer

@@ -38,16 +38,24 @@ void apply_settings(const TokenizerSettings& settings, std::vector<Normalizer>& 
 
 struct Tokenizer::Impl {
   TokenizerParts parts;
-  Vocabulary added;  // content as id_to_token() shows it
+  Vocabulary added;    // content as id_to_token() shows it
+  Vocabulary special;  // contents of special tokens, as the file has them
   AddedTokenFinder in_raw_text;
   AddedTokenFinder in_normalized_text;
 
   void assign_added_tokens(const std::string& source);
   std::string_view normalize(std::string_view text, std::vector<NormalizerScratch>& scratch, Budget& budget) const;
+  void normalize(AlignedText& text, Budget& budget) const;
   void encode_text(std::string_view text, Workspace& workspace, Budget& budget, std::vector<std::int32_t>& ids) const;
   template <class Model, class Scratch>
   void encode_words(const Model& model, Scratch& scratch, std::string_view text, WordCache& cache, Budget& budget,
                     std::vector<std::int32_t>& ids) const;
+  /// The same as encode_text(), with each id's offsets and, where they are trimmed, its spaces.
+  void encode_text(std::string_view text, Workspace& workspace, Budget& budget, Encoding& result,
+                   std::vector<TokenSpaces>& spaces) const;
+  template <class Model, class Scratch>
+  void encode_words(const Model& model, Scratch& scratch, const AlignedText& text, std::size_t begin, std::size_t end,
+                    Budget& budget, Encoding& result, std::vector<TokenSpaces>& spaces) const;
 
   std::unique_ptr<Workspace> borrow() const;
   void give_back(std::unique_ptr<Workspace> workspace) const;
@@ -65,6 +73,7 @@ void Tokenizer::Impl::assign_added_tokens(const std::string& source) {
   for (AddedToken& token : parts.added_tokens) {
     if (token.content.empty()) continue;
     bytes += token.content.size();
+    if (token.special) special.set(token.content, 0);
     const std::int32_t at = known.find(token.content);
     if (at < 0) {
       known.set(token.content, static_cast<std::int32_t>(tokens.size()));
@@ -122,6 +131,21 @@ std::string_view Tokenizer::Impl::normalize(std::string_view text, std::vector<N
   return text;
 }
 
+void Tokenizer::Impl::normalize(AlignedText& text, Budget& budget) const {
+  for (const Normalizer& one : parts.normalizers) {
+    std::visit(
+        [&](const auto& normalizer) {
+          if constexpr (requires { normalizer.apply(text, budget); }) {
+            normalizer.apply(text, budget);
+          } else {
+            normalizer.apply(text);
+          }
+        },
+        one);
+    budget.check("normalizer");
+  }
+}
+
 template <class Model, class Scratch>
 void Tokenizer::Impl::encode_words(const Model& model, Scratch& scratch, std::string_view text, WordCache& cache,
                                    Budget& budget, std::vector<std::int32_t>& ids) const {
@@ -138,7 +162,7 @@ void Tokenizer::Impl::encode_words(const Model& model, Scratch& scratch, std::st
 
 void Tokenizer::Impl::encode_text(std::string_view text, Workspace& workspace, Budget& budget,
                                   std::vector<std::int32_t>& ids) const {
-  const auto push = [&ids](std::int32_t id) { ids.push_back(id); };
+  const auto push = [&ids](std::int32_t id, std::string_view) { ids.push_back(id); };
   const auto words = [&](std::string_view part) {
     if (const Bpe* bpe = std::get_if<Bpe>(&parts.model)) {
       encode_words(*bpe, workspace.bpe, part, workspace.cache, budget, ids);
@@ -150,6 +174,59 @@ void Tokenizer::Impl::encode_text(std::string_view text, Workspace& workspace, B
     in_normalized_text.split(normalize(part, workspace.normalized, budget), budget, words, push);
   };
   in_raw_text.split(text, budget, normalized, push);
+}
+
+template <class Model, class Scratch>
+void Tokenizer::Impl::encode_words(const Model& model, Scratch& scratch, const AlignedText& text, std::size_t begin,
+                                   std::size_t end, Budget& budget, Encoding& result,
+                                   std::vector<TokenSpaces>& spaces) const {
+  std::vector<TokenOffsets> ranges;
+  const auto encode = [&](std::string_view word, std::span<const TokenOffsets> offsets) {
+    budget.check("pre_tokenizer");
+    ranges.clear();
+    const std::size_t before = result.ids.size();
+    model.encode_word(word, scratch, budget, result.ids, ranges);
+    for (std::size_t i = 0; i < ranges.size(); ++i) {
+      result.offsets.push_back({offsets[ranges[i].start].start, offsets[ranges[i].stop - 1].stop});
+      if (!parts.trims.empty()) spaces.emplace_back(parts.vocabulary.token(result.ids[before + i]));
+    }
+  };
+  for_each_aligned_word(parts.splitters, text.text().substr(begin, end - begin),
+                        text.offsets().subspan(begin, end - begin), budget, encode);
+}
+
+void Tokenizer::Impl::encode_text(std::string_view text, Workspace& workspace, Budget& budget, Encoding& result,
+                                  std::vector<TokenSpaces>& spaces) const {
+  const auto push = [&](std::int32_t id, std::string_view token, const TokenOffsets& offsets) {
+    result.ids.push_back(id);
+    result.offsets.push_back(offsets);
+    if (!parts.trims.empty()) spaces.emplace_back(token);
+  };
+  const auto begin_in = [](std::string_view whole, std::string_view part) {
+    return static_cast<std::size_t>(part.data() - whole.data());
+  };
+  const auto in_raw = [&](std::string_view part) {
+    AlignedText aligned(part, begin_in(text, part));
+    normalize(aligned, budget);
+    const auto words = [&](std::string_view words_of) {
+      const std::size_t begin = begin_in(aligned.text(), words_of);
+      const std::size_t end = begin + words_of.size();
+      if (const Bpe* bpe = std::get_if<Bpe>(&parts.model)) {
+        encode_words(*bpe, workspace.bpe, aligned, begin, end, budget, result, spaces);
+      } else {
+        encode_words(std::get<WordPiece>(parts.model), workspace.wordpiece, aligned, begin, end, budget, result,
+                     spaces);
+      }
+    };
+    in_normalized_text.split(aligned.text(), budget, words, [&](std::int32_t id, std::string_view token) {
+      const auto offsets = aligned.offsets().subspan(begin_in(aligned.text(), token), token.size());
+      push(id, token, {offsets.front().start, offsets.back().stop});
+    });
+  };
+  in_raw_text.split(text, budget, in_raw, [&](std::int32_t id, std::string_view token) {
+    const std::size_t begin = begin_in(text, token);
+    push(id, token, {begin, begin + token.size()});
+  });
 }
 
 std::unique_ptr<Workspace> Tokenizer::Impl::borrow() const {
@@ -193,6 +270,20 @@ Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
+namespace {
+
+/// Keeps `kept` of the elements from `before` on, on the side that is not cut.
+template <class T>
+void cut(std::vector<T>& from, std::size_t before, std::size_t kept, TruncationSide side) {
+  if (side == TruncationSide::left) {
+    from.erase(from.begin() + static_cast<std::ptrdiff_t>(before), from.end() - static_cast<std::ptrdiff_t>(kept));
+  } else {
+    from.erase(from.begin() + static_cast<std::ptrdiff_t>(before + kept), from.end());
+  }
+}
+
+}  // namespace
+
 Encoding Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
   const std::size_t specials = options.add_special_tokens ? special_tokens_per_text() : 0;
   if (options.max_length < specials) {
@@ -215,19 +306,44 @@ Encoding Tokenizer::encode(std::string_view text, const EncodeOptions& options) 
   const std::size_t before = result.ids.size();
   auto workspace = impl_->borrow();
   Budget budget(text.size(), options.cancelled);
-  impl_->encode_text(text, *workspace, budget, result.ids);
+  std::vector<TokenSpaces> spaces;  // of the text's tokens
+  if (options.offsets) {
+    impl_->encode_text(text, *workspace, budget, result, spaces);
+  } else {
+    impl_->encode_text(text, *workspace, budget, result.ids);
+  }
   impl_->give_back(std::move(workspace));
   const std::size_t own = result.ids.size() - before;
   result.full_tokens = own + specials;
   const std::size_t kept = std::min(own, options.max_length - specials);
-  if (options.truncation_side.value_or(impl_->parts.truncation_side) == TruncationSide::left) {
-    const auto first = result.ids.begin() + static_cast<std::ptrdiff_t>(before);
-    result.ids.erase(first, first + static_cast<std::ptrdiff_t>(own - kept));
-  } else {
-    result.ids.resize(before + kept);
-  }
+  const TruncationSide side = options.truncation_side.value_or(impl_->parts.truncation_side);
+  cut(result.ids, before, kept, side);
   add(impl_->parts.around.after);
+  if (options.offsets) {
+    cut(result.offsets, 0, kept, side);
+    if (!spaces.empty()) cut(spaces, 0, kept, side);
+    trim_offsets(impl_->parts.trims, text, options.add_special_tokens, spaces, result.offsets);
+    result.offsets.insert(result.offsets.begin(), before, {});
+    result.offsets.resize(result.ids.size());
+    result.special.assign(result.ids.size(), true);
+    std::fill_n(result.special.begin() + static_cast<std::ptrdiff_t>(before), kept, false);
+  }
   return result;
+}
+
+std::string Tokenizer::decode(std::span<const std::int32_t> ids, bool skip_special_tokens) const {
+  const TokenizerParts& parts = impl_->parts;
+  if (parts.decoder_error) throw Error(*parts.decoder_error);
+  DecodedTokens tokens;
+  for (const std::int32_t id : ids) {
+    const std::string_view token = id_to_token(id);
+    if (token.data() == nullptr || (skip_special_tokens && impl_->special.find(token) >= 0)) continue;
+    tokens.emplace_back(token);
+  }
+  if (parts.decoders) return tokenizer::decode(*parts.decoders, std::move(tokens));
+  std::string text;
+  for (std::size_t i = 0; i < tokens.size(); ++i) text.append(i == 0 ? "" : " ").append(tokens[i]);
+  return text;
 }
 
 TruncationSide Tokenizer::truncation_side() const noexcept {
@@ -244,7 +360,7 @@ std::size_t Tokenizer::vocab_size() const noexcept {
 
 std::string_view Tokenizer::id_to_token(std::int32_t id) const noexcept {
   const std::string_view token = impl_->added.token(id);
-  return token.empty() ? impl_->parts.vocabulary.token(id) : token;
+  return token.data() == nullptr ? impl_->parts.vocabulary.token(id) : token;
 }
 
 }  // namespace stella::tokenizer

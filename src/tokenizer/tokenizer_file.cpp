@@ -32,6 +32,7 @@ class Reader : private FileFields {
       read_post_processor(as_object(*processor, "post_processor"));
     }
     read_model(as_object(need(root, "model", "model"), "model"), byte_level);
+    if (const auto decoder = find(root, "decoder")) read_decoder(*decoder, components);
   }
 
   using FileFields::malformed;
@@ -50,6 +51,15 @@ class Reader : private FileFields {
     }
   }
 
+  /// Whoever only encodes does not mind a decoder that is not implemented.
+  void read_decoder(const element& decoder, ComponentReader& components) {
+    try {
+      components.read_decoder(as_object(decoder, "decoder"), parts_.decoders.emplace());
+    } catch (const Error& error) {
+      parts_.decoder_error = error;
+    }
+  }
+
   void read_added_tokens(const object& root) {
     const auto tokens = find(root, "added_tokens");
     if (!tokens) return;
@@ -58,12 +68,13 @@ class Reader : private FileFields {
       const std::string path = "added_tokens[" + std::to_string(parts_.added_tokens.size()) + "]";
       const object token = as_object(entry, path);
       id(need(token, "id", path + ".id"), path + ".id");
-      flag(token, "special", path, std::nullopt);
+      const bool special = flag(token, "special", path, std::nullopt);
       parts_.added_tokens.push_back({.content = std::string(need_text(token, "content", path)),
                                      .single_word = flag(token, "single_word", path, std::nullopt),
                                      .lstrip = flag(token, "lstrip", path, std::nullopt),
                                      .rstrip = flag(token, "rstrip", path, std::nullopt),
-                                     .normalized = flag(token, "normalized", path, std::nullopt)});
+                                     .normalized = flag(token, "normalized", path, std::nullopt),
+                                     .special = special});
       bytes += parts_.added_tokens.back().content.size();
       check_added_token(parts_.added_tokens.back().content.size(), bytes, source());
     }
@@ -74,7 +85,8 @@ class Reader : private FileFields {
     // Files of old versions of the library name no type.
     const bool is_legacy = !find(processor, "type") && find(processor, "sep") && find(processor, "cls");
     const std::string_view type = is_legacy ? "BertProcessing" : type_of(processor, "post_processor");
-    if (type == "ByteLevel") return;  // changes offsets only
+    if (type == "ByteLevel" || type == "RobertaProcessing") read_trim(processor);
+    if (type == "ByteLevel") return;
     if (type == "TemplateProcessing" || type == "BertProcessing" || type == "RobertaProcessing") {
       if (has_template_) unsupported("post_processor " + std::string(type) + " after another that adds tokens");
       has_template_ = true;
@@ -83,6 +95,7 @@ class Reader : private FileFields {
       } else {
         parts_.around.before.push_back(token_and_id(processor, "cls"));
         parts_.around.after.push_back(token_and_id(processor, "sep"));
+        joins_template_ = true;
       }
     } else if (type == "Sequence") {
       const std::string path = "post_processor.processors";
@@ -92,6 +105,12 @@ class Reader : private FileFields {
     } else {
       unsupported("post_processor " + std::string(type));
     }
+  }
+
+  void read_trim(const object& processor) {
+    if (!flag(processor, "trim_offsets", "post_processor", true)) return;
+    parts_.trims.push_back({.add_prefix_space = flag(processor, "add_prefix_space", "post_processor", true),
+                            .after_template = joins_template_});
   }
 
   /// The id in `"name": ["[CLS]", 101]`.
@@ -234,6 +253,7 @@ class Reader : private FileFields {
 
   TokenizerParts& parts_;
   bool has_template_ = false;
+  bool joins_template_ = false;      // so that what comes later takes its tokens for the text's
   std::size_t processors_read_ = 0;  // sequences included
 };
 

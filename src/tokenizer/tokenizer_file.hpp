@@ -1,15 +1,19 @@
 // Reading a tokenizer.json into the parts that a Tokenizer is made of.
 #pragma once
 
+#include "stella/error.hpp"
 #include "tokenizer/added_tokens.hpp"
 #include "tokenizer/bpe.hpp"
+#include "tokenizer/decoder.hpp"
 #include "tokenizer/normalizer.hpp"
 #include "tokenizer/splitter.hpp"
 #include "tokenizer/tokenizer.hpp"
+#include "tokenizer/trim_offsets.hpp"
 #include "tokenizer/vocabulary.hpp"
 #include "tokenizer/wordpiece.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -30,6 +34,9 @@ struct TokenizerParts {
   std::vector<Splitter> splitters;       // in order
   std::variant<std::monostate, Bpe, WordPiece> model;
   Template around;
+  std::vector<TrimOffsets> trims;                // in order
+  std::optional<std::vector<Decoder>> decoders;  // in order; absent: the file has none
+  std::optional<Error> decoder_error;            // why decoding is not possible
   TruncationSide truncation_side = TruncationSide::right;
 };
 

@@ -4,10 +4,12 @@
 #include "tokenizer/budget.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <boost/json.hpp>
@@ -21,6 +23,7 @@ using ::testing::AllOf;
 using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using Ids = std::vector<std::int32_t>;
 namespace json = boost::json;
@@ -184,6 +187,100 @@ TEST(WordPieceTokenizer, ProcessorsOfBertAndRoberta) {
     EXPECT_THAT(tokenizer.encode("unaffable a", {.max_length = 4}).ids, ElementsAre(1, 3, 4, 2)) << processor;
     EXPECT_EQ(tokenizer.special_tokens_per_text(), 2U);
   }
+}
+
+using Place = std::array<std::size_t, 3>;  // id, start, stop; without those of special tokens
+
+std::vector<Place> places(const Tokenizer& tokenizer, std::string_view text, EncodeOptions options = {}) {
+  options.offsets = true;
+  const Encoding encoding = tokenizer.encode(text, options);
+  EXPECT_EQ(encoding.offsets.size(), encoding.ids.size());
+  EXPECT_EQ(encoding.special.size(), encoding.ids.size());
+  options.offsets = false;
+  const Encoding plain = tokenizer.encode(text, options);
+  EXPECT_EQ(encoding.ids, plain.ids) << "offsets change no ids";
+  EXPECT_EQ(encoding.full_tokens, plain.full_tokens);
+  EXPECT_THAT(plain.offsets, IsEmpty());
+  EXPECT_THAT(plain.special, IsEmpty());
+  std::vector<Place> result;
+  for (std::size_t i = 0; i < encoding.ids.size(); ++i) {
+    const TokenOffsets& offsets = encoding.offsets[i];
+    if (encoding.special[i]) {
+      EXPECT_EQ(offsets, TokenOffsets{});
+    } else {
+      result.push_back({static_cast<std::size_t>(encoding.ids[i]), offsets.start, offsets.stop});
+    }
+  }
+  EXPECT_EQ(encoding.ids.size() - result.size(), options.add_special_tokens ? tokenizer.special_tokens_per_text() : 0);
+  return result;
+}
+
+TEST(Offsets, OfWords) {
+  const Tokenizer tokenizer = make(json::parse(kWordPiece));
+  const std::string text = "Un\u00e4ffable  \u00c9x a";
+  const std::vector<Place> all = {{3, 0, 2}, {4, 2, 6}, {5, 6, 10}, {0, 12, 15}, {8, 16, 17}};
+  EXPECT_EQ(places(tokenizer, text), all);
+  EXPECT_EQ(places(tokenizer, text, {.add_special_tokens = false}), all);
+  EXPECT_THAT(places(tokenizer, text, {.max_length = 4}), ElementsAre(all[0], all[1]));
+  EXPECT_THAT(places(tokenizer, text, {.max_length = 4, .truncation_side = TruncationSide::left}),
+              ElementsAre(all[3], all[4]));
+  EXPECT_THAT(places(tokenizer, std::string_view("\0un\u00e1fF\u200dable", 14)),
+              ElementsAre(Place{3, 1, 3}, Place{4, 3, 7}, Place{5, 10, 14}));
+  EXPECT_THAT(places(tokenizer, ""), IsEmpty());
+}
+
+TEST(Offsets, OfTokensThatSplitACharacter) {
+  json::value file = json::parse(kBpe);
+  json::object& model = file.as_object()["model"].as_object();
+  json::object& vocabulary = model["vocab"].as_object();
+  vocabulary["\u00c3"] = 13;
+  vocabulary["\u00a9"] = 14;
+  vocabulary["a\u00c3"] = 15;
+  model["merges"].as_array().push_back("a \u00c3");
+  EXPECT_THAT(places(make(file), "be\u0301a\u00e9c"), ElementsAre(Place{1, 0, 1}, Place{13, 1, 2}, Place{14, 1, 2},
+                                                                  Place{15, 4, 7}, Place{14, 5, 7}, Place{2, 7, 8}));
+  EXPECT_THAT(places(make(json::parse(kBpe)), " abc a\u00e9"),
+              ElementsAre(Place{11, 0, 2}, Place{5, 2, 4}, Place{11, 4, 6}));
+}
+
+TEST(Decoding, ADecoderThatIsNotThereIsMissedOnlyByDecoding) {
+  const auto outcome = [](const char* decoder) {
+    const Tokenizer tokenizer = make(changed(kWordPiece, "/decoder", decoder));
+    EXPECT_THAT(ids(tokenizer, "a"), ElementsAre(1, 8, 2)) << decoder;
+    try {
+      tokenizer.decode(Ids{8});
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("tokenizer.json")) << decoder;
+      return std::pair(error.errc(), std::string(error.what()));
+    }
+    return std::pair(Errc::invalid_argument, std::string("decoded"));
+  };
+  using ::testing::Pair;
+  EXPECT_THAT(outcome(R"({"type": "CTC", "pad_token": "a", "word_delimiter_token": "|", "cleanup": true})"),
+              Pair(Errc::unsupported_model, HasSubstr("decoder CTC")));
+  EXPECT_THAT(outcome(R"({"type": "BPEDecoder", "suffix": ""})"), Pair(Errc::unsupported_model, HasSubstr("suffix")));
+  EXPECT_THAT(outcome(R"({"type": "Replace", "pattern": {"Regex": "^a"}, "content": ""})"),
+              Pair(Errc::unsupported_model, HasSubstr("pattern")));
+  EXPECT_THAT(outcome(R"({"type": "WordPiece", "prefix": "##"})"),
+              Pair(Errc::malformed_file, HasSubstr("decoder.cleanup is missing")));
+  EXPECT_THAT(outcome(R"({"type": "Strip", "content": "ab", "start": 1, "stop": 0})"),
+              Pair(Errc::malformed_file, HasSubstr("decoder.content")));
+  EXPECT_THAT(outcome(R"("Fuse")"), Pair(Errc::malformed_file, HasSubstr("decoder is not an object")));
+}
+
+TEST(Decoding, IdsThatDoNotExistAreLeftOut) {
+  const Tokenizer tokenizer = make(json::parse(kWordPiece));
+  EXPECT_EQ(tokenizer.decode(Ids{3, -1, 4, 13, 1'000'000'000, 1}), "un ##aff [CLS]");
+  EXPECT_EQ(tokenizer.decode(Ids{-1}), "");
+  EXPECT_EQ(tokenizer.decode(Ids{}), "");
+}
+
+TEST(Decoding, WhereTheLibraryPanics) {
+  const Tokenizer strip = make(changed(kWordPiece, "/decoder", R"({"type": "Sequence", "decoders": [
+      {"type": "Replace", "pattern": {"String": "affable"}, "content": ""},
+      {"type": "Strip", "content": "a", "start": 2, "stop": 2}]})"));
+  EXPECT_EQ(strip.decode(Ids{6, 8, 3, 8}), "un");
+  EXPECT_EQ(make(changed(kWordPiece, "/decoder", R"({"type": "BPEDecoder", "suffix": "n"})")).decode(Ids{}), "");
 }
 
 TEST(Tokenizer, ModelsWithoutAType) {
@@ -511,6 +608,18 @@ TEST(TokenizerLimits, WhatANormalizerAdds) {
   EXPECT_THAT(refused_text(make(file), long_text).what(), HasSubstr("normalizer Prepend"));
 }
 
+TEST(TokenizerLimits, WhatADecoderAdds) {
+  const json::object replace{{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", std::string(1000, 'a')}};
+  json::value file = json::parse(kWordPiece);
+  file.as_object()["decoder"] = {{"type", "Sequence"}, {"decoders", json::array(8, replace)}};
+  try {
+    make(file).decode(Ids{8});
+    FAIL() << "decoded";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.errc(), Errc::limit_exceeded);
+  }
+}
+
 TEST(TokenizerLimits, PartsOfTheFile) {
   const auto expect = [](const json::value& file, const char* what) {
     const Error error = refused(file);
@@ -530,7 +639,9 @@ TEST(TokenizerLimits, PartsOfTheFile) {
   json::value file = json::parse(kWordPiece);
   file.as_object()["normalizer"] = nested;
   expect(file, "number of normalizers");
-  EXPECT_THAT(ids(make(many(kWordPiece, "decoder", "decoders", R"({"type": "Fuse"})")), "a"), ElementsAre(1, 8, 2));
+  const Tokenizer decoders = make(many(kWordPiece, "decoder", "decoders", R"({"type": "Fuse"})"));
+  EXPECT_THAT(ids(decoders, "a"), ElementsAre(1, 8, 2));
+  EXPECT_THROW(decoders.decode(Ids{8}), Error);
 
   file = json::parse(kWordPiece);
   file.as_object()["model"].as_object()["vocab"].as_object()[std::string(1'000'000, 'a')] = 13;

@@ -59,7 +59,7 @@ class Vocabulary {
     if (!slots_.empty()) __builtin_prefetch(&slots_[value & (slots_.size() - 1)]);
     return value;
   }
-  /// "" for an id that does not exist.
+  /// "" for an id that does not exist, at a null pointer.
   std::string_view token(std::int32_t id) const noexcept;
   /// Number of different tokens.
   std::size_t size() const noexcept { return entries_.size(); }

@@ -11,10 +11,24 @@ WordPiece::WordPiece(const Vocabulary& vocabulary, const WordPieceOptions& optio
 }
 
 void WordPiece::encode_word(std::string_view word, Scratch&, Budget& budget, std::vector<std::int32_t>& ids) const {
+  encode(word, budget, ids, [](std::size_t, std::size_t) {});
+}
+
+void WordPiece::encode_word(std::string_view word, Scratch&, Budget& budget, std::vector<std::int32_t>& ids,
+                            std::vector<TokenOffsets>& ranges) const {
+  const std::size_t before = ranges.size();
+  if (encode(word, budget, ids, [&](std::size_t begin, std::size_t end) { ranges.push_back({begin, end}); })) return;
+  ranges.resize(before);
+  ranges.push_back({0, word.size()});
+}
+
+template <class Use>
+bool WordPiece::encode(std::string_view word, Budget& budget, std::vector<std::int32_t>& ids, Use&& use) const {
   const std::size_t before = ids.size();
   const auto unknown = [&] {
     ids.resize(before);
     ids.push_back(options_.unk_id);
+    return false;
   };
   if (word.size() > options_.max_input_chars_per_word) {
     const auto chars =
@@ -37,8 +51,10 @@ void WordPiece::encode_word(std::string_view word, Scratch&, Budget& budget, std
     if (!budget.spend(i - end)) budget.check("model WordPiece");  // bytes that will be looked at again
     if (longest < 0) return unknown();
     ids.push_back(longest);
+    use(begin, end);
     begin = end;
   }
+  return true;
 }
 
 }  // namespace stella::tokenizer

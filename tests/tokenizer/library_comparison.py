@@ -25,9 +25,9 @@ class Comparison:
         self.compared = 0
         self.failures = []
 
-    def ours(self, requests):
-        """(tokens before truncation, ids) for each (max_length or None, text)."""
-        lines = "".join(json.dumps(list(request)) + "\n" for request in requests)
+    def ask(self, requests):
+        """The program's line for each request."""
+        lines = "".join(json.dumps(request) + "\n" for request in requests)
         # Written beside reading: the program answers as it reads, and both pipes are small.
         writer = threading.Thread(target=lambda: (self.process.stdin.write(lines), self.process.stdin.flush()))
         writer.start()
@@ -36,10 +36,14 @@ class Comparison:
             line = self.process.stdout.readline()
             if not line:
                 raise SystemExit(f"{self.name}: tokenize_lines ended with status {self.process.wait()}")
-            count, *ids = map(int, line.split())
-            answers.append((count, ids))
+            answers.append(line)
         writer.join()
         return answers
+
+    def ours(self, requests):
+        """(tokens before truncation, ids) for each (max_length or None, text)."""
+        answers = [[int(number) for number in line.split()] for line in self.ask([list(request) for request in requests])]
+        return [(count, ids) for count, *ids in answers]
 
     def compare(self, requests):
         """Encodes everything with both; keeps the first differences for report()."""
@@ -56,7 +60,36 @@ class Comparison:
             for index, encoding in zip(indices, self.library.encode_batch_fast([requests[i][1] for i in indices])):
                 expected[index] = (expected[index][0], encoding.ids)
             self.library.no_truncation()
-        for request, want, have in zip(requests, expected, self.ours(requests)):
+        self.note(requests, expected, self.ours(requests))
+
+    def compare_offsets(self, requests):
+        """[id, start, stop, special] of each token for each (max_length or None, add_special_tokens, text)."""
+        requests = list(requests)
+        answers = self.ask([{"max_length": max_length, "add_special_tokens": special, "text": text}
+                            for max_length, special, text in requests])
+        expected = []
+        for max_length, special, text in requests:
+            if max_length is not None:
+                self.library.enable_truncation(max_length, direction=self.direction)
+            encoding = self.library.encode(text, add_special_tokens=special)
+            self.library.no_truncation()
+            at = [0]  # byte offset of each character
+            for c in text:
+                at.append(at[-1] + len(c.encode()))
+            expected.append([[token, at[start], at[stop], bool(added)] for token, (start, stop), added in
+                             zip(encoding.ids, encoding.offsets, encoding.special_tokens_mask)])
+        self.note(requests, expected, [json.loads(line) for line in answers])
+        return [[token[0] for token in tokens] for tokens in expected]
+
+    def compare_decoded(self, requests):
+        """The text for each (skip_special_tokens, ids)."""
+        requests = list(requests)
+        answers = self.ask([{"skip_special_tokens": skip, "ids": ids} for skip, ids in requests])
+        expected = [self.library.decode(ids, skip_special_tokens=skip) for skip, ids in requests]
+        self.note(requests, expected, [json.loads(line) for line in answers])
+
+    def note(self, requests, expected, answers):
+        for request, want, have in zip(requests, expected, answers, strict=True):
             self.compared += 1
             if want != have and len(self.failures) < 10:
                 self.failures.append((request, want, have))
@@ -66,7 +99,7 @@ class Comparison:
         self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()
-        for (max_length, text), want, have in self.failures:
-            print(f"{self.name}: {text!r} at most {max_length}\n  library {want}\n  ours    {have}")
-        print(f"{self.name}: {self.compared} texts compared, {'different' if self.failures else 'all equal'}")
+        for request, want, have in self.failures:
+            print(f"{self.name}: {request!r}\n  library {want!r}\n  ours    {have!r}")
+        print(f"{self.name}: {self.compared} compared, {'different' if self.failures else 'all equal'}", flush=True)
         return not self.failures

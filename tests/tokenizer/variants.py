@@ -168,6 +168,69 @@ def published_forms(bert, qwen2):
     ]
 
 
+def trimming_variants(folder):
+    """Post-processors that take spaces out of offsets."""
+    bert, qwen2 = real(folder, "bert-base-uncased"), real(folder, "qwen2")
+    sep, cls = ["<|im_end|>", 151645], ["<|im_start|>", 151644]
+
+    def byte_processor(add_prefix_space):
+        return {"type": "ByteLevel", "add_prefix_space": add_prefix_space, "trim_offsets": True, "use_regex": True}
+
+    def roberta(add_prefix_space):
+        return {"type": "RobertaProcessing", "sep": sep, "cls": cls, "trim_offsets": True,
+                "add_prefix_space": add_prefix_space}
+
+    def sequence(*processors):
+        return {"type": "Sequence", "processors": list(processors)}
+
+    template = qwen2["post_processor"]["processors"][1]
+    spaced = with_pre_tokenizer(qwen2, byte_level(use_regex=True) | {"add_prefix_space": True})
+    whole_words = with_pre_tokenizer(with_added_tokens(qwen2), byte_level())
+    kinds = [("by ByteLevel", byte_processor(False)), ("but for one space", byte_processor(True)),
+             ("by RobertaProcessing", roberta(False)), ("twice", sequence(byte_processor(True), roberta(True))),
+             ("before the template", sequence(byte_processor(True), template)),
+             ("behind the template", sequence(template, byte_processor(True))),
+             ("behind BertProcessing", sequence({"type": "BertProcessing", "sep": sep, "cls": cls}, byte_processor(True))),
+             ("behind RobertaProcessing", sequence(roberta(True), byte_processor(True)))]
+    for kind, processor in kinds:
+        yield f"trimmed {kind}", with_processor(qwen2, processor)
+        yield f"trimmed {kind}, a space before", with_processor(spaced, processor)
+        yield f"trimmed {kind}, whole words", with_processor(whole_words, processor)
+    yield "bert trimmed", with_processor(with_added_tokens(bert), byte_processor(True))
+    yield "bytes left out, trimmed", with_processor(dict(all_variants(folder))["bytes left out"], byte_processor(True))
+
+
+def decoder_variants(folder):
+    """Decoders of every kind, and none."""
+    bert, qwen2 = with_added_tokens(real(folder, "bert-base-uncased")), with_added_tokens(real(folder, "qwen2"))
+
+    def sequence(*decoders):
+        return {"type": "Sequence", "decoders": list(decoders)}
+
+    def replace(pattern, content):
+        return {"type": "Replace", "pattern": pattern, "content": content}
+
+    fallback = bert_splits()
+    fallback["decoder"] = sequence({"type": "ByteFallback"}, {"type": "Fuse"})
+    for token in ["<0x41>", "<0xc3>", "<0xA9>", "<0xE2>", "<0x82>", "<0xAC>", "<0x+A>", "<0x-A>", "<0xGG>", "<0xé>"]:
+        fallback["model"]["vocab"][token] = len(fallback["model"]["vocab"])
+    yield "ByteFallback", fallback
+    decoders = [("none", None), ("WordPiece", {"type": "WordPiece", "prefix": "##", "cleanup": False}),
+                ("WordPiece with cleanup", {"type": "WordPiece", "prefix": "##", "cleanup": True}),
+                ("WordPiece without a prefix", {"type": "WordPiece", "prefix": "", "cleanup": True}),
+                ("ByteLevel", byte_level()), ("BPEDecoder", {"type": "BPEDecoder", "suffix": "e"}),
+                ("Fuse", {"type": "Fuse"}), ("Replace", replace({"String": "Ġ"}, " ")),
+                ("Sequence", sequence(replace({"Regex": r"\p{N}+|[eé]{1,2}"}, "<>"), {"type": "Fuse"},
+                                      {"type": "Strip", "content": "Ġ", "start": 1, "stop": 0},
+                                      replace({"String": "Ġ"}, ""), byte_level()))]
+    for name, decoder in decoders:
+        yield f"bert decoded by {name}", bert | {"decoder": decoder}
+        yield f"qwen2 decoded by {name}", qwen2 | {"decoder": decoder}
+    # The library panics on tokens that are shorter than what may be stripped of them.
+    yield "qwen2 decoded by Strip", qwen2 | {"decoder": {"type": "Strip", "content": "Ġ", "start": 3, "stop": 0}}
+    yield "bert decoded by Strip", bert | {"decoder": {"type": "Strip", "content": "e", "start": 0, "stop": 1}}
+
+
 def all_variants(folder):
     """(name, tokenizer) for the real tokenizers and what is made from them."""
     bert, qwen2 = real(folder, "bert-base-uncased"), real(folder, "qwen2")
