@@ -40,7 +40,12 @@ void Model::decode(DecodeRequest request, const std::stop_token& stop, Completio
     pool->post(
         [request = std::move(request), stop, done = std::move(done), tokenizer = std::move(tokenizer)]() mutable {
           try {
-            done(nullptr, {});
+            std::vector<std::string> texts;
+            for (const TokenIds& ids : request.ids) {
+              if (stop.stop_requested()) throw Error(Errc::cancelled, "cancelled");
+              texts.push_back(tokenizer->decode(ids, request.skip_special_tokens));
+            }
+            done(nullptr, std::move(texts));
           } catch (...) {
             done(typed_error(std::current_exception()), {});
           }
