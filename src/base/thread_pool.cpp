@@ -174,12 +174,15 @@ struct ParallelTeam::State {
   }
 };
 
-ParallelTeam::ParallelTeam(std::size_t threads) : state_(std::make_unique<State>(std::max<std::size_t>(threads, 1))) {
+ParallelTeam::ParallelTeam(std::size_t threads, const Processors& processors)
+    : state_(std::make_unique<State>(std::max<std::size_t>(threads, 1))) {
   state_->helpers.reserve(threads);
   for (std::size_t worker = 1; worker < threads; ++worker) {
     try {
-      state_->helpers.push_back(
-          start_thread("stella-compute", [state = state_.get(), worker] { state->help(worker); }));
+      state_->helpers.push_back(start_thread("stella-compute", [state = state_.get(), worker, processors] {
+        keep_to(processors);
+        state->help(worker);
+      }));
     } catch (const std::exception&) {
       break;  // whoever is there does the work
     }

@@ -1,6 +1,7 @@
 // Threads: a FIFO pool for work that may block, and a fork-join team for computing.
 #pragma once
 
+#include "base/topology.hpp"
 #include "base/unique_function.hpp"
 
 #include <condition_variable>
@@ -54,8 +55,8 @@ enum class TaskOrder : std::uint8_t {
 class ParallelTeam {
  public:
   /// A team of `threads` workers, the caller included; 0 counts as 1. Where the system gives fewer threads, the team is
-  /// smaller, which changes no result.
-  explicit ParallelTeam(std::size_t threads);
+  /// smaller, which changes no result. Its helpers keep to `processors`, where there are any.
+  explicit ParallelTeam(std::size_t threads, const Processors& processors = {});
   ParallelTeam(const ParallelTeam&) = delete;
   ParallelTeam& operator=(const ParallelTeam&) = delete;
   ~ParallelTeam();

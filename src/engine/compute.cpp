@@ -2,140 +2,173 @@
 
 #include "base/thread.hpp"
 #include "base/typed_error.hpp"
-#include "engine/head_rows.hpp"
-#include "engine/validation.hpp"
 #include "stella/error.hpp"
 
 #include <algorithm>
-#include <atomic>
-#include <iterator>
-#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
 
 namespace stella::engine {
 namespace {
 
-// One turn of tokenizing: enough for a team to share, little enough to keep the next batch waiting only briefly.
-constexpr std::size_t kTextsPerTurn = 512;
-constexpr std::size_t kBytesPerTurn = 1 << 20;
+// One slice of tokenizing: enough for a team to share, little enough for a query not to wait long.
+constexpr std::size_t kTextsPerSlice = 512;
+constexpr std::size_t kBytesPerSlice = std::size_t{128} << 10U;
+/// Bulk slices between two passes.
+constexpr int kSlicesPerTurn = 8;
+// What is short enough to be interactive of itself.
+constexpr std::size_t kInteractiveBytes = 4096;
+constexpr std::size_t kInteractiveIds = 1024;
+
+std::exception_ptr make_error(Errc code, const char* message) {
+  return std::make_exception_ptr(Error(code, message));
+}
 
 std::exception_ptr shut_down_error() {
-  return std::make_exception_ptr(Error(Errc::shut_down, "the runtime is shutting down"));
+  return make_error(Errc::shut_down, "the runtime is shutting down");
+}
+
+std::exception_ptr deadline_error() {
+  return make_error(Errc::deadline_exceeded, "the request's deadline has passed");
+}
+
+std::exception_ptr overloaded_error() {
+  return make_error(Errc::overloaded,
+                    "too much waits to be computed (RuntimeOptions::max_queued_texts, max_queued_tokens); try again "
+                    "later");
+}
+
+Urgency urgency_of(Priority priority, const std::vector<std::uint32_t>& sizes, std::size_t limit) {
+  if (priority != Priority::automatic) return priority == Priority::bulk ? Urgency::bulk : Urgency::interactive;
+  std::size_t sum = 0;
+  for (const std::uint32_t size : sizes) sum += size;
+  return sum <= limit ? Urgency::interactive : Urgency::bulk;
+}
+
+std::size_t tokens_of(std::span<const PassText> batch) {
+  std::size_t tokens = 0;
+  for (const PassText& text : batch) tokens += text.tokens();
+  return tokens;
 }
 
 }  // namespace
 
-/// A request on its way. All but `completed` and `done` belongs to the compute thread.
-struct Compute::Active {
-  struct Cancel {
-    Active* active;
-    void operator()() const { active->complete(std::make_exception_ptr(Error(Errc::cancelled, "cancelled"))); }
-  };
-
-  TextRequest request;
-  Completion<TextResults> done;
-  std::atomic<bool> completed{false};  // whoever sets it calls `done`
-  std::size_t tokenized = 0;           // texts [0, tokenized) have encodings
-  std::size_t batched = 0;             // texts [0, batched) were put into a batch
-  std::size_t finished = 0;            // texts whose vectors are there
-  TextResults results;
-  std::optional<std::stop_callback<Cancel>> on_stop;  // last, so that it goes first and waits for a running callback
-
-  void complete(std::exception_ptr error, TextResults value = {}) noexcept {
-    if (completed.exchange(true)) return;
-    try {
-      done(std::move(error), std::move(value));
-    } catch (...) {  // NOLINT(bugprone-empty-catch): its completion was dropped on the way, and so knows
-    }
-  }
-  std::size_t size() const noexcept { return request.texts.size(); }
-  bool waits_for_tokens() const noexcept { return !completed && tokenized < size(); }
-  bool is_ready() const noexcept { return !completed && tokenized == size() && batched < size(); }
-
-  tokenizer::Encoding encode(std::size_t index) const;
-  void check_ids(const tokenizer::Encoding& encoding) const;
+/// A team and what its passes write to; its thread's alone.
+struct Compute::Worker {
+  std::unique_ptr<ParallelTeam> team;
+  models::Activations scratch;
+  models::Activations urgent_scratch;  // of passes that interrupt
+  std::thread thread;
 };
 
-/// One text of a request.
-struct Compute::Slot {
-  ActivePtr active;
-  std::size_t index = 0;
-  const tokenizer::Encoding& encoding() const { return active->results.encodings[index]; }
-  std::size_t tokens() const { return encoding().ids.size(); }
-};
-
-tokenizer::Encoding Compute::Active::encode(std::size_t index) const {
-  const std::string& text = request.texts[index];
-  validate_text(text);
-  const tokenizer::EncodeOptions options{.max_length = request.max_length,
-                                         .add_special_tokens = request.add_special_tokens,
-                                         .truncation_side = request.truncation_side,
-                                         .cancelled = &completed};
-  tokenizer::Encoding encoding = request.prompt.empty() ? request.tokenizer->encode(text, options)
-                                                        : request.tokenizer->encode(request.prompt + text, options);
-  if (encoding.truncated() && request.on_long == OnLong::error) {
-    throw Error(Errc::text_too_long, "the text has " + std::to_string(encoding.full_tokens) + " tokens; at most " +
-                                         std::to_string(request.max_length) +
-                                         " are embedded, so shorten it, raise the maximum length or allow truncation");
-  }
-  if (encoding.ids.empty() && request.encoder) {
-    throw Error(Errc::empty_text, "the text has no tokens; give at least one character that the tokenizer knows");
-  }
-  if (request.encoder) check_ids(encoding);
-  return encoding;
+void Compute::Cancel::operator()() const {
+  compute->end(*job, make_error(Errc::cancelled, "cancelled"));
+  compute->wake_.notify_one();  // to let go of it
 }
 
-/// Before the text shares a pass with those of others, which such an id would fail.
-void Compute::Active::check_ids(const tokenizer::Encoding& encoding) const {
-  for (const std::int32_t id : encoding.ids) {
-    if (id >= 0 && static_cast<std::size_t>(id) < request.vocab_size) continue;
-    throw Error(Errc::malformed_file,
-                "the text has token " + std::to_string(id) + ", but the model knows " +
-                    std::to_string(request.vocab_size) +
-                    " tokens (vocab_size in config.json), from 0 on; its tokenizer.json belongs to another model");
-  }
-}
-
-Compute::Compute(std::size_t threads) {
-  // The coordinator first: without it the helpers are of no use. It touches the team only once there is work.
-  thread_ = start_thread("stella-compute", [this] { work(); });
+Compute::Compute(ComputeOptions options) : schedule_(options.queue_limits) {
   try {
-    team_ = std::make_unique<ParallelTeam>(threads);
+    // The coordinators first: without them the helpers are of no use. They touch their teams only once there is work.
+    for (const TeamPlan& plan : options.teams) {
+      workers_.push_back(std::make_unique<Worker>());
+      Worker& worker = *workers_.back();
+      try {
+        worker.thread = start_thread("stella-compute", [this, &worker, processors = plan.processors] {
+          keep_to(processors);
+          work(worker);
+        });
+      } catch (const std::exception&) {
+        workers_.pop_back();
+        if (workers_.empty()) throw;
+        break;
+      }
+    }
+    for (std::size_t i = 0; i < workers_.size(); ++i) {
+      workers_[i]->team = std::make_unique<ParallelTeam>(options.teams[i].threads, options.teams[i].processors);
+    }
   } catch (...) {
     stop();
     throw;
   }
 }
 
+Compute::Compute(std::size_t threads) : Compute(ComputeOptions{.teams = {{threads, {}}}}) {}
+
 Compute::~Compute() {
   stop();
 }
 
-void Compute::submit(TextRequest request, const std::stop_token& stop, Completion<TextResults> done) {
-  std::list<ActivePtr> node;
-  node.push_back(std::make_shared<Active>());
-  const ActivePtr active = node.front();
-  active->request = std::move(request);
-  active->done = std::move(done);
-  active->results.encodings.resize(active->size());
-  if (active->request.encoder) active->results.embeddings.resize(active->size());
-  if (active->size() == 0) return active->complete(nullptr);
-  active->on_stop.emplace(stop, Active::Cancel{active.get()});
-  {
-    const std::lock_guard lock(mutex_);
-    if (!stopping_) incoming_.splice(incoming_.end(), node);
-  }
-  if (node.empty()) return wake_.notify_one();
-  active->complete(shut_down_error());
+std::size_t Compute::threads() const noexcept {
+  std::size_t threads = 0;
+  for (const auto& worker : workers_) threads += worker->team->size();
+  return threads;
 }
 
-void Compute::post(UniqueFunction<void(ParallelTeam&)> job) {
-  decltype(jobs_) node;
-  node.push_back(std::move(job));
-  {
-    const std::lock_guard lock(mutex_);
-    if (!stopping_) jobs_.splice(jobs_.end(), node);
+void Compute::embed(EmbedRequest request, Resolved model, const std::stop_token& stop, Completion<EmbedResult> done) {
+  std::shared_ptr<EmbeddingJob> job;
+  try {
+    job = std::make_shared<EmbeddingJob>(std::move(request), std::move(model), std::move(done));
+    job->check();
+    if (job->is_tokenized()) job->end_tokenizing();
+    if (job->size() == 0) return job->finish(nullptr);
+    const EmbedOptions& asked = job->request().options;
+    Schedule::Request entry;
+    entry.model = job->model().encoder.get();
+    entry.client = asked.client;
+    entry.tokenized = job->is_tokenized();
+    entry.sizes = job->sizes();
+    entry.urgency = urgency_of(asked.priority, entry.sizes, entry.tokenized ? kInteractiveIds : kInteractiveBytes);
+    entry.deadline = asked.deadline;
+    submit(job, std::move(entry), stop);
+  } catch (...) {
+    if (job) return job->finish(typed_error(std::current_exception()));
+    done(typed_error(std::current_exception()), {});
   }
+}
+
+void Compute::tokenize(TokenizeRequest request, Resolved model, const std::stop_token& stop,
+                       Completion<std::vector<Tokens>> done) {
+  std::shared_ptr<TokenizingJob> job;
+  try {
+    job = std::make_shared<TokenizingJob>(std::move(request), std::move(model), std::move(done));
+    if (job->size() == 0) return job->finish(nullptr);
+    Schedule::Request entry;
+    entry.sizes = job->sizes();
+    entry.urgency = urgency_of(Priority::automatic, entry.sizes, kInteractiveBytes);
+    submit(job, std::move(entry), stop);
+  } catch (...) {
+    if (job) return job->finish(typed_error(std::current_exception()));
+    done(typed_error(std::current_exception()), {});
+  }
+}
+
+void Compute::submit(const std::shared_ptr<Job>& job, Schedule::Request request, const std::stop_token& stop) {
+  job->progress.texts_left = job->progress.vectors_left = job->size();
+  request.id = job->progress.id = ++last_id_;
+  std::list<Entry> node;
+  Entry& entry = node.emplace_back();
+  entry.job = job;
+  entry.on_stop.emplace(stop, Cancel{this, job.get()});
+  if (request.deadline && *request.deadline <= TimeSheet::Clock::now()) return job->finish(deadline_error());
+  if (std::exception_ptr refused = publish(node, request)) return job->finish(std::move(refused));
   wake_.notify_one();
+}
+
+/// Lets a request wait, unless it is over already. What keeps it out, or nothing.
+std::exception_ptr Compute::publish(std::list<Entry>& node, const Schedule::Request& request) {
+  const std::lock_guard lock(mutex_);
+  if (stopping_) return shut_down_error();
+  if (node.front().job->is_over()) return nullptr;
+  if (!schedule_.add(request)) return overloaded_error();
+  try {
+    by_id_.emplace(request.id, node.begin());
+  } catch (...) {
+    schedule_.remove(request.id);
+    throw;
+  }
+  entries_.splice(entries_.end(), node);
+  return nullptr;
 }
 
 void Compute::shut_down() {
@@ -143,204 +176,258 @@ void Compute::shut_down() {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
-  wake_.notify_one();
+  wake_.notify_all();
 }
 
 void Compute::stop() {
   shut_down();
-  if (thread_.joinable()) thread_.join();
+  for (const auto& worker : workers_) {
+    if (worker->thread.joinable()) worker->thread.join();
+  }
+}
+
+/// Answers a request, unless somebody has, and takes it off the schedule.
+void Compute::end(Job& job, std::exception_ptr error) noexcept {
+  if (!job.claim()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    schedule_.remove(job.progress.id);
+    has_finished_ = true;
+  }
+  job.answer(std::move(error));
+}
+
+/// Where what has been taken from the schedule is not known any more.
+void Compute::fail_all(const std::exception_ptr& error) noexcept {
+  while (true) {
+    std::shared_ptr<Job> job;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found =
+          std::find_if(entries_.begin(), entries_.end(), [](const Entry& e) { return !e.job->is_over(); });
+      if (found == entries_.end()) return;
+      job = found->job;
+    }
+    end(*job, error);
+  }
+}
+
+void Compute::drop_finished() noexcept {
+  std::list<Entry> finished;  // goes outside the lock: a running stop callback is waited for
+  const std::lock_guard lock(mutex_);
+  if (!has_finished_) return;
+  has_finished_ = false;
+  for (auto entry = entries_.begin(); entry != entries_.end();) {
+    const auto at = entry++;
+    if (!at->job->is_over()) continue;
+    schedule_.remove(at->job->progress.id);  // whoever ends it may not have come to it yet
+    by_id_.erase(at->job->progress.id);
+    finished.splice(finished.end(), entries_, at);
+  }
+}
+
+void Compute::end_expired() {
+  const auto now = TimeSheet::Clock::now();
+  while (true) {
+    std::shared_ptr<Job> job;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto id = schedule_.expired(now);
+      if (!id) return;
+      job = by_id_.at(*id)->job;
+      schedule_.remove(*id);
+    }
+    end(*job, deadline_error());
+  }
 }
 
 bool Compute::wait_for_work() {
   std::unique_lock lock(mutex_);
-  wake_.wait(lock, [this] { return stopping_ || !incoming_.empty() || !jobs_.empty() || !active_.empty(); });
-  active_.splice(active_.end(), incoming_);
+  while (!stopping_ && !has_finished_ && schedule_.empty()) {
+    const auto deadline = schedule_.next_deadline();
+    if (!deadline) {
+      wake_.wait(lock);
+    } else if (wake_.wait_until(lock, *deadline) == std::cv_status::timeout) {
+      break;
+    }
+  }
   return !stopping_;
 }
 
-void Compute::work() {
+void Compute::work(Worker& worker) {
   while (wait_for_work()) {
     try {
-      take_turn();
+      take_turn(worker);
     } catch (...) {
-      // Not even the lists of a turn could be made, and what of it was done is not known.
-      const std::exception_ptr error = typed_error(std::current_exception());
-      for (const ActivePtr& active : active_) active->complete(error);
-      active_.clear();
+      fail_all(typed_error(std::current_exception()));
     }
+    drop_finished();
   }
-  for (const ActivePtr& active : active_) active->complete(shut_down_error());
-  active_.clear();
-  decltype(jobs_) dropped;
-  const std::lock_guard lock(mutex_);
-  dropped.swap(jobs_);
+  fail_all(shut_down_error());
+  drop_finished();
 }
 
-void Compute::take_turn() {
-  run_jobs();
-  tokenize_some();
-  if (const std::vector<Slot> batch = take_batch(); !batch.empty()) run_batch(batch);
-  std::erase_if(active_, [](const ActivePtr& active) { return active->completed.load(); });
-}
-
-void Compute::run_jobs() {
-  decltype(jobs_) jobs;
+void Compute::take_turn(Worker& worker) {
+  end_expired();
+  tokenize_some(worker, Urgency::interactive);
+  for (int i = 0; i < kSlicesPerTurn && tokenize_some(worker, Urgency::bulk); ++i) overtake(worker);
+  std::optional<Urgency> urgency;
+  std::vector<PassText> batch;
   {
     const std::lock_guard lock(mutex_);
-    jobs.swap(jobs_);
+    urgency = schedule_.next_pass();
+    if (!urgency) return;
+    batch = pass_of(schedule_.take_pass(*urgency));
+    wake_another();
   }
-  for (auto& job : jobs) job(*team_);
+  const std::size_t tokens = tokens_of(batch);
+  run_pass(worker, worker.scratch, std::move(batch), *urgency == Urgency::bulk);
+  if (*urgency == Urgency::interactive) return;
+  const std::lock_guard lock(mutex_);
+  schedule_.bulk_ran(tokens);
 }
 
-void Compute::tokenize_some() {
-  std::vector<Slot> slice;
-  std::size_t bytes = 0;
-  std::vector<ActivePtr> turn;
-  std::copy_if(active_.begin(), active_.end(), std::back_inserter(turn),
-               [](const ActivePtr& active) { return active->waits_for_tokens(); });
-  while (!turn.empty() && slice.size() < kTextsPerTurn && bytes < kBytesPerTurn) {
-    for (const ActivePtr& active : turn) {
-      bytes += active->request.texts[active->tokenized].size();
-      slice.push_back({active, active->tokenized++});
+/// Runs interactive requests inside bulk work, as far as the schedule lets them.
+void Compute::overtake(Worker& worker) noexcept {
+  try {
+    while (true) {
+      {
+        const std::lock_guard lock(mutex_);
+        if (stopping_ || !schedule_.may_overtake()) return;
+      }
+      tokenize_some(worker, Urgency::interactive);
+      std::vector<PassText> batch;
+      {
+        const std::lock_guard lock(mutex_);
+        if (schedule_.has_passes(Urgency::interactive)) batch = pass_of(schedule_.take_urgent_pass());
+      }
+      if (batch.empty()) return;
+      run_pass(worker, worker.urgent_scratch, std::move(batch), false);
     }
-    std::erase_if(turn, [](const ActivePtr& active) { return active->tokenized == active->size(); });
+  } catch (...) {
+    fail_all(typed_error(std::current_exception()));
   }
-  if (!slice.empty()) tokenize_slice(slice);
 }
 
-void Compute::tokenize_slice(const std::vector<Slot>& slice) {
-  std::vector<std::exception_ptr> errors(slice.size());
-  team_->run(slice.size(), [&](std::size_t task, std::size_t) {
-    const auto& [active, index] = slice[task];
-    if (active->completed || stopping_) return;  // nobody waits for it any more
+/// Under mutex_. Somebody else may take what is left.
+void Compute::wake_another() noexcept {
+  if (workers_.size() > 1 && !schedule_.empty()) wake_.notify_one();
+}
+
+bool Compute::tokenize_some(Worker& worker, Urgency urgency) {
+  std::vector<JobText> texts;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto taken = schedule_.take_texts(urgency, kBytesPerSlice, kTextsPerSlice);
+    if (taken.empty()) return false;
+    texts.reserve(taken.size());
+    for (const TextOfRequest& text : taken) {
+      texts.push_back({by_id_.at(text.request)->job, text.text});
+      Job::Progress& progress = texts.back().job->progress;
+      ++progress.texts_out;
+      progress.times.begin_tokenizing();
+    }
+    wake_another();
+  }
+  std::vector<std::exception_ptr> errors(texts.size());
+  worker.team->run(texts.size(), [&](std::size_t task, std::size_t) {
+    const auto& [job, index] = texts[task];
+    if (job->is_over() || stopping_) return;  // nobody waits for it any more
     try {
-      active->results.encodings[index] = active->encode(index);
+      job->tokenize(index);
     } catch (...) {
       errors[task] = typed_error(std::current_exception());
     }
   });
-  if (stopping_) return;
-  // Slots of one request are in the order of its texts, so the first error reported is that of the first bad text.
-  for (std::size_t i = 0; i < slice.size(); ++i) {
-    const auto& [active, index] = slice[i];
-    if (errors[i]) {
-      try {
-        if (!active->request.indexed_errors) std::rethrow_exception(errors[i]);
-        at_index(index, [&] { std::rethrow_exception(errors[i]); });
-      } catch (...) {
-        active->complete(std::current_exception());
-      }
-    } else if (index + 1 == active->size() && !active->request.encoder && !active->completed) {
-      active->complete(nullptr, std::move(active->results));
-    }
-  }
-}
-
-std::vector<Compute::Slot> Compute::take_batch() {
-  std::vector<ActivePtr> turn;  // ready requests of the model whose turn it is
-  for (const ActivePtr& active : active_) {
-    if (!active->is_ready() || !active->request.encoder) continue;
-    if (turn.empty() || active->request.encoder == turn.front()->request.encoder) turn.push_back(active);
-  }
-  std::vector<ActivePtr> served = turn;
-  std::vector<Slot> batch;
-  std::size_t tokens = 0;
-  while (!turn.empty()) {
-    std::erase_if(turn, [&](const ActivePtr& active) {
-      const Slot slot{active, active->batched};
-      if (!batch.empty() && tokens + slot.tokens() > kTokensPerPass) return true;
-      tokens += slot.tokens();
-      batch.push_back(slot);
-      return ++active->batched == active->size();
-    });
-  }
-  // Those that had their turn go to the end of the queue.
-  std::erase_if(served, [&](const ActivePtr& active) {
-    return std::none_of(batch.begin(), batch.end(), [&](const Slot& slot) { return slot.active == active; });
-  });
-  for (const ActivePtr& active : served) {
-    active_.splice(active_.end(), active_, std::find(active_.begin(), active_.end(), active));
-  }
-  // Long sequences first: the team's members then end their shares of attention close together.
-  std::stable_sort(batch.begin(), batch.end(), [](const Slot& a, const Slot& b) { return a.tokens() > b.tokens(); });
-  return batch;
-}
-
-void Compute::run_batch(const std::vector<Slot>& batch) {
-  try {
-    if (!compute(batch)) return;
-  } catch (...) {
-    return run_alone(batch);
-  }
-  finish(batch);
-}
-
-/// The same, request by request: what one of them cannot have, or does to a pass, is no matter of the others.
-void Compute::run_alone(const std::vector<Slot>& batch) {
-  std::vector<Slot> left = batch;
-  while (!left.empty()) {
-    const ActivePtr active = left.front().active;
-    std::vector<Slot> own;
-    std::copy_if(left.begin(), left.end(), std::back_inserter(own),
-                 [&](const Slot& slot) { return slot.active == active; });
-    std::erase_if(left, [&](const Slot& slot) { return slot.active == active; });
-    try {
-      if (compute(own)) finish(own);
-    } catch (...) {
-      active->complete(typed_error(std::current_exception()));
-    }
-  }
-}
-
-/// False where it was left because nobody waits for it any more.
-bool Compute::compute(std::span<const Slot> batch) {
-  scratch_.given_up = [&] {
-    return stopping_ ||
-           std::all_of(batch.begin(), batch.end(), [](const Slot& slot) { return slot.active->completed.load(); });
-  };
-  std::vector<std::int32_t> ids;         // (tokens)
-  std::vector<std::int32_t> offsets{0};  // (sequences + 1)
-  for (const Slot& slot : batch) {
-    ids.insert(ids.end(), slot.encoding().ids.begin(), slot.encoding().ids.end());
-    offsets.push_back(static_cast<std::int32_t>(ids.size()));
-  }
-  const models::Encoder& encoder = *batch.front().active->request.encoder;
-  const std::size_t hidden = encoder.hidden();
-  std::vector<float> pooled(batch.size() * hidden);  // (sequences, hidden)
-  encoder.forward({ids, offsets}, pooled.data(), *team_, scratch_);
-  if (scratch_.given_up()) return false;
-
-  std::vector<HeadRows> groups;
-  for (std::size_t row = 0; row < batch.size(); ++row) {
-    const TextRequest& request = batch[row].active->request;
-    const tokenizer::Encoding& encoding = batch[row].encoding();
-    Embedding& embedding = batch[row].active->results.embeddings[batch[row].index];
-    embedding.tokens = encoding.ids.size();
-    embedding.full_tokens = encoding.full_tokens;
-    embedding.truncated = encoding.truncated();
-    embedding.vectors.resize(request.heads.size());
-    for (std::size_t h = 0; h < request.heads.size(); ++h) {
-      const models::DenseHead* head = request.heads[h].head.get();
-      auto group = std::find_if(groups.begin(), groups.end(), [&](const HeadRows& g) { return g.head == head; });
-      if (group == groups.end()) group = groups.insert(groups.end(), HeadRows{head, {}, {}, {}});
-      embedding.vectors[h].first = request.heads[h].dimension;
-      group->rows.push_back(row);
-      group->out.push_back(&embedding.vectors[h].second);
-      group->normalize.push_back(request.normalize);
-    }
-  }
-  for (const HeadRows& group : groups) apply_head(group, pooled, hidden, *team_, scratch_);
+  for (std::size_t i = 0; i < texts.size() && !stopping_; ++i) end_tokenizing(texts[i], errors[i]);
   return true;
 }
 
-void Compute::finish(std::span<const Slot> batch) {
-  for (const Slot& slot : batch) {
-    Active& active = *slot.active;
-    active.results.encodings[slot.index] = {};
-    if (++active.finished == active.size() && !active.completed) {
-      active.results.encodings.clear();
-      active.complete(nullptr, std::move(active.results));
+/// Of one text. The error of a request is that of its first bad text: texts are taken in their order, so it is known
+/// once all those that were taken are back.
+void Compute::end_tokenizing(const JobText& text, const std::exception_ptr& error) {
+  Job& job = *text.job;
+  Job::Progress& progress = job.progress;
+  std::exception_ptr first;
+  {
+    const std::lock_guard lock(mutex_);
+    progress.times.end_tokenizing();
+    --progress.texts_out;
+    --progress.texts_left;
+    if (error && (!progress.error || text.text < progress.bad_text)) {
+      progress.error = error;
+      progress.bad_text = text.text;
+      schedule_.remove(progress.id);
     }
+    if (job.is_over() || (progress.error ? progress.texts_out : progress.texts_left) > 0) return;
+    first = progress.error;
+  }
+  if (first) return end(job, std::move(first));
+  try {
+    std::vector<std::uint32_t> tokens = job.end_tokenizing();
+    if (tokens.empty()) return end(job, nullptr);
+    const std::lock_guard lock(mutex_);
+    schedule_.tokenized(progress.id, std::move(tokens));
+  } catch (...) {
+    end(job, typed_error(std::current_exception()));
+  }
+}
+
+/// Under mutex_. Long sequences first: the team's members then end their shares of attention close together.
+std::vector<PassText> Compute::pass_of(const std::vector<TextOfRequest>& texts) {
+  ++passes_;
+  std::vector<PassText> batch;
+  batch.reserve(texts.size());
+  for (const TextOfRequest& text : texts) {
+    batch.push_back({std::static_pointer_cast<EmbeddingJob>(by_id_.at(text.request)->job), text.text});
+    Job::Progress& progress = batch.back().job->progress;
+    if (std::exchange(progress.last_pass, passes_) != passes_) ++progress.passes;
+    progress.times.begin_computing();
+  }
+  std::stable_sort(batch.begin(), batch.end(),
+                   [](const PassText& a, const PassText& b) { return a.tokens() > b.tokens(); });
+  return batch;
+}
+
+void Compute::run_pass(Worker& worker, models::Activations& scratch, std::vector<PassText> batch, bool yields) {
+  const auto run = [&](std::span<const PassText> texts) {
+    const auto go_on = [&] {
+      end_expired();
+      if (yields) overtake(worker);
+      return !stopping_ &&
+             std::any_of(texts.begin(), texts.end(), [](const PassText& text) { return !text.job->is_over(); });
+    };
+    if (run_forward_pass(texts, *worker.team, scratch, go_on)) finish(texts);
+  };
+  try {
+    return run(batch);
+  } catch (...) {  // NOLINT(bugprone-empty-catch): tried again below
+  }
+  // The same, request by request: what one of them cannot have is no matter of the others.
+  for (auto first = batch.begin(); first != batch.end();) {
+    EmbeddingJob& job = *first->job;
+    const auto end_of_own =
+        std::stable_partition(first, batch.end(), [&](const PassText& text) { return text.job.get() == &job; });
+    try {
+      run({first, end_of_own});
+    } catch (...) {
+      end(job, typed_error(std::current_exception()));
+    }
+    first = end_of_own;
+  }
+}
+
+void Compute::finish(std::span<const PassText> batch) {
+  for (const PassText& text : batch) {
+    EmbeddingJob& job = *text.job;
+    job.drop_ids(text.text);
+    {
+      const std::lock_guard lock(mutex_);
+      job.progress.times.end_computing();
+      if (--job.progress.vectors_left > 0) continue;
+      job.write_stats();
+    }
+    end(job, nullptr);
   }
 }
 

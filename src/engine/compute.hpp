@@ -1,12 +1,14 @@
-// The one thread that computes, with its team: texts of all requests in, vectors out.
+// The threads that compute: requests of all callers in, tokens and vectors out.
 #pragma once
 
 #include "base/thread_pool.hpp"
+#include "base/topology.hpp"
 #include "base/unique_function.hpp"
+#include "engine/forward_pass.hpp"
+#include "engine/job.hpp"
 #include "engine/resolved.hpp"
-#include "models/encoder.hpp"
+#include "engine/schedule.hpp"
 #include "stella/request.hpp"
-#include "tokenizer/tokenizer.hpp"
 
 #include <atomic>
 #include <condition_variable>
@@ -18,96 +20,96 @@
 #include <optional>
 #include <span>
 #include <stop_token>
-#include <string>
-#include <thread>
-#include <utility>
+#include <unordered_map>
 #include <vector>
 
 namespace stella::engine {
 
-/// Most tokens of one forward pass, but for a single longer text, which goes alone. It bounds the activations and the
-/// time for which a pass keeps other requests waiting. A weight panel is read once per pass, so more would gain little:
-/// at this many rows the products are bound by arithmetic, not by memory.
-inline constexpr std::size_t kTokensPerPass = 2048;
-
-struct TextResults {
-  std::vector<tokenizer::Encoding> encodings;  // (texts); of a request without an encoder
-  std::vector<Embedding> embeddings;           // (texts); of a request with one
+struct ComputeOptions {
+  std::vector<TeamPlan> teams;      // at least one
+  Schedule::Limits queue_limits{};  // of what waits
 };
 
-/// One caller's request: texts to tokenize and, where there is an encoder, to embed.
-struct TextRequest {
-  std::shared_ptr<const tokenizer::Tokenizer> tokenizer;
-  std::shared_ptr<const models::Encoder> encoder;  // null: tokenize only
-  std::vector<HeadUse> heads;
-  std::vector<std::string> texts;
-  std::string prompt;
-  std::size_t max_length = 0;  // tokens, prompt and special tokens included
-  OnLong on_long = OnLong::truncate;
-  bool add_special_tokens = true;
-  std::optional<tokenizer::TruncationSide> truncation_side{};  // absent: as the tokenizer's file says
-  bool normalize = true;
-  bool indexed_errors = true;  // "Text at index {i}: …"
-  std::size_t vocab_size = 0;  // of the encoder; a text with a token beyond it is refused
-};
-
-/// Runs requests. Texts are tokenized on the team; then packed batches of at most kTokensPerPass tokens are filled with
-/// texts of all waiting requests of one model in turn, one text of each at a time, so that a small request does not
-/// wait for a large one to end. What shares a batch never changes a vector's bits.
+/// Runs requests on one team of threads or several. Texts are tokenized, then computed in packed batches of texts of
+/// all waiting requests of one model, as Schedule says; what shares a batch, and what runs between its layers, never
+/// changes a vector's bits. Between two products of a bulk pass its team looks for interactive requests and runs them.
 ///
-/// A request whose stop is requested completes at once with Error(cancelled): where it waited it is removed; a batch is
-/// left between two layers once all its requests are gone. Where a batch fails, for lack of memory say, each of its
-/// requests is tried once more without the others. Thread-safe. Completions run on the compute thread, or on the thread
-/// that requests the stop.
+/// A request whose stop is requested completes at once with Error(cancelled), one whose deadline passes with
+/// Error(deadline_exceeded) no later than at the next product: where it waited it is removed; a pass is left between
+/// two layers once all its requests are gone. Where a pass fails, for lack of memory say, each of its requests is tried
+/// once more without the others. Thread-safe. Completions run on a compute thread, on the thread that requests the
+/// stop, or inside the call where there is nothing to wait for.
 class Compute {
  public:
-  /// `threads` compute: the coordinator and its helpers, of which there are fewer where the system gives no more
-  /// threads. Throws Error(resource_limit) without a coordinator.
+  /// Teams are smaller, and fewer, where the system gives no more threads. Throws Error(resource_limit) without one.
+  explicit Compute(ComputeOptions options);
+  /// One team of `threads`.
   explicit Compute(std::size_t threads);
   Compute(const Compute&) = delete;
   Compute& operator=(const Compute&) = delete;
-  /// stop(). Never on the compute thread.
+  /// stop(). Never on a compute thread.
   ~Compute();
 
-  void submit(TextRequest request, const std::stop_token& stop, Completion<TextResults> done);
+  /// `request` has texts or token ids, and memory for the model's heads where it has any. Further errors: overloaded;
+  /// invalid_argument, empty_text and text_too_long about token ids; empty_text, text_too_large, invalid_utf8,
+  /// text_too_long and malformed_file about texts.
+  void embed(EmbedRequest request, Resolved model, const std::stop_token& stop, Completion<EmbedResult> done);
+  void tokenize(TokenizeRequest request, Resolved model, const std::stop_token& stop,
+                Completion<std::vector<Tokens>> done);
 
-  /// Runs `job` on the compute thread between two batches. After shut_down() jobs are dropped.
-  void post(UniqueFunction<void(ParallelTeam&)> job);
-
-  /// Completes everything that waits, and everything submitted from now on, with Error(shut_down), in the background: a
-  /// batch that is being computed is left at its next layer.
+  /// Completes everything that waits, and everything asked for from now on, with Error(shut_down), in the background: a
+  /// pass is left at its next layer.
   void shut_down();
   /// shut_down(), then joins. Further calls do nothing.
   void stop();
 
-  std::size_t threads() const noexcept { return team_->size(); }
+  std::size_t threads() const noexcept;
 
  private:
-  struct Active;
-  struct Slot;
-  using ActivePtr = std::shared_ptr<Active>;
+  struct Cancel {
+    Compute* compute;
+    Job* job;
+    void operator()() const;
+  };
+  struct Entry {
+    std::shared_ptr<Job> job;
+    std::optional<std::stop_callback<Cancel>> on_stop;  // last, so that it goes first and waits for a running callback
+  };
+  struct JobText {
+    std::shared_ptr<Job> job;
+    std::size_t text = 0;
+  };
+  struct Worker;
 
-  void work();
+  void submit(const std::shared_ptr<Job>& job, Schedule::Request request, const std::stop_token& stop);
+  std::exception_ptr publish(std::list<Entry>& node, const Schedule::Request& request);
+  void end(Job& job, std::exception_ptr error) noexcept;
+  void fail_all(const std::exception_ptr& error) noexcept;
+  void drop_finished() noexcept;
+  void end_expired();
+
+  void work(Worker& worker);
   bool wait_for_work();
-  void take_turn();
-  void run_jobs();
-  void tokenize_some();
-  void tokenize_slice(const std::vector<Slot>& slice);
-  std::vector<Slot> take_batch();
-  void run_batch(const std::vector<Slot>& batch);
-  void run_alone(const std::vector<Slot>& batch);
-  bool compute(std::span<const Slot> batch);
-  static void finish(std::span<const Slot> batch);
+  void wake_another() noexcept;
+  void take_turn(Worker& worker);
+  void overtake(Worker& worker) noexcept;
+  bool tokenize_some(Worker& worker, Urgency urgency);
+  void end_tokenizing(const JobText& text, const std::exception_ptr& error);
+  std::vector<PassText> pass_of(const std::vector<TextOfRequest>& texts);
+  void run_pass(Worker& worker, models::Activations& scratch, std::vector<PassText> batch, bool yields);
+  void finish(std::span<const PassText> batch);
 
-  std::unique_ptr<ParallelTeam> team_;  // the compute thread's, as are the next two
-  models::Activations scratch_;         //
-  std::list<ActivePtr> active_;         //
-  std::atomic<bool> stopping_{false};   // set under mutex_
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::atomic<bool> stopping_{false};  // set under mutex_
+  std::atomic<RequestId> last_id_{0};
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::list<ActivePtr> incoming_;                        // guarded by mutex_
-  std::list<UniqueFunction<void(ParallelTeam&)>> jobs_;  // guarded by mutex_
-  std::thread thread_;
+  // Guarded by mutex_:
+  Schedule schedule_;
+  std::list<Entry> entries_;  // of requests that are not over, and some that are
+  std::unordered_map<RequestId, std::list<Entry>::iterator> by_id_;
+  std::uint64_t passes_ = 0;
+  bool has_finished_ = false;  // a request has ended whose entry may still be there
 };
 
 }  // namespace stella::engine

@@ -29,7 +29,8 @@ class RecordingEncoder final : public models::Encoder {
  public:
   explicit RecordingEncoder(Gate* gate = nullptr) : gate_(gate) {}
 
-  void forward(const models::PackedBatch& batch, float* pooled, ParallelTeam&, models::Activations&) const override {
+  const float* forward(const models::PackedBatch& batch, float* pooled, ParallelTeam&, models::Activations&,
+                       FunctionRef<bool()>) const override {
     std::vector<std::size_t> lengths;
     for (std::size_t s = 0; s < batch.sequences(); ++s) {
       const auto ids = batch.ids.subspan(static_cast<std::size_t>(batch.offsets[s]),
@@ -45,6 +46,7 @@ class RecordingEncoder final : public models::Encoder {
       batches_.push_back(std::move(lengths));
     }
     if (gate_ != nullptr) gate_->pass();
+    return pooled;
   }
   std::size_t hidden() const noexcept override { return 2; }
   std::size_t weight_bytes() const noexcept override { return 0; }
@@ -73,30 +75,49 @@ std::string words(std::size_t count, const std::string& word = "a") {
   return text;
 }
 
-TextRequest request_for(std::shared_ptr<const models::Encoder> encoder, std::vector<std::string> texts) {
-  TextRequest request;
-  request.tokenizer = test_tokenizer();
-  request.encoder = std::move(encoder);
-  request.heads = {{2, nullptr}};
-  request.texts = std::move(texts);
-  request.max_length = 8192;
-  request.vocab_size = 1'000'000;
-  request.normalize = false;
-  return request;
+/// A request of texts or of token ids, and what a model adds to it.
+struct Asked {
+  EmbedRequest request;
+  Resolved model;
+};
+
+Resolved model_of(std::shared_ptr<const models::Encoder> encoder) {
+  Resolved model;
+  model.tokenizer = test_tokenizer();
+  model.encoder = std::move(encoder);
+  if (model.encoder) model.heads = {{2, nullptr}};
+  model.max_length = 8192;
+  model.vocab_size = 1'000'000;
+  model.normalize = false;
+  return model;
 }
 
-std::vector<float> lengths_of(const TextResults& results) {
+Asked request_for(std::shared_ptr<const models::Encoder> encoder, std::vector<std::string> texts) {
+  return {{.texts = std::move(texts)}, model_of(std::move(encoder))};
+}
+
+Asked bulk_request_for(std::shared_ptr<const models::Encoder> encoder, std::vector<std::string> texts) {
+  Asked asked = request_for(std::move(encoder), std::move(texts));
+  asked.request.options.priority = Priority::bulk;
+  return asked;
+}
+
+void submit(Compute& compute, Asked asked, const std::stop_token& stop, Completion<EmbedResult> done) {
+  compute.embed(std::move(asked.request), std::move(asked.model), stop, std::move(done));
+}
+
+std::vector<float> lengths_of(const EmbedResult& result) {
   std::vector<float> lengths;
-  for (const Embedding& embedding : results.embeddings) lengths.push_back(embedding.vectors.at(0).second.at(0));
+  for (std::size_t i = 0; i < result.texts.size(); ++i) lengths.push_back(result.vectors.at(0).row(i)[0]);
   return lengths;
 }
 
 TEST(Compute, PacksByTokensLongestFirstAndAnswersInTheOrderAsked) {
   Compute compute(2);
   const auto encoder = std::make_shared<RecordingEncoder>();
-  Result<TextResults> result;
-  compute.submit(request_for(encoder, {words(3), words(1000), words(1000), words(100), words(3000), words(1)}), {},
-                 result.completion());
+  Result<EmbedResult> result;
+  submit(compute, request_for(encoder, {words(3), words(1000), words(1000), words(100), words(3000), words(1)}), {},
+         result.completion());
   EXPECT_THAT(lengths_of(result.get()), ElementsAre(5, 1002, 1002, 102, 3002, 3));
   // At most kTokensPerPass (2048) tokens, but for the single long text.
   EXPECT_THAT(encoder->batches(),
@@ -105,25 +126,26 @@ TEST(Compute, PacksByTokensLongestFirstAndAnswersInTheOrderAsked) {
 
 TEST(Compute, ReportsTruncationPerText) {
   Compute compute(1);
-  TextRequest request = request_for(std::make_shared<RecordingEncoder>(), {words(3), words(40)});
-  request.max_length = 10;
-  Result<TextResults> result;
-  compute.submit(std::move(request), {}, result.completion());
-  const TextResults results = result.get();
-  EXPECT_FALSE(results.embeddings[0].truncated);
-  EXPECT_EQ(results.embeddings[0].tokens, 5U);
-  EXPECT_TRUE(results.embeddings[1].truncated);
-  EXPECT_EQ(results.embeddings[1].tokens, 10U);
-  EXPECT_EQ(results.embeddings[1].full_tokens, 42U);
+  Asked request = request_for(std::make_shared<RecordingEncoder>(), {words(3), words(40)});
+  request.model.max_length = 10;
+  Result<EmbedResult> result;
+  submit(compute, std::move(request), {}, result.completion());
+  const EmbedResult results = result.get();
+  EXPECT_FALSE(results.texts[0].truncated);
+  EXPECT_EQ(results.texts[0].tokens, 5U);
+  EXPECT_TRUE(results.texts[1].truncated);
+  EXPECT_EQ(results.texts[1].tokens, 10U);
+  EXPECT_EQ(results.texts[1].full_tokens, 42U);
 }
 
 TEST(Compute, NormalizesOnRequest) {
   Compute compute(1);
-  TextRequest request = request_for(std::make_shared<RecordingEncoder>(), {words(3)});
-  request.normalize = true;
-  Result<TextResults> result;
-  compute.submit(std::move(request), {}, result.completion());
-  const std::vector<float> vector = result.get().embeddings[0].vectors[0].second;
+  Asked request = request_for(std::make_shared<RecordingEncoder>(), {words(3)});
+  request.model.normalize = true;
+  Result<EmbedResult> result;
+  submit(compute, std::move(request), {}, result.completion());
+  const EmbedResult results = result.get();
+  const auto vector = results.vectors[0].row(0);
   EXPECT_NEAR(vector[0] * vector[0] + vector[1] * vector[1], 1, 1e-6);
 }
 
@@ -132,14 +154,14 @@ TEST(Compute, AShortRequestDoesNotWaitForALongOneToEnd) {
   Gate gate;
   const auto encoder = std::make_shared<RecordingEncoder>(&gate);
   Compute compute(1);
-  Result<TextResults> long_result;
-  Result<TextResults> short_result;
-  compute.submit(request_for(encoder, std::vector<std::string>(20, words(1000))), {}, long_result.completion());
+  Result<EmbedResult> long_result;
+  Result<EmbedResult> short_result;
+  submit(compute, request_for(encoder, std::vector<std::string>(20, words(1000))), {}, long_result.completion());
   ASSERT_TRUE(gate.wait_for_arrivals(1));
-  compute.submit(request_for(encoder, {words(7)}), {}, short_result.completion());
+  submit(compute, request_for(encoder, {words(7)}), {}, short_result.completion());
   gate.open();
   EXPECT_THAT(lengths_of(short_result.get()), ElementsAre(9));
-  EXPECT_EQ(long_result.get().embeddings.size(), 20U);
+  EXPECT_EQ(long_result.get().texts.size(), 20U);
   const auto batches = encoder->batches();
   const auto with_short = std::find_if(batches.begin(), batches.end(), [](const auto& lengths) {
     return std::find(lengths.begin(), lengths.end(), 9U) != lengths.end();
@@ -152,38 +174,38 @@ TEST(Compute, RequestsOfTwoModelsTakeTurns) {
   const auto first = std::make_shared<RecordingEncoder>(&gate);
   const auto second = std::make_shared<RecordingEncoder>();
   Compute compute(1);
-  Result<TextResults> first_result;
-  Result<TextResults> second_result;
-  compute.submit(request_for(first, std::vector<std::string>(10, words(2000))), {}, first_result.completion());
+  Result<EmbedResult> first_result;
+  Result<EmbedResult> second_result;
+  submit(compute, request_for(first, std::vector<std::string>(10, words(2000))), {}, first_result.completion());
   ASSERT_TRUE(gate.wait_for_arrivals(1));
   std::size_t first_batches_when_second_ended = 0;
-  compute.submit(request_for(second, {words(2000), words(2000)}), {},
-                 [&, done = second_result.completion()](std::exception_ptr error, TextResults value) mutable {
-                   first_batches_when_second_ended = first->batches().size();
-                   done(std::move(error), std::move(value));
-                 });
+  submit(compute, request_for(second, {words(2000), words(2000)}), {},
+         [&, done = second_result.completion()](std::exception_ptr error, EmbedResult value) mutable {
+           first_batches_when_second_ended = first->batches().size();
+           done(std::move(error), std::move(value));
+         });
   gate.open();
   second_result.get();
   EXPECT_LE(first_batches_when_second_ended, 3U);
-  EXPECT_EQ(first_result.get().embeddings.size(), 10U);
+  EXPECT_EQ(first_result.get().texts.size(), 10U);
 }
 
 TEST(Compute, ACancelledRequestThatWaitsIsNeverComputed) {
   Gate gate;
   const auto encoder = std::make_shared<RecordingEncoder>(&gate);
   Compute compute(1);
-  Result<TextResults> running;
-  Result<TextResults> waiting;
+  Result<EmbedResult> running;
+  Result<EmbedResult> waiting;
   std::stop_source stop;
-  compute.submit(request_for(encoder, {words(2100)}), {}, running.completion());
+  submit(compute, request_for(encoder, {words(2100)}), {}, running.completion());
   ASSERT_TRUE(gate.wait_for_arrivals(1));
-  compute.submit(request_for(encoder, {words(50)}), stop.get_token(), waiting.completion());
+  submit(compute, request_for(encoder, {words(50)}), stop.get_token(), waiting.completion());
   stop.request_stop();
   EXPECT_EQ(waiting.message(Errc::cancelled), "cancelled");  // while the first still computes
   gate.open();
   EXPECT_THAT(lengths_of(running.get()), ElementsAre(2102));
-  Result<TextResults> after;
-  compute.submit(request_for(encoder, {words(1)}), {}, after.completion());
+  Result<EmbedResult> after;
+  submit(compute, request_for(encoder, {words(1)}), {}, after.completion());
   after.get();
   EXPECT_THAT(encoder->batches(), ElementsAre(ElementsAre(2102), ElementsAre(3)));
 }
@@ -193,13 +215,14 @@ TEST(Compute, ACancelledRequestThatRunsLeavesItsNeighboursAlone) {
   Gate before;
   const auto encoder = std::make_shared<RecordingEncoder>(&gate);
   Compute compute(1);
-  compute.post([&](ParallelTeam&) { before.pass(); });
+  compute.tokenize({.texts = {"a"}}, model_of(nullptr), {},
+                   [&](const std::exception_ptr&, const std::vector<Tokens>&) { before.pass(); });
   ASSERT_TRUE(before.wait_for_arrivals(1));
-  Result<TextResults> stays;
-  Result<TextResults> goes;
+  Result<EmbedResult> stays;
+  Result<EmbedResult> goes;
   std::stop_source stop;
-  compute.submit(request_for(encoder, {words(5)}), {}, stays.completion());
-  compute.submit(request_for(encoder, {words(6), words(3000)}), stop.get_token(), goes.completion());
+  submit(compute, bulk_request_for(encoder, {words(5)}), {}, stays.completion());
+  submit(compute, bulk_request_for(encoder, {words(6), words(3000)}), stop.get_token(), goes.completion());
   before.open();
   ASSERT_TRUE(gate.wait_for_arrivals(1));
   stop.request_stop();
@@ -212,17 +235,17 @@ TEST(Compute, ACancelledRequestThatRunsLeavesItsNeighboursAlone) {
 TEST(Compute, TheFirstBadTextIsNamed) {
   Compute compute(2);
   const auto encoder = std::make_shared<RecordingEncoder>();
-  Result<TextResults> empty;
-  compute.submit(request_for(encoder, {"a", "b", "", "c", ""}), {}, empty.completion());
+  Result<EmbedResult> empty;
+  submit(compute, request_for(encoder, {"a", "b", "", "c", ""}), {}, empty.completion());
   EXPECT_THAT(empty.message(Errc::empty_text), StartsWith("Text at index 2: "));
-  Result<TextResults> broken;
-  compute.submit(request_for(encoder, {"a", "b\xff"}), {}, broken.completion());
+  Result<EmbedResult> broken;
+  submit(compute, request_for(encoder, {"a", "b\xff"}), {}, broken.completion());
   EXPECT_THAT(broken.message(Errc::invalid_utf8), StartsWith("Text at index 1: "));
-  TextRequest strict = request_for(encoder, {words(3), words(40)});
-  strict.max_length = 10;
-  strict.on_long = OnLong::error;
-  Result<TextResults> too_long;
-  compute.submit(std::move(strict), {}, too_long.completion());
+  Asked strict = request_for(encoder, {words(3), words(40)});
+  strict.model.max_length = 10;
+  strict.request.options.on_long = OnLong::error;
+  Result<EmbedResult> too_long;
+  submit(compute, std::move(strict), {}, too_long.completion());
   EXPECT_THAT(too_long.message(Errc::text_too_long),
               testing::AllOf(StartsWith("Text at index 1: "), HasSubstr("42 tokens"), HasSubstr("10")));
   EXPECT_THAT(encoder->batches(), testing::IsEmpty());
@@ -232,42 +255,42 @@ TEST(Compute, TokenizesManyTextsWithoutAnEncoder) {
   Compute compute(2);
   std::vector<std::string> texts;
   for (std::size_t i = 0; i < 3000; ++i) texts.push_back(words(1 + i % 7));
-  Result<TextResults> result;
-  TextRequest request = request_for(nullptr, texts);
-  compute.submit(std::move(request), {}, result.completion());
-  const TextResults results = result.get();
-  ASSERT_EQ(results.encodings.size(), 3000U);
-  for (std::size_t i = 0; i < 3000; ++i) ASSERT_EQ(results.encodings[i].ids.size(), 3 + i % 7);
+  Result<std::vector<Tokens>> result;
+  compute.tokenize({.texts = texts}, model_of(nullptr), {}, result.completion());
+  const std::vector<Tokens> tokens = result.get();
+  ASSERT_EQ(tokens.size(), 3000U);
+  for (std::size_t i = 0; i < 3000; ++i) ASSERT_EQ(tokens[i].ids.size(), 3 + i % 7);
 }
 
 TEST(Compute, AnEncodersErrorIsTheRequests) {
   class Failing final : public models::Encoder {
    public:
-    void forward(const models::PackedBatch&, float*, ParallelTeam&, models::Activations&) const override {
+    const float* forward(const models::PackedBatch&, float*, ParallelTeam&, models::Activations&,
+                         FunctionRef<bool()>) const override {
       throw std::bad_alloc();
     }
     std::size_t hidden() const noexcept override { return 2; }
     std::size_t weight_bytes() const noexcept override { return 0; }
   };
   Compute compute(1);
-  Result<TextResults> result;
-  compute.submit(request_for(std::make_shared<Failing>(), {"a"}), {}, result.completion());
+  Result<EmbedResult> result;
+  submit(compute, request_for(std::make_shared<Failing>(), {"a"}), {}, result.completion());
   EXPECT_THAT(result.message(Errc::out_of_memory), HasSubstr("out of memory"));
 }
 
 TEST(Compute, ShuttingDownCompletesWhatWaits) {
   Gate gate;
   const auto encoder = std::make_shared<RecordingEncoder>(&gate);
-  Result<TextResults> running;
-  Result<TextResults> waiting;
-  Result<TextResults> late;
+  Result<EmbedResult> running;
+  Result<EmbedResult> waiting;
+  Result<EmbedResult> late;
   {
     Compute compute(2);
-    compute.submit(request_for(encoder, {words(2100)}), {}, running.completion());
+    submit(compute, request_for(encoder, {words(2100)}), {}, running.completion());
     ASSERT_TRUE(gate.wait_for_arrivals(1));
-    compute.submit(request_for(encoder, {words(5)}), {}, waiting.completion());
+    submit(compute, request_for(encoder, {words(5)}), {}, waiting.completion());
     compute.shut_down();
-    compute.submit(request_for(encoder, {words(5)}), {}, late.completion());
+    submit(compute, request_for(encoder, {words(5)}), {}, late.completion());
     EXPECT_THAT(late.message(Errc::shut_down), HasSubstr("shutting down"));
     gate.open();
   }
@@ -279,16 +302,16 @@ TEST(Compute, ATokenThatTheModelDoesNotKnowFailsItsOwnTextOnly) {
   Gate gate;
   const auto encoder = std::make_shared<RecordingEncoder>(&gate);
   Compute compute(2);
-  Result<TextResults> first;
-  compute.submit(request_for(encoder, {words(2)}), {}, first.completion());
+  Result<EmbedResult> first;
+  submit(compute, request_for(encoder, {words(2)}), {}, first.completion());
   ASSERT_TRUE(gate.wait_for_arrivals(1));
   // These share the pass that comes after the gate.
-  Result<TextResults> bad;
-  Result<TextResults> innocent;
-  TextRequest request = request_for(encoder, {words(2), words(3)});
-  request.vocab_size = 1;
-  compute.submit(std::move(request), {}, bad.completion());
-  compute.submit(request_for(encoder, {words(4)}), {}, innocent.completion());
+  Result<EmbedResult> bad;
+  Result<EmbedResult> innocent;
+  Asked request = request_for(encoder, {words(2), words(3)});
+  request.model.vocab_size = 1;
+  submit(compute, std::move(request), {}, bad.completion());
+  submit(compute, request_for(encoder, {words(4)}), {}, innocent.completion());
   gate.open();
   EXPECT_THAT(bad.message(Errc::malformed_file), StartsWith("Text at index 0: the text has token "));
   EXPECT_THAT(lengths_of(innocent.get()), ElementsAre(6));
@@ -298,12 +321,14 @@ TEST(Compute, ATokenThatTheModelDoesNotKnowFailsItsOwnTextOnly) {
 class PoorEncoder final : public models::Encoder {
  public:
   PoorEncoder(Gate& gate, std::size_t greedy) : gate_(gate), greedy_(greedy) {}
-  void forward(const models::PackedBatch& batch, float* pooled, ParallelTeam&, models::Activations&) const override {
+  const float* forward(const models::PackedBatch& batch, float* pooled, ParallelTeam&, models::Activations&,
+                       FunctionRef<bool()>) const override {
     gate_.pass();
     const bool shared = batch.sequences() > 1;
     if (shared || batch.ids.size() == greedy_) throw std::bad_alloc();
     pooled[0] = static_cast<float>(batch.ids.size());
     pooled[1] = 0;
+    return pooled;
   }
   std::size_t hidden() const noexcept override { return 2; }
   std::size_t weight_bytes() const noexcept override { return 0; }
@@ -317,15 +342,15 @@ TEST(Compute, APassThatFailsIsTriedRequestByRequest) {
   Gate gate;
   const auto encoder = std::make_shared<PoorEncoder>(gate, 9);
   Compute compute(2);
-  Result<TextResults> first;
-  compute.submit(request_for(encoder, {words(2)}), {}, first.completion());
+  Result<EmbedResult> first;
+  submit(compute, request_for(encoder, {words(2)}), {}, first.completion());
   ASSERT_TRUE(gate.wait_for_arrivals(1));
-  Result<TextResults> small;
-  Result<TextResults> greedy;
-  Result<TextResults> other;
-  compute.submit(request_for(encoder, {words(3)}), {}, small.completion());
-  compute.submit(request_for(encoder, {words(7)}), {}, greedy.completion());
-  compute.submit(request_for(encoder, {words(4)}), {}, other.completion());
+  Result<EmbedResult> small;
+  Result<EmbedResult> greedy;
+  Result<EmbedResult> other;
+  submit(compute, request_for(encoder, {words(3)}), {}, small.completion());
+  submit(compute, request_for(encoder, {words(7)}), {}, greedy.completion());
+  submit(compute, request_for(encoder, {words(4)}), {}, other.completion());
   gate.open();
   EXPECT_THAT(lengths_of(first.get()), ElementsAre(4));
   EXPECT_THAT(lengths_of(small.get()), ElementsAre(5));
@@ -337,10 +362,11 @@ TEST(Compute, APassThatFailsIsTriedRequestByRequest) {
 class PatientEncoder final : public models::Encoder {
  public:
   explicit PatientEncoder(Gate& gate) : gate_(gate) {}
-  void forward(const models::PackedBatch&, float* pooled, ParallelTeam&, models::Activations& scratch) const override {
+  const float* forward(const models::PackedBatch&, float*, ParallelTeam&, models::Activations&,
+                       FunctionRef<bool()> go_on) const override {
     gate_.pass();
-    pooled[0] = pooled[1] = 0;
-    while (!scratch.given_up()) std::this_thread::yield();
+    while (go_on()) std::this_thread::yield();
+    return nullptr;
   }
   std::size_t hidden() const noexcept override { return 2; }
   std::size_t weight_bytes() const noexcept override { return 0; }
@@ -355,11 +381,11 @@ TEST(Compute, APassIsLeftOnceNobodyWaitsForIt) {
   const auto endless = std::make_shared<PatientEncoder>(gate);
   Compute compute(2);
   std::stop_source stop;
-  Result<TextResults> first;
-  compute.submit(request_for(endless, {words(2)}), stop.get_token(), first.completion());
+  Result<EmbedResult> first;
+  submit(compute, request_for(endless, {words(2)}), stop.get_token(), first.completion());
   ASSERT_TRUE(gate.wait_for_arrivals(1));
-  Result<TextResults> next;
-  compute.submit(request_for(std::make_shared<RecordingEncoder>(), {words(3)}), {}, next.completion());
+  Result<EmbedResult> next;
+  submit(compute, request_for(std::make_shared<RecordingEncoder>(), {words(3)}), {}, next.completion());
   stop.request_stop();
   EXPECT_THAT(first.message(Errc::cancelled), StartsWith("cancelled"));
   EXPECT_THAT(lengths_of(next.get()), ElementsAre(5));

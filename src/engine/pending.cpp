@@ -21,20 +21,6 @@ void check_text(std::string_view text, std::size_t index, bool read, bool indexe
   }
 }
 
-// SHIM
-TextRequest old_request(Resolved& resolved) {
-  TextRequest text;
-  text.tokenizer = resolved.tokenizer;
-  text.encoder = resolved.encoder;
-  text.heads = resolved.heads;
-  text.prompt = resolved.prompt;
-  text.max_length = resolved.max_length;
-  text.truncation_side = resolved.truncation_side;
-  text.normalize = resolved.normalize;
-  text.vocab_size = resolved.vocab_size;
-  return text;
-}
-
 }  // namespace
 
 template <class Options>
@@ -127,31 +113,7 @@ void PendingEmbed::check_out() const {
 }
 
 void PendingEmbed::submit(Compute& compute, const std::stop_token& stop) {
-  TextRequest text = old_request(resolved);
-  text.texts = request_.texts;
-  text.on_long = request_.options.on_long;
-  text.indexed_errors = request_.indexed_errors;
-  compute.submit(
-      std::move(text), stop, [done = std::move(done_)](std::exception_ptr error, TextResults results) mutable {
-        EmbedResult result;
-        for (auto& e : results.embeddings) {
-          result.texts.push_back({e.tokens, e.full_tokens, e.truncated});
-          result.vectors.resize(e.vectors.size());
-          for (std::size_t d = 0; d < e.vectors.size(); ++d) {
-            FloatMatrix& m = result.vectors[d];
-            if (!m.values) {
-              m.rows = results.embeddings.size();
-              m.columns = m.stride = e.vectors[d].first;
-              m.values = std::shared_ptr<float>(std::make_shared<std::vector<float>>(m.rows * m.stride), nullptr);
-              auto v = std::make_shared<std::vector<float>>(m.rows * m.stride);
-              m.values = std::shared_ptr<float>(v, v->data());
-            }
-            std::copy(e.vectors[d].second.begin(), e.vectors[d].second.end(),
-                      m.values.get() + (result.texts.size() - 1) * m.stride);
-          }
-        }
-        done(std::move(error), std::move(result));
-      });
+  compute.embed(std::move(request_), std::move(resolved), stop, std::move(done_));
 }
 
 void PendingTokenize::check_sizes(const KnownModel&) const {
@@ -168,19 +130,7 @@ void PendingTokenize::resolve(const KnownModel&, const Checkpoint& checkpoint) {
 }
 
 void PendingTokenize::submit(Compute& compute, const std::stop_token& stop) {
-  TextRequest text = old_request(resolved);
-  text.texts = request_.texts;
-  text.on_long = request_.options.on_long;
-  text.add_special_tokens = request_.options.add_special_tokens;
-  compute.submit(std::move(text), stop,
-                 [done = std::move(done_)](std::exception_ptr error, TextResults results) mutable {
-                   std::vector<Tokens> rows;
-                   for (auto& e : results.encodings) {
-                     const bool cut = e.truncated();
-                     rows.push_back({std::move(e.ids), e.full_tokens, cut, {}, {}});
-                   }
-                   done(std::move(error), std::move(rows));
-                 });
+  compute.tokenize(std::move(request_), std::move(resolved), stop, std::move(done_));
 }
 
 }  // namespace stella::engine

@@ -1,6 +1,7 @@
 // The encoders: token ids of a packed batch to pooled vectors to head vectors.
 #pragma once
 
+#include "base/unique_function.hpp"
 #include "kernels/aligned_buffer.hpp"
 #include "kernels/kernels.hpp"
 #include "models/calibration.hpp"
@@ -28,8 +29,6 @@ struct Activations {
   kernels::AlignedBuffer buffer;
   std::vector<float> long_cos, long_sin;  // rotary angles of inputs longer than the model's own table
   kernels::Workspace workspace;
-  /// Asked between two layers, if set: true ends the pass there, and what it would have given is worth nothing.
-  std::function<bool()> given_up{};
 };
 
 /// Called as parts of a model are packed: bytes of source weights done so far, and in all.
@@ -61,10 +60,18 @@ struct Trial {
 class Encoder {
  public:
   virtual ~Encoder() = default;
-  /// Mean-pooled last hidden states: pooled (sequences, hidden). Checked, Error(invalid_argument): ids lie in
-  /// [0, vocab_size), no sequence is empty, none is longer than the positions of a bert. Memory grows with the batch's
-  /// tokens. Thread-safe with one `scratch` and one `team` per running pass.
-  virtual void forward(const PackedBatch& batch, float* pooled, ParallelTeam& team, Activations& scratch) const = 0;
+  /// Mean-pooled last hidden states: pooled (sequences, hidden). Gives the states themselves, (tokens, hidden) in
+  /// `scratch`. Checked, Error(invalid_argument): ids lie in [0, vocab_size), no sequence is empty, none is longer than
+  /// the positions of a bert. Memory grows with the batch's tokens. Thread-safe with one `scratch` and one `team` per
+  /// running pass.
+  ///
+  /// `go_on` is called before every layer and product, while `team` is idle: it may run other passes, with activations
+  /// of their own. Once it has said false the pass ends at the next layer and gives null.
+  virtual const float* forward(const PackedBatch& batch, float* pooled, ParallelTeam& team, Activations& scratch,
+                               FunctionRef<bool()> go_on) const = 0;
+  const float* forward(const PackedBatch& batch, float* pooled, ParallelTeam& team, Activations& scratch) const {
+    return forward(batch, pooled, team, scratch, [] { return true; });
+  }
   virtual std::size_t hidden() const noexcept = 0;
   virtual std::size_t weight_bytes() const noexcept = 0;
   /// Of these, what lies in a mapped file, whose pages the system may take back.

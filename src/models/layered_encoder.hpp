@@ -24,13 +24,19 @@ class LayeredEncoder final : public Encoder {
   LayeredEncoder(Net net, Layers layers, Precision precision, Bytes bytes)
       : net_(std::move(net)), layers_(std::move(layers)), precision_(precision), bytes_(bytes) {}
 
-  void forward(const PackedBatch& batch, float* pooled, ParallelTeam& team, Activations& scratch) const override {
-    auto state = net_.start(batch, {team, scratch, precision_});
+  const float* forward(const PackedBatch& batch, float* pooled, ParallelTeam& team, Activations& scratch,
+                       FunctionRef<bool()> go_on) const override {
+    bool leave = false;
+    const auto ask = [&] { leave = leave || !go_on(); };
+    const FunctionRef<void()> before_product = ask;
+    auto state = net_.start(batch, {team, scratch, precision_, nullptr, &before_product});
     for (const typename Net::Layer& layer : layers_) {
-      if (scratch.given_up && scratch.given_up()) return;
+      ask();
+      if (leave) return nullptr;
       net_.run(layer, state);
     }
     net_.finish(state, pooled);
+    return state.x;
   }
   std::size_t hidden() const noexcept override { return net_.spec().hidden; }
   std::size_t weight_bytes() const noexcept override { return bytes_.total + net_.bytes(); }

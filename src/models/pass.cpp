@@ -19,7 +19,8 @@ std::size_t round_to_line(std::size_t floats) noexcept {
 }  // namespace
 
 Pass make_pass(const kernels::Kernels& kernels, const PassResources& resources) {
-  return {kernels, resources.team, resources.scratch.workspace, resources.precision, resources.maxima};
+  return {kernels,          resources.team,          resources.scratch.workspace, resources.precision,
+          resources.maxima, resources.before_product};
 }
 
 kernels::AttentionArgs attention_args(const weights::EncoderSpec& spec, const PackedBatch& batch, Precision precision,
@@ -76,6 +77,7 @@ std::vector<float*> carve(Activations& scratch, std::initializer_list<std::size_
 
 void apply(const Pass& pass, const Linear& linear, const float* x, std::size_t m, float* y, kernels::Epilogue epilogue,
            const float* residual) {
+  if (pass.before_product != nullptr) (*pass.before_product)();
   if (pass.maxima != nullptr) pass.maxima->see(linear.name, x, m, linear.weight.k());
   kernels::MatmulArgs args;
   args.x = x;

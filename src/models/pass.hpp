@@ -17,6 +17,7 @@ struct Pass {
   kernels::Workspace& workspace;
   Precision precision = Precision::f32;  // of the encoder's products
   ColumnMaxima* maxima = nullptr;        // sees every product's input, where given
+  const FunctionRef<void()>* before_product = nullptr;
 };
 
 /// What a pass runs with.
@@ -25,6 +26,7 @@ struct PassResources {
   Activations& scratch;
   Precision precision = Precision::f32;
   ColumnMaxima* maxima = nullptr;
+  const FunctionRef<void()>* before_product = nullptr;  // called by apply(), where given
 };
 
 /// A pass as the resources say.

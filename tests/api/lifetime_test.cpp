@@ -250,7 +250,7 @@ TEST(Lifetimes, TheLastOwnerMayGoOnAWorkingThread) {
     };
     if (i % 3 == 0) impl.files->post(std::move(job));
     if (i % 3 == 1) impl.signals->post(std::move(job));
-    if (i % 3 == 2) impl.compute->post([job = std::move(job)](ParallelTeam&) mutable { job(); });
+    if (i % 3 == 2) run_on_compute_thread(impl, std::move(job));
     runtime.reset();
     go.set_value();
     EXPECT_EQ(gone.get_future().get(), ThreadKind::working);

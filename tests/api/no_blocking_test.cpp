@@ -132,7 +132,7 @@ TEST(NoBlocking, EmbeddingWaitsForTheComputeThreadNotTheCaller) {
   boost::asio::io_context io;
   Ticker ticker(io);
   std::atomic<bool> let_go{false};
-  runtime->impl().compute->post([&](ParallelTeam&) {
+  run_on_compute_thread(runtime->impl(), [&] {
     ticker.wait_for(kTicks);
     let_go = true;
   });

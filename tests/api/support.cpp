@@ -1,5 +1,7 @@
 #include "support.hpp"
 
+#include "api/runtime_impl.hpp"
+
 namespace stella::test {
 
 namespace fs = std::filesystem;
@@ -14,6 +16,16 @@ ModelOptions TestHub::options(std::shared_ptr<Runtime> runtime) const {
   hub.home = cache.path();
   hub.cache_dir = cache.path() / "hub";
   return {.hub = hub, .runtime = std::move(runtime)};
+}
+
+void run_on_compute_thread(Runtime::Impl& runtime, UniqueFunction<void()> job) {
+  engine::Resolved model;
+  model.tokenizer =
+      std::make_shared<const tokenizer::Tokenizer>(tokenizer::Tokenizer::from_file(kDemo / "tokenizer.json"));
+  model.max_length = 512;
+  runtime.compute->tokenize(
+      {.texts = {"text"}}, std::move(model), {},
+      [job = std::move(job)](const std::exception_ptr&, const std::vector<Tokens>&) mutable { job(); });
 }
 
 std::string describe(const std::exception_ptr& error) {

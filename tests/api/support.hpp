@@ -49,6 +49,9 @@ struct TestHub {
   TemporaryFolder cache;
 };
 
+/// Runs `job` on the thread that computes, as the end of a request.
+void run_on_compute_thread(Runtime::Impl& runtime, UniqueFunction<void()> job);
+
 /// "errc: message" of a failure; "no error" where there was none.
 std::string describe(const std::exception_ptr& error);
 /// Errc of a failure; nothing where there was none, or where it is none of ours.

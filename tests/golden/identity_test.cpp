@@ -87,6 +87,52 @@ TEST_P(Identity, AloneInABatchInAnotherOrderAndOnAnyNumberOfThreads) {
   }
 }
 
+/// A pass yields to others before every product; what they do is no matter of it.
+TEST_P(Identity, WhateverRunsInBetween) {
+  const weights::EncoderSpec spec = read_spec(folder()).encoder;
+  const std::vector<Ids> sequences = make_sequences(spec.vocab_size, std::min<std::size_t>(spec.max_positions, 200));
+  ParallelTeam team(2);
+  const Checkpoint checkpoint = load_on(team);
+  const models::Encoder& encoder = *checkpoint.encoder;
+  models::Activations scratch;
+  models::Activations urgent_scratch;
+  const std::vector<float> urgent_alone = pooled(encoder, {&sequences[7]}, team, urgent_scratch).front();
+  const std::vector<float> alone = pooled(encoder, {&sequences[63]}, team, scratch).front();
+  Ids ids = sequences[63];
+  const auto end = static_cast<std::int32_t>(ids.size());
+  ids.insert(ids.end(), sequences[20].begin(), sequences[20].end());
+  const std::vector<std::int32_t> offsets{0, end, static_cast<std::int32_t>(ids.size())};
+  std::vector<float> interrupted(2 * encoder.hidden());
+  std::size_t pauses = 0;
+  const auto pause = [&] {
+    // Now one that is shorter than the pass, now one that is longer.
+    const std::size_t other = pauses++ % 2 == 0 ? 7 : 62;
+    const std::vector<float> urgent = pooled(encoder, {&sequences[other]}, team, urgent_scratch).front();
+    if (other == 7) {
+      EXPECT_TRUE(same_bits(urgent, urgent_alone));
+    }
+    return true;
+  };
+  ASSERT_NE(encoder.forward({ids, offsets}, interrupted.data(), team, scratch, pause), nullptr);
+  EXPECT_GE(pauses, 5 * spec.layers);
+  interrupted.resize(encoder.hidden());
+  EXPECT_TRUE(same_bits(interrupted, alone));
+}
+
+TEST_P(Identity, APassIsLeftAtTheNextLayer) {
+  const weights::EncoderSpec spec = read_spec(folder()).encoder;
+  const Ids ids(10, 1);
+  const std::vector<std::int32_t> offsets{0, 10};
+  ParallelTeam team(1);
+  const Checkpoint checkpoint = load_on(team);
+  models::Activations scratch;
+  std::vector<float> vector(checkpoint.encoder->hidden());
+  std::size_t pauses = 0;
+  EXPECT_EQ(checkpoint.encoder->forward({ids, offsets}, vector.data(), team, scratch, [&] { return ++pauses < 3; }),
+            nullptr);
+  EXPECT_EQ(pauses, 3U);
+}
+
 TEST_P(Identity, PackedByAnyNumberOfThreads) {
   const std::vector<Ids> sequences = make_sequences(read_spec(folder()).encoder.vocab_size, 90);
   ParallelTeam one(1);
