@@ -179,12 +179,17 @@ tokenizer::EncodeOptions TokenizingJob::encode_options() const {
   return {.max_length = model_.max_length,
           .add_special_tokens = request_.options.add_special_tokens,
           .truncation_side = own ? own : model_.truncation_side,
+          .offsets = request_.options.offsets,
           .cancelled = &over_};
 }
 
 void TokenizingJob::keep(std::size_t text, tokenizer::Encoding encoding) {
   const bool truncated = encoding.truncated();
-  result_[text] = {.ids = std::move(encoding.ids), .full_tokens = encoding.full_tokens, .truncated = truncated};
+  result_[text] = {.ids = std::move(encoding.ids),
+                   .full_tokens = encoding.full_tokens,
+                   .truncated = truncated,
+                   .offsets = std::move(encoding.offsets),
+                   .special = std::move(encoding.special)};
 }
 
 void TokenizingJob::complete(std::exception_ptr error) {
