@@ -14,8 +14,17 @@ struct RuntimeOptions {
   /// Threads that compute, at most 4,096; 0: the processors this process may use (affinity and cgroup quotas). Where
   /// the system gives fewer threads, fewer compute.
   std::size_t compute_threads = 0;
+  /// Teams that these threads form. Each computes one batch at a time, on the same weights; threads of several teams
+  /// keep to the processors that share a cache. 0: one team up to eight threads, else one for each last level of cache
+  /// and NUMA node, of at least four threads. More teams than threads are as many as threads.
+  std::size_t compute_teams = 0;
   /// Threads for files, hashing and loading, which may block, at most 4,096; 0: a small default. As above.
   std::size_t file_threads = 0;
+  /// Texts, and tokens of them, that may wait to be computed; a request that comes on top ends with
+  /// Error(overloaded), but for one that waits alone. Of texts that are not tokenized yet the tokens are estimated. 0:
+  /// any number.
+  std::size_t max_queued_texts = 0;
+  std::size_t max_queued_tokens = 0;
   /// Instruction set of every model loaded on this runtime.
   KernelSet kernels = KernelSet::automatic;
 };

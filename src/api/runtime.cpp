@@ -4,6 +4,7 @@
 #include "base/immortal.hpp"
 #include "base/sha.hpp"
 #include "base/thread.hpp"
+#include "base/topology.hpp"
 #include "base/typed_error.hpp"
 #include "stella/error.hpp"
 
@@ -28,6 +29,13 @@ std::size_t checked_threads(std::size_t wanted, std::size_t otherwise, const cha
   if (wanted <= kMaxThreads) return wanted != 0 ? wanted : otherwise;
   throw Error(Errc::invalid_argument, std::string("RuntimeOptions::") + name + " is " + std::to_string(wanted) +
                                           "; at most " + std::to_string(kMaxThreads) + " are possible");
+}
+
+engine::ComputeOptions compute_options(const RuntimeOptions& options) {
+  const std::size_t threads = checked_threads(options.compute_threads, usable_processors(), "compute_threads");
+  const std::size_t teams = checked_threads(options.compute_teams, 0, "compute_teams");
+  return {.teams = plan_teams(threads, teams, processor_groups(allowed_processors())),
+          .queue_limits = {.texts = options.max_queued_texts, .tokens = options.max_queued_tokens}};
 }
 
 /// Runtimes whose last owner went on one of their own threads, which cannot join itself.
@@ -123,8 +131,7 @@ Runtime::Impl::Impl(const RuntimeOptions& options)
       // Those that must be first, so that with few threads to be had those that may be fewer are.
       callbacks(std::make_shared<api::Callbacks>()),
       signals(std::make_shared<ThreadPool>(1, "stella-signal")),
-      compute(std::make_unique<engine::Compute>(
-          checked_threads(options.compute_threads, usable_processors(), "compute_threads"))),
+      compute(std::make_unique<engine::Compute>(compute_options(options))),
       files(std::make_unique<ThreadPool>(checked_threads(options.file_threads, kDefaultFileThreads, "file_threads"),
                                          "stella-files")),
       hub(std::make_shared<api::HubGate>(*files)) {

@@ -67,7 +67,7 @@ void Compute::Cancel::operator()() const {
   compute->wake_.notify_one();  // to let go of it
 }
 
-Compute::Compute(ComputeOptions options) : schedule_(options.queue_limits) {
+Compute::Compute(ComputeOptions options) : schedule_(options.teams.size(), options.queue_limits) {
   try {
     // The coordinators first: without them the helpers are of no use. They touch their teams only once there is work.
     for (const TeamPlan& plan : options.teams) {

@@ -9,6 +9,9 @@ namespace {
 /// How far interactive requests may be ahead: one full pass.
 constexpr auto kLead = static_cast<std::ptrdiff_t>(kTokensPerPass);
 
+/// Of a pass that is small so that other teams have one too.
+constexpr std::size_t kLeastTokensOfShare = 512;
+
 /// Of a text before it is tokenized. Tokens of running text have four bytes or so.
 std::uint32_t estimated_tokens(std::uint32_t bytes) noexcept {
   return bytes / 4 + 1;
@@ -197,7 +200,9 @@ bool Schedule::may_overtake() const noexcept {
 }
 
 std::vector<TextOfRequest> Schedule::take_pass(Urgency urgency) {
-  return take_tokens(urgency, kTokensPerPass, urgency == Urgency::interactive && has_passes(Urgency::bulk));
+  const std::size_t tokens = std::clamp(waiting_.tokens / teams_, kLeastTokensOfShare, kTokensPerPass);
+  return take_tokens(urgency, teams_ == 1 ? kTokensPerPass : tokens,
+                     urgency == Urgency::interactive && has_passes(Urgency::bulk));
 }
 
 std::vector<TextOfRequest> Schedule::take_urgent_pass() {

@@ -112,8 +112,9 @@ class Schedule {
     std::optional<Time> deadline{};
   };
 
-  Schedule() = default;
-  explicit Schedule(Limits limits) : limits_(limits) {}
+  /// For so many teams, which are to have something each before one has a full pass.
+  explicit Schedule(std::size_t teams = 1) : teams_(teams) {}
+  Schedule(std::size_t teams, Limits limits) : teams_(teams), limits_(limits) {}
 
   /// False, and nothing else, where more would wait than may.
   bool add(const Request& request);
@@ -163,6 +164,7 @@ class Schedule {
   std::vector<TextOfRequest> take_tokens(Urgency urgency, std::size_t max_tokens, bool overtakes);
   void count_out(Known& known, std::size_t text) noexcept;
 
+  std::size_t teams_;
   Limits limits_;
   Limits waiting_;
   Queues queues_[2];

@@ -123,6 +123,16 @@ TEST(Schedule, AThousandQueriesArePackedIntoFullPasses) {
   EXPECT_EQ(passes, 10U);  // 20,000 tokens, 102 texts of 20 in each pass
 }
 
+TEST(Schedule, SeveralTeamsShareWhatWaits) {
+  Schedule schedule(4);
+  schedule.add(request(1, std::vector<std::uint32_t>(40, 100)));  // 4,000 tokens
+  EXPECT_THAT(schedule.take_pass(Urgency::bulk), SizeIs(10));
+  EXPECT_THAT(schedule.take_pass(Urgency::bulk), SizeIs(7));  // 750 of 3,000
+  EXPECT_THAT(schedule.take_pass(Urgency::bulk), SizeIs(5));  // 512 at least
+  schedule.add(request(2, std::vector<std::uint32_t>(200, 100)));
+  EXPECT_THAT(schedule.take_pass(Urgency::bulk), SizeIs(20));
+}
+
 TEST(Schedule, APassThatInterruptsIsSmall) {
   Schedule schedule;
   for (RequestId id = 0; id < 100; ++id) schedule.add(request(id, {20}, "", Urgency::interactive));
@@ -231,7 +241,7 @@ TEST(Schedule, ATokenizedRequestWaitsForAPass) {
 }
 
 TEST(Schedule, NoMoreWaitsThanMay) {
-  Schedule schedule({.texts = 4, .tokens = 1000});
+  Schedule schedule(1, {.texts = 4, .tokens = 1000});
   EXPECT_TRUE(schedule.add(request(1, {10, 10, 10, 10, 10})));  // nothing waits: whatever it is
   EXPECT_FALSE(schedule.add(request(2, {10})));
   schedule.take_pass(Urgency::bulk);

@@ -87,6 +87,26 @@ TEST_P(Identity, BesideOtherCallersAndOtherDimensions) {
   }
 }
 
+TEST_P(Identity, OnAnyNumberOfTeamsBesideQueries) {
+  const std::vector<std::string> texts = mixed_texts();
+  const EmbedOptions options{.task = "none", .dimensions = {256}};
+  StellaEmbeddingModel one = model_with(GetParam(), 1);
+  const Vectors expected = vectors_of(run(one.batch_embed(texts, options)));
+  for (const std::size_t teams : {2U, 3U, 4U}) {
+    const RuntimeOptions threads{.compute_threads = 4, .compute_teams = teams};
+    StellaEmbeddingModel model(GetParam().string(),
+                               {.precision = Precision::f32, .runtime = std::make_shared<Runtime>(threads)});
+    std::vector<std::future<std::vector<Embedding>>> batches;
+    std::vector<std::future<std::vector<float>>> queries;
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      if (i % 16 == 0) batches.push_back(model.batch_embed(texts, options, boost::asio::use_future));
+      queries.push_back(model.embed(texts[i], "none", 256, boost::asio::use_future));
+    }
+    for (auto& batch : batches) EXPECT_EQ(vectors_of(batch.get()), expected) << teams << " teams";
+    for (std::size_t i = 0; i < texts.size(); ++i) EXPECT_EQ(queries[i].get(), expected[i]) << teams << " teams";
+  }
+}
+
 TEST_P(Identity, ChunkedIsTheSameAsABatch) {
   StellaEmbeddingModel model = model_with(GetParam(), 2);
   const std::vector<std::string> texts = mixed_texts();
