@@ -28,9 +28,9 @@ ARROWS = {
 }
 # A room: a layer inside another's folder. All that others may know of it are these headers.
 ROOMS = {
-    "hub/http": {"answer", "event_loop", "exchange", "proxy", "query", "retry", "url"},
+    "hub/http": {"answer", "event_loop", "fetch", "proxy", "query", "retry", "url"},
     "hub/cache": {"file_lock", "hasher", "links", "paths", "store", "verify"},
-    "hub/download": {"flight", "metadata", "request", "services"},
+    "hub/download": {"metadata", "request", "resources", "shared_download", "tuning"},
 }
 # Public headers that layers below api may use: plain values, no Asio.
 PLAIN_PUBLIC = {"stella/error.hpp", "stella/callback.hpp", "stella/request.hpp", "stella/options.hpp", "stella/log.hpp", "stella/hub.hpp",

@@ -4,7 +4,7 @@
 #include "base/sha.hpp"
 #include "base/text.hpp"
 #include "stella/error.hpp"
-#include "weights/model_spec.hpp"
+#include "weights/json_limits.hpp"
 
 #include <algorithm>
 #include <array>

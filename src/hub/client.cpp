@@ -4,8 +4,8 @@
 #include "base/typed_error.hpp"
 #include "hub/cache/links.hpp"
 #include "hub/cache/store.hpp"
-#include "hub/download/flight.hpp"
 #include "hub/download/request.hpp"
+#include "hub/download/shared_download.hpp"
 #include "hub/listing.hpp"
 
 #include <chrono>
@@ -16,19 +16,19 @@
 
 namespace stella::hub {
 
-struct Client::Impl {
-  Impl(ThreadPool& pool, const ClientTuning& tuning) : services(pool, tuning) {
+struct Client::Impl final : DownloadOwner {
+  Impl(ThreadPool& pool, const ClientTuning& tuning) : resources(pool, tuning) {
     goodbye.emplace_back(
         [this] { give_up(std::make_exception_ptr(Error(Errc::shut_down, "the runtime is shutting down"))); });
     thread = start_thread("stella-hub", [this] {
-      services.loop.run([this] { return flights.empty() && listings.empty() && services.files.pending() == 0; },
-                        [this](std::exception_ptr error) { give_up(typed_error(std::move(error))); });
+      resources.loop.run([this] { return downloads.empty() && listings.empty() && resources.files.pending() == 0; },
+                         [this](std::exception_ptr error) { give_up(typed_error(std::move(error))); });
     });
   }
 
   ~Impl() {
-    services.loop.post(std::move(goodbye));
-    services.loop.stop();
+    resources.loop.post(std::move(goodbye));
+    resources.loop.stop();
     thread.join();
   }
 
@@ -38,8 +38,8 @@ struct Client::Impl {
     constexpr int kTries = 100;
     for (int i = 0; i < kTries; ++i) {
       try {
-        const auto waiting = flights;
-        for (const auto& flight : waiting) flight->leave_all(error);
+        const auto waiting = downloads;
+        for (const auto& download : waiting) download->leave_all(error);
         const auto listed = listings;
         for (const auto& listing : listed) listing->leave(error);
         return;
@@ -51,30 +51,32 @@ struct Client::Impl {
 
   void get_file(FileRequest request, std::stop_token stop, ProgressCallback on_progress,
                 Completion<std::filesystem::path> done) {
-    const std::string key = flight_key(request);
+    const std::string key = download_key(request);
     if (const auto known = by_key.find(key); known != by_key.end()) {
       return known->second->add(std::move(stop), std::move(on_progress), std::move(done));
     }
-    // The two callbacks name the flight by address: it may not own itself.
-    auto address = std::make_shared<Flight*>(nullptr);
-    auto flight = std::make_shared<Flight>(
-        services, std::move(request), [this, key] { by_key.erase(key); },
-        [this, address] { std::erase_if(flights, [&](const auto& one) { return one.get() == *address; }); });
-    *address = flight.get();
+    const auto download = std::make_shared<SharedDownload>(resources, *this, std::move(request));
     try {
-      flights.insert(flight);
-      by_key.emplace(key, flight.get());
-      flight->add(std::move(stop), std::move(on_progress), std::move(done));
-      flight->start();
+      downloads.insert(download);
+      by_key.emplace(key, download.get());
+      download->add(std::move(stop), std::move(on_progress), std::move(done));
+      download->start();
     } catch (...) {
-      flight->leave_all(typed_error(std::current_exception()));
+      download->leave_all(typed_error(std::current_exception()));
       throw;
     }
   }
 
+  void download_closed(SharedDownload& download) override {
+    std::erase_if(by_key, [&](const auto& one) { return one.second == &download; });
+  }
+  void download_over(SharedDownload& download) override {
+    std::erase_if(downloads, [&](const auto& one) { return one.get() == &download; });
+  }
+
   void list_files(FileRequest request, std::stop_token stop, Completion<std::vector<RepoFile>> done) {
     auto address = std::make_shared<Listing*>(nullptr);
-    auto listing = std::make_shared<Listing>(services, std::move(request), std::move(done), [this, address] {
+    auto listing = std::make_shared<Listing>(resources, std::move(request), std::move(done), [this, address] {
       std::erase_if(listings, [&](const auto& one) { return one.get() == *address; });
     });
     *address = listing.get();
@@ -87,10 +89,10 @@ struct Client::Impl {
     }
   }
 
-  Services services;
+  Resources resources;
   // Loop thread only.
-  std::set<std::shared_ptr<Flight>> flights;
-  std::map<std::string, Flight*> by_key;  // those that take more waiters
+  std::set<std::shared_ptr<SharedDownload>> downloads;
+  std::map<std::string, SharedDownload*> by_key;  // those that take more waiters
   std::set<std::shared_ptr<Listing>> listings;
   EventLoop::Tasks goodbye;  // the destructor's task
   std::thread thread;
@@ -104,8 +106,8 @@ Client::~Client() = default;
 
 void Client::get_file(FileRequest request, std::stop_token stop, ProgressCallback on_progress,
                       Completion<std::filesystem::path> done) {
-  impl_->services.loop.post([impl = impl_.get(), request = std::move(request), stop = std::move(stop),
-                             on_progress = std::move(on_progress), done = std::move(done)]() mutable {
+  impl_->resources.loop.post([impl = impl_.get(), request = std::move(request), stop = std::move(stop),
+                              on_progress = std::move(on_progress), done = std::move(done)]() mutable {
     try {
       request = checked(std::move(request), true);
     } catch (...) {
@@ -116,7 +118,7 @@ void Client::get_file(FileRequest request, std::stop_token stop, ProgressCallbac
 }
 
 void Client::list_files(FileRequest request, std::stop_token stop, Completion<std::vector<RepoFile>> done) {
-  impl_->services.loop.post(
+  impl_->resources.loop.post(
       [impl = impl_.get(), request = std::move(request), stop = std::move(stop), done = std::move(done)]() mutable {
         try {
           request.file.clear();

@@ -29,7 +29,7 @@ class Client {
  public:
   /// `file_pool` outlives the client.
   explicit Client(ThreadPool& file_pool);
-  /// For tests and benches (hub/services.hpp).
+  /// For tests and benches.
   Client(ThreadPool& file_pool, const ClientTuning& tuning);
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;

@@ -84,11 +84,11 @@ std::vector<RepoFile> parse_tree_page(std::string_view json, const std::string& 
   return files;
 }
 
-Listing::Listing(Services& services, FileRequest request, Done done, UniqueFunction<void()> landed)
-    : services_(services), request_(std::move(request)), done_(std::move(done)), landed_(std::move(landed)) {}
+Listing::Listing(Resources& resources, FileRequest request, Done done, UniqueFunction<void()> landed)
+    : resources_(resources), request_(std::move(request)), done_(std::move(done)), landed_(std::move(landed)) {}
 
 void Listing::start(std::stop_token stop) {
-  on_stop_.emplace(std::move(stop), [&loop = services_.loop, listing = weak_from_this()] {
+  on_stop_.emplace(std::move(stop), [&loop = resources_.loop, listing = weak_from_this()] {
     loop.post([listing] {
       const auto self = listing.lock();
       if (!self) return;
@@ -118,9 +118,9 @@ void Listing::ask(const std::string& url) {
   question.url = url;
   question.what = "the list of files of " + describe(request_);
   question.options = request_.options;
-  question.retries = services_.tuning.retries;
+  question.retries = resources_.tuning.retries;
   question.most_bytes = kMaxPageBytes;
-  query_ = std::make_unique<Query>(services_.loop, std::move(question),
+  query_ = std::make_unique<Query>(resources_.loop, std::move(question),
                                    [this](std::optional<Answer> answer, std::optional<Failure> failure) {
                                      const auto self = shared_from_this();
                                      const auto query = std::move(query_);
@@ -172,7 +172,7 @@ void Listing::unanswered(const Failure& failure) {
 
 void Listing::from_cache(const Failure& failure) {
   using Files = std::vector<RepoFile>;
-  services_.files.run<Files>(
+  resources_.files.run<Files>(
       [paths = RepoPaths(request_.options->cache_dir, request_.repo), revision = request_.revision] {
         Files files;
         const auto commit = known_commit(paths, revision);

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "hub/download/request.hpp"
-#include "hub/download/services.hpp"
+#include "hub/download/resources.hpp"
 #include "hub/http/query.hpp"
 
 #include <cstdint>
@@ -34,7 +34,7 @@ std::vector<RepoFile> parse_revision(std::string_view json, const std::string& w
 class Listing : public std::enable_shared_from_this<Listing> {
  public:
   using Done = Completion<std::vector<RepoFile>>;
-  Listing(Services& services, FileRequest request, Done done, UniqueFunction<void()> landed);
+  Listing(Resources& resources, FileRequest request, Done done, UniqueFunction<void()> landed);
 
   void start(std::stop_token stop);
   void leave(const std::exception_ptr& error);
@@ -46,7 +46,7 @@ class Listing : public std::enable_shared_from_this<Listing> {
   void from_cache(const Failure& failure);
   void complete(std::exception_ptr error);
 
-  Services& services_;
+  Resources& resources_;
   FileRequest request_;
   Done done_;
   UniqueFunction<void()> landed_;

@@ -1,6 +1,7 @@
 // The normalizers of a tokenizer.json that are implemented.
 #pragma once
 
+#include "tokenizer/normalizer_scratch.hpp"
 #include "tokenizer/simple_normalizers.hpp"
 #include "tokenizer/unicode.hpp"
 
@@ -12,18 +13,6 @@
 #include <vector>
 
 namespace stella::tokenizer {
-
-/// A code point and its combining rank.
-struct Ranked {
-  char32_t value;
-  std::uint32_t rank;
-};
-
-/// What a normalizer works in; kept between calls so that text that needs little change needs no allocation.
-struct NormalizerScratch {
-  std::string text;
-  std::vector<Ranked> pending;
-};
 
 /// Canonical composition.
 class NfcNormalizer {

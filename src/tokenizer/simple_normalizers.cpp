@@ -1,7 +1,7 @@
 #include "tokenizer/simple_normalizers.hpp"
 
 #include "base/utf8.hpp"
-#include "tokenizer/normalizer.hpp"
+#include "tokenizer/normalizer_scratch.hpp"
 
 namespace stella::tokenizer {
 namespace {

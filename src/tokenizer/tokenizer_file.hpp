@@ -2,12 +2,12 @@
 #pragma once
 
 #include "stella/error.hpp"
+#include "stella/options.hpp"
 #include "tokenizer/added_tokens.hpp"
 #include "tokenizer/bpe.hpp"
 #include "tokenizer/decoder.hpp"
 #include "tokenizer/normalizer.hpp"
 #include "tokenizer/splitter.hpp"
-#include "tokenizer/tokenizer.hpp"
 #include "tokenizer/trim_offsets.hpp"
 #include "tokenizer/vocabulary.hpp"
 #include "tokenizer/wordpiece.hpp"

@@ -2,7 +2,6 @@
 
 #include "base/lfs.hpp"
 #include "stella/error.hpp"
-#include "weights/model_spec.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,6 +1,8 @@
 // JSON files of a checkpoint, read with errors that say which file and which key.
 #pragma once
 
+#include "weights/json_limits.hpp"
+
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -10,13 +12,10 @@
 
 namespace stella::weights {
 
-/// Most levels of nesting; real files have 10.
-inline constexpr std::size_t kMaxJsonDepth = 128;
-
 /// Parses `text` as Python's json module does, which wrote it: NaN and Infinity are numbers (here all infinite), of a
 /// key that an object holds twice the last counts. A byte-order mark at the start is skipped. Throws
 /// Error(malformed_file) with `file`, line and column, and Error(limit_exceeded) for what is larger than
-/// kMaxJsonBytes or deeper than the limit above.
+/// kMaxJsonBytes or deeper than kMaxJsonDepth.
 boost::json::value parse_json(std::string_view text, const std::string& file);
 
 /// "line 3, column 7", as in messages.

@@ -12,9 +12,6 @@
 
 namespace stella::weights {
 
-/// Most bytes of a checkpoint's JSON file; real ones have less than 1 MB, an index of shards included.
-inline constexpr std::size_t kMaxJsonBytes = std::size_t{16} << 20U;
-
 enum class Architecture : std::uint8_t { new_model, qwen2, bert };
 
 /// An encoder's sizes, all from config.json.

@@ -3,7 +3,7 @@
 
 #include "base/thread_pool.hpp"
 #include "hub/client.hpp"
-#include "hub/download/services.hpp"
+#include "hub/download/tuning.hpp"
 #include "hub_server/hub_server.hpp"
 #include "stella/error.hpp"
 #include "support/temporary_folder.hpp"

@@ -21,13 +21,13 @@ void give_way() {
 
 }  // namespace
 
-BodySink::BodySink(Services& services, std::shared_ptr<PartialFile> file, std::string etag,
-                   std::optional<std::uint64_t> size, UniqueFunction<void()> on_change)
-    : services_(services),
+BodySink::BodySink(Resources& resources, SinkOwner& owner, std::shared_ptr<PartialFile> file, std::string etag,
+                   std::optional<std::uint64_t> size)
+    : resources_(resources),
+      owner_(&owner),
       file_(std::move(file)),
       etag_(std::move(etag)),
       size_(size),
-      on_change_(std::move(on_change)),
       written_(file_->resumed()) {
   if (size_) hasher_ = std::make_shared<Hasher>(etag_, *size_);
 }
@@ -39,7 +39,7 @@ bool BodySink::put(Lane& lane, std::uint64_t offset, std::span<const std::byte> 
                       block->capacity - block->size >= std::min(bytes.size(), block->capacity);
     if (!fits) {
       flush(lane);
-      lane.block = services_.blocks.acquire(lane.when_free);
+      lane.block = resources_.blocks.acquire(lane.when_free);
       if (!lane.block) {
         ++shortages_;
         return false;
@@ -75,7 +75,7 @@ void BodySink::write_more() {
   if (writing_ || unwritten_ == 0) return;
   writing_ = true;
   ++jobs_;
-  services_.files.run<Nothing>(
+  resources_.files.run<Nothing>(
       [self = shared_from_this()] {
         self->write_blocks();
         return Nothing{};
@@ -103,7 +103,7 @@ void BodySink::write_blocks() {
       error = std::current_exception();
     }
     done += block->size;
-    services_.loop.post([self = shared_from_this(), block = std::move(block), failed = error != nullptr]() mutable {
+    resources_.loop.post([self = shared_from_this(), block = std::move(block), failed = error != nullptr]() mutable {
       self->wrote(*block, failed);
     });
     if (error) std::rethrow_exception(std::exchange(error, nullptr));
@@ -123,7 +123,7 @@ void BodySink::set_size(std::uint64_t size) {
   hasher_ = std::make_shared<Hasher>(etag_, size);
   written_.remove(size, UINT64_MAX);  // of an earlier, longer try
   ++jobs_;
-  services_.files.run<Nothing>(
+  resources_.files.run<Nothing>(
       [file = file_, size] {
         file->set_size(size);
         return Nothing{};
@@ -152,7 +152,7 @@ void BodySink::hash_more() {
   if (hashing_ || unhashed_ == 0) return;
   hashing_ = true;
   ++jobs_;
-  services_.files.run<Nothing>(
+  resources_.files.run<Nothing>(
       [self = shared_from_this()] {
         self->hash_items();
         return Nothing{};
@@ -181,7 +181,7 @@ void BodySink::hash_items() {
       error = std::current_exception();
     }
     done += item.length;
-    services_.loop.post([self = shared_from_this(), item = std::move(item)]() mutable { self->hashed(item); });
+    resources_.loop.post([self = shared_from_this(), item = std::move(item)]() mutable { self->hashed(item); });
     if (error) std::rethrow_exception(std::exchange(error, nullptr));
   }
 }
@@ -234,7 +234,7 @@ void BodySink::job_ended(std::exception_ptr error) {
   }
   write_more();
   hash_more();
-  if (!silent_) on_change_();
+  if (owner_ != nullptr) owner_->sink_changed();
 }
 
 }  // namespace stella::hub

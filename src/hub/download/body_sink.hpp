@@ -3,7 +3,7 @@
 
 #include "hub/cache/hasher.hpp"
 #include "hub/download/partial_file.hpp"
-#include "hub/download/services.hpp"
+#include "hub/download/resources.hpp"
 
 #include <deque>
 #include <exception>
@@ -14,6 +14,15 @@
 #include <vector>
 
 namespace stella::hub {
+
+class SinkOwner {
+ public:
+  /// Something was written or hashed, or could not be.
+  virtual void sink_changed() = 0;
+
+ protected:
+  ~SinkOwner() = default;
+};
 
 /// One job writes and one hashes, both on the file pool and both at the same time; several writers would only wait for
 /// the file's lock in the kernel. A job goes on while there is work, so that neither waits for the loop between two
@@ -27,9 +36,9 @@ class BodySink : public std::enable_shared_from_this<BodySink> {
     std::shared_ptr<UniqueFunction<void()>> when_free;  ///< Called when put() said no and memory is there again.
   };
 
-  /// `on_change` is called after every job.
-  BodySink(Services& services, std::shared_ptr<PartialFile> file, std::string etag, std::optional<std::uint64_t> size,
-           UniqueFunction<void()> on_change);
+  /// The owner is told after every job, until silence().
+  BodySink(Resources& resources, SinkOwner& owner, std::shared_ptr<PartialFile> file, std::string etag,
+           std::optional<std::uint64_t> size);
 
   /// Takes all bytes, or none of them (false) while memory is short.
   bool put(Lane& lane, std::uint64_t offset, std::span<const std::byte> bytes);
@@ -39,8 +48,8 @@ class BodySink : public std::enable_shared_from_this<BodySink> {
   void start() { plan_from_disk(); }
   /// The size became known at the end: all of [0, size) is on disk or in flight.
   void set_size(std::uint64_t size);
-  /// No more on_change.
-  void silence() noexcept { silent_ = true; }
+  /// The owner is told no more, and may go.
+  void silence() noexcept { owner_ = nullptr; }
   /// The hash is of no interest any more; writing goes on.
   void stop_hashing();
 
@@ -79,11 +88,11 @@ class BodySink : public std::enable_shared_from_this<BodySink> {
   void plan_from_disk();
   void job_ended(std::exception_ptr error);
 
-  Services& services_;
+  Resources& resources_;
+  SinkOwner* owner_;  // null: silent
   std::shared_ptr<PartialFile> file_;
   std::string etag_;
   std::optional<std::uint64_t> size_;
-  UniqueFunction<void()> on_change_;
   std::shared_ptr<Hasher> hasher_;  // null while the size is unknown
   Work work_;
   RangeSet written_;
@@ -96,7 +105,6 @@ class BodySink : public std::enable_shared_from_this<BodySink> {
   bool writing_ = false;
   bool hashing_ = false;
   bool hash_stopped_ = false;
-  bool silent_ = false;
   std::exception_ptr error_;
 };
 

@@ -102,14 +102,9 @@ FileMetadata metadata_from(const HttpHead& head, const Asked& asked) {
   metadata.size = parse_number(!linked_size.empty() ? linked_size : redirect ? "" : head.value("content-length"));
   metadata.location = head.url;
   if (redirect) {
-    const auto target = resolve_location(head.url, head.value("location"));
-    if (!target) {
-      throw Error(Errc::http_error, redacted(head.url) + " redirects to no usable address", context_of(head));
-    }
-    if (is_downgrade(head.url, *target)) {
-      throw Error(Errc::http_error, redacted(head.url) + " redirects from https to http; refused", context_of(head));
-    }
-    metadata.location = *target;
+    auto target = redirect_target(head);
+    if (const auto* failure = std::get_if<Failure>(&target)) throw failure->error();
+    metadata.location = std::get<std::string>(std::move(target));
   }
   return metadata;
 }

@@ -1,10 +1,10 @@
-// One connection's part of a transfer: a GET of some range, with its redirects.
+// One connection's part of a transfer: a GET of one piece.
 #pragma once
 
 #include "hub/download/body_sink.hpp"
-#include "hub/http/exchange.hpp"
+#include "hub/download/piece_plan.hpp"
+#include "hub/http/fetch.hpp"
 
-#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,7 +17,7 @@ class StreamOwner {
  public:
   /// The final answer (2xx); false refuses it. Must not destroy any stream.
   virtual bool stream_head(Stream& stream, const HttpHead& head) = 0;
-  /// Bytes at stream.position, which the owner advances. Must not destroy any stream.
+  /// Bytes at the piece's position, which the owner advances. Must not destroy any stream.
   virtual BodyVerdict stream_body(Stream& stream, std::span<const std::byte> bytes) = 0;
   /// Over, with a failure or with the answer's end; may destroy the stream.
   virtual void stream_ended(Stream& stream, std::optional<Failure> failure) = 0;
@@ -29,46 +29,29 @@ class StreamOwner {
 /// Loop thread only; destroying it closes the connection.
 class Stream {
  public:
-  static constexpr std::uint64_t kToTheEnd = UINT64_MAX;
-
-  /// Asks for [first, end) of `url`, or for all of it where `whole`.
-  Stream(Services& services, StreamOwner& owner, const HubOptions& options, std::string what, std::string url,
-         bool whole, std::uint64_t first, std::uint64_t end);
+  /// Asks for `piece` of the body at `url`; the piece outlives it.
+  Stream(Resources& resources, StreamOwner& owner, const HubOptions& options, std::string what, std::string url,
+         PiecePlan::Piece& piece);
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
-  ~Stream();
 
-  void resume() { exchange_->resume(); }
-  const std::string& url() const noexcept { return url_; }  ///< After redirects.
+  void resume() { fetch_->resume(); }
+  const std::string& url() const noexcept { return fetch_->url(); }  ///< After redirects.
 
   // The owner's notes about this stream.
-  bool whole = false;  ///< The answer is the whole body from 0.
-  std::uint64_t position = 0;
-  std::uint64_t end = 0;
-  bool has_length = false;  ///< The answer says how long it is, and says that it is everything.
-  bool longer = false;      ///< The answer goes on beyond `end`.
-  bool superseded = false;  ///< Another stream took over; its end means nothing.
-  std::uint64_t received = 0;
-  EventLoop::Clock::time_point started = EventLoop::Clock::now();
-  EventLoop::Clock::time_point first_byte{};  ///< Where received > 0.
-  std::optional<Failure> refusal;             ///< Why the owner refused the answer.
+  PiecePlan::Piece& piece;
+  bool has_length = false;         ///< The answer says how long it is, and says that it is everything.
+  bool superseded = false;         ///< Another stream took over; its end means nothing.
+  std::optional<Failure> refusal;  ///< Why the owner refused the answer.
   BodySink::Lane lane;
 
  private:
-  void open();
   bool take_head(const HttpHead& head);
-  void closed(const HttpEnd& end);
+  void ended(std::optional<Failure> failure);
 
-  Services& services_;
   StreamOwner& owner_;
-  const HubOptions& options_;
   std::string what_;
-  std::string url_;
-  int redirects_ = 0;
-  std::optional<std::string> redirect_;
-  std::uint64_t redirect_bytes_ = 0;  // of its body
-  std::optional<Failure> failure_;
-  std::unique_ptr<HttpExchange> exchange_;
+  std::unique_ptr<Fetch> fetch_;
 };
 
 }  // namespace stella::hub

@@ -27,6 +27,10 @@ std::uint64_t most_bytes_of(const std::string& file, bool announced, const Clien
   return announced ? UINT64_MAX : tuning.most_without_size;
 }
 
+PieceLimits limits_of(const ClientTuning& tuning, std::size_t connections) {
+  return {tuning.smallest_piece, tuning.largest_piece, connections};
+}
+
 // The signed address of a body has run out, or its host has forgotten it.
 bool is_expired(const Failure& failure) {
   const int status = failure.context.http_status;
@@ -35,238 +39,175 @@ bool is_expired(const Failure& failure) {
 
 }  // namespace
 
-Transfer::Transfer(Services& services, TransferJob job, OnProgress on_progress, Done done)
-    : services_(services),
+Transfer::Transfer(Resources& resources, TransferJob job, std::shared_ptr<TransferOwner> owner)
+    : resources_(resources),
       job_(std::move(job)),
-      on_progress_(std::move(on_progress)),
-      done_(std::move(done)),
-      backoff_(services.tuning.retries),
-      throughput_(services.tuning.first_connections),
-      size_(job_.metadata.size),
+      owner_(std::move(owner)),
+      plan_(limits_of(resources.tuning, connection_limit())),
+      backoff_(resources.tuning.retries),
+      throughput_(resources.tuning.first_connections),
       url_(job_.metadata.location),
-      most_bytes_(most_bytes_of(job_.file, size_.has_value(), services.tuning)) {}
+      most_bytes_(most_bytes_of(job_.file, job_.metadata.size.has_value(), resources.tuning)) {
+  end_task_.emplace_back([this] { tell_end(); });  // lives until then: the owner has it, and it has the owner
+}
+
+Transfer::~Transfer() = default;
+
+// The one place where the phase changes; what belongs to a phase ends with it.
+void Transfer::enter(Phase next) {
+  phase_ = next;
+  query_.reset();
+  if (retry_timer_) resources_.loop.cancel(*retry_timer_);
+  retry_timer_.reset();
+}
 
 void Transfer::start() {
-  services_.budget.join(*this);
-  if (size_ && *size_ > most_bytes_) return finish(too_large().exception());
-  opening_ = true;
-  services_.files.run<std::shared_ptr<PartialFile>>(
-      [paths = job_.paths, etag = job_.metadata.etag, size = size_] {
-        return std::make_shared<PartialFile>(paths, etag, size);
-      },
-      [self = shared_from_this()](std::exception_ptr error, std::shared_ptr<PartialFile> file) {
-        self->opened(error, std::move(file));
+  resources_.budget.join(*this);
+  plan_.begin({}, job_.metadata.size);
+  if (job_.metadata.size && *job_.metadata.size > most_bytes_) return finish(too_large().exception());
+  open([paths = job_.paths, etag = job_.metadata.etag, size = job_.metadata.size] {
+    return std::make_shared<PartialFile>(paths, etag, size);
+  });
+}
+
+// A new file or what an earlier process left of it, by a job that gives it.
+template <class Work>
+void Transfer::open(Work work) {
+  enter(Phase::opening);
+  job_has_file_ = true;
+  resources_.files.run<std::shared_ptr<PartialFile>>(
+      std::move(work), [self = shared_from_this()](std::exception_ptr error, std::shared_ptr<PartialFile> file) {
+        self->job_has_file_ = false;
+        if (self->phase_ == Phase::ending) return self->conclude();
+        if (error) return self->finish(error);
+        self->begin(std::move(file));
       });
 }
 
-void Transfer::opened(std::exception_ptr error, std::shared_ptr<PartialFile> file) {
-  opening_ = false;
-  restarting_ = false;
-  if (finishing_) return conclude();
-  if (error) return finish(error);
-  begin(std::move(file));
-}
-
-// A new file or what an earlier process left of it.
 void Transfer::begin(std::shared_ptr<PartialFile> file) {
-  received_ = file->resumed();
-  claimed_ = received_;
-  resumed_bytes_ = received_.total();
-  sink_ = std::make_shared<BodySink>(services_, std::move(file), job_.metadata.etag, size_, [this] { sink_changed(); });
+  plan_.begin(file->resumed(), job_.metadata.size);
+  resumed_bytes_ = plan_.received();
+  sink_ = std::make_shared<BodySink>(resources_, *this, std::move(file), job_.metadata.etag, job_.metadata.size);
+  enter(Phase::fetching);
   sink_->start();
   if (!sample_timer_) sample();
-  if (size_ && received_.total() == *size_) return sink_changed();
+  if (plan_.all_received()) return sink_changed();
   fill();
 }
 
 void Transfer::stop() {
-  if (finishing_) return;
   finish(std::make_exception_ptr(Error(Errc::cancelled, job_.what + ": the download was cancelled")));
 }
 
-bool Transfer::wants_connection() const {
-  if (!sink_ || finishing_ || restarting_ || query_ || retry_timer_) return false;
-  return !size_ || received_.total() < *size_;
-}
-
 std::size_t Transfer::connection_limit() const {
-  return job_.options->connections != 0 ? job_.options->connections : services_.tuning.connections;
+  return job_.options->connections != 0 ? job_.options->connections : resources_.tuning.connections;
 }
 
 void Transfer::fill() {
   while (wants_connection() && streams_.size() < throughput_.wanted() &&
-         services_.budget.may_open(*this, connection_limit())) {
-    if (!size_ || no_ranges_) {
-      if (!streams_.empty()) return;
-      return open_stream(true, {0, size_.value_or(Stream::kToTheEnd)});
-    }
-    const auto piece = next_piece();
-    if (!piece) return;
-    // A small body in one go needs no Range, and so nothing of the server but HTTP.
-    open_stream(piece->first == 0 && piece->second == *size_, *piece);
+         resources_.budget.may_open(*this, connection_limit())) {
+    PiecePlan::Piece* const piece = plan_.next(EventLoop::Clock::now());
+    if (piece == nullptr) return;
+    resources_.budget.opened();
+    streams_.push_back(std::make_unique<Stream>(resources_, *this, *job_.options, job_.what, url_, *piece));
   }
 }
 
-// The lowest bytes that nobody has or fetches: hashing follows close behind. The less is left the smaller, so that all
-// connections end at about the same time.
-std::optional<RangeSet::Range> Transfer::next_piece() {
-  const ClientTuning& tuning = services_.tuning;
-  auto gap = claimed_.first_gap(*size_);
-  if (!gap) {
-    split_slowest();
-    gap = claimed_.first_gap(*size_);
-  }
-  if (!gap) return std::nullopt;
-  if (connection_limit() == 1) return gap;
-  const std::uint64_t left = *size_ - claimed_.total();
-  const std::uint64_t smallest = smallest_piece();
-  const std::uint64_t length =
-      std::clamp(left / (2 * connection_limit()), smallest, std::max(smallest, tuning.largest_piece));
-  // Never leave a crumb behind.
-  if (gap->second - gap->first > length + smallest / 2) gap->second = gap->first + length;
-  return gap;
-}
-
-// Worth a request: asking costs at most a third of the time that the bytes take.
-std::uint64_t Transfer::smallest_piece() const {
-  const ClientTuning& tuning = services_.tuning;
-  if (latency_ <= 0 || stream_rate_ <= 0) return 4 * tuning.smallest_piece;
-  const double worth = std::min(2 * latency_ * stream_rate_, static_cast<double>(tuning.largest_piece));
-  return std::max(tuning.smallest_piece, static_cast<std::uint64_t>(worth));
-}
-
-// Everything is some stream's task: halve the largest rest, if it is worth a request.
-void Transfer::split_slowest() {
-  Stream* largest = nullptr;
-  for (const auto& stream : streams_) {
-    if (stream->whole) return;
-    if (largest == nullptr || stream->end - stream->position > largest->end - largest->position) largest = stream.get();
-  }
-  if (largest == nullptr || largest->end - largest->position < 2 * smallest_piece()) return;
-  const std::uint64_t middle = largest->position + (largest->end - largest->position) / 2;
-  claimed_.remove(middle, largest->end);
-  largest->end = middle;
-  largest->longer = true;
-}
-
-void Transfer::open_stream(bool whole, RangeSet::Range piece) {
-  if (size_) claimed_.add(piece.first, piece.second);
-  services_.budget.opened();
-  streams_.push_back(
-      std::make_unique<Stream>(services_, *this, *job_.options, job_.what, url_, whole, piece.first, piece.second));
-  if (whole) whole_stream_ = streams_.back().get();
+Failure Transfer::failure_of(const Stream& stream, int status, const std::string& how) const {
+  Failure failure;
+  failure.context.url = redacted(stream.url());
+  failure.context.http_status = status;
+  failure.message = job_.what + ": " + failure.context.url + " " + how;
+  failure.retry = true;
+  return failure;
 }
 
 bool Transfer::stream_head(Stream& stream, const HttpHead& head) {
-  if (whole_stream_ != nullptr && whole_stream_ != &stream) {
+  if (plan_.is_superseded(stream.piece)) {
     stream.superseded = true;
     return false;
   }
-  if (head.status == 206 && !stream.whole) {
-    const auto range = content_range(head);
-    const bool honest = range && range->first == stream.position && (!range->total || *range->total == *size_);
-    if (!honest) {
-      Failure failure;
-      failure.context.url = redacted(stream.url());
-      failure.context.http_status = head.status;
-      failure.message = job_.what + ": " + failure.context.url + " answers with another range than asked for";
-      failure.retry = true;
-      if (++lies_ >= 2) no_ranges_ = true;
-      stream.refusal = failure;
-      return false;
-    }
-    stream.longer = stream.longer || range->last + 1 > stream.end;
-    return true;
-  }
+  if (head.status == 206 && !stream.piece.whole) return take_part(stream, head);
   if (head.status != 200) {
-    Failure failure;
-    failure.context.url = redacted(stream.url());
-    failure.context.http_status = head.status;
-    failure.message = job_.what + ": " + failure.context.url + " answered status " + std::to_string(head.status) +
-                      " where a body was expected";
-    failure.retry = true;
-    stream.refusal = failure;
+    stream.refusal = failure_of(stream, head.status,
+                                "answered status " + std::to_string(head.status) + " where a body was expected");
     return false;
   }
-  if (!stream.whole) take_whole(stream);
+  if (!stream.piece.whole) take_whole(stream);
   const std::string* length = head.find("content-length");
   stream.has_length = length != nullptr;
-  if (size_ && length != nullptr && *length != std::to_string(*size_)) stream.longer = true;
+  if (plan_.size() && length != nullptr && *length != std::to_string(*plan_.size())) stream.piece.longer = true;
+  return true;
+}
+
+bool Transfer::take_part(Stream& stream, const HttpHead& head) {
+  PiecePlan::Piece& piece = stream.piece;
+  const auto range = content_range(head);
+  const bool honest = range && range->first == piece.position && (!range->total || *range->total == *plan_.size());
+  if (!honest) {
+    if (++lies_ >= 2) plan_.use_no_ranges();
+    stream.refusal = failure_of(stream, head.status, "answers with another range than asked for");
+    return false;
+  }
+  piece.longer = piece.longer || range->last + 1 > piece.end;
   return true;
 }
 
 // The server ignores Range and sends everything: let it, on this one connection.
 void Transfer::take_whole(Stream& stream) {
-  no_ranges_ = true;
-  stream.whole = true;
-  stream.position = 0;
-  stream.end = *size_;
-  whole_stream_ = &stream;
-  claimed_.add(0, *size_);
-  services_.loop.post([self = shared_from_this()] { self->drop_others(); });
+  plan_.becomes_whole(stream.piece);
+  resources_.loop.post([self = shared_from_this()] { self->drop_others(); });
 }
 
 void Transfer::drop_others() {
-  if (whole_stream_ == nullptr || finishing_) return;
+  if (phase_ == Phase::ending || phase_ == Phase::over) return;
   std::vector<Stream*> others;
   for (const auto& stream : streams_) {
-    if (stream.get() != whole_stream_) others.push_back(stream.get());
+    if (plan_.is_superseded(stream->piece)) others.push_back(stream.get());
   }
   for (Stream* other : others) remove_stream(*other);
 }
 
+void Transfer::note_beginning(std::uint64_t position, std::span<const std::byte> bytes) {
+  constexpr std::size_t kBeginning = 64;
+  if (position == 0) beginning_.clear();
+  if (position != beginning_.size() || beginning_.size() >= kBeginning) return;
+  const auto more = bytes.first(std::min(bytes.size(), kBeginning - beginning_.size()));
+  beginning_.append(reinterpret_cast<const char*>(more.data()), more.size());
+}
+
 BodyVerdict Transfer::stream_body(Stream& stream, std::span<const std::byte> bytes) {
-  if (finishing_ || restarting_) return BodyVerdict::stop;
-  if (whole_stream_ != nullptr && whole_stream_ != &stream) {
+  if (!is_receiving()) return BodyVerdict::stop;
+  PiecePlan::Piece& piece = stream.piece;
+  if (plan_.is_superseded(piece)) {
     stream.superseded = true;
     return BodyVerdict::stop;
   }
-  const std::uint64_t room = stream.end - stream.position;
-  const auto wanted = bytes.first(std::min<std::uint64_t>(bytes.size(), room));
-  const std::uint64_t after = stream.position + wanted.size();
-  constexpr std::size_t kBeginning = 64;
-  if (stream.position == 0) beginning_.clear();
-  if (stream.position == beginning_.size() && beginning_.size() < kBeginning) {
-    const auto more = wanted.first(std::min(wanted.size(), kBeginning - beginning_.size()));
-    beginning_.append(reinterpret_cast<const char*>(more.data()), more.size());
-  }
-  if (!size_ && after > most_bytes_) {
+  const auto wanted = bytes.first(std::min<std::uint64_t>(bytes.size(), piece.left()));
+  note_beginning(piece.position, wanted);
+  if (!plan_.size() && piece.position + wanted.size() > most_bytes_) {
     stream.refusal = too_large();
     return BodyVerdict::stop;
   }
-  if (!size_ || !received_.contains(stream.position, after)) {
-    if (!sink_->put(stream.lane, stream.position, wanted)) return BodyVerdict::pause;
-    const std::uint64_t before = received_.total();
-    received_.add(stream.position, after);
-    backoff_.progress(received_.total() - before);
-    if (on_progress_) on_progress_(received_.total(), size_.value_or(0));
+  const bool is_news = plan_.is_news(piece, wanted.size());
+  if (is_news && !sink_->put(stream.lane, piece.position, wanted)) return BodyVerdict::pause;
+  const std::uint64_t news = plan_.took(piece, wanted.size(), EventLoop::Clock::now());
+  if (is_news) {
+    backoff_.progress(news);
+    owner_->transfer_progressed(plan_.received(), plan_.size().value_or(0));
   }
-  if (stream.received == 0) {
-    stream.first_byte = EventLoop::Clock::now();
-    const double latency = std::chrono::duration<double>(stream.first_byte - stream.started).count();
-    latency_ = latency_ <= 0 ? latency : std::min(latency, latency_);
-  }
-  stream.position = after;
-  stream.received += wanted.size();
-  const bool full = stream.position == stream.end;
-  return full && (stream.longer || wanted.size() < bytes.size()) ? BodyVerdict::stop : BodyVerdict::take;
+  const bool full = piece.left() == 0;
+  return full && (piece.longer || wanted.size() < bytes.size()) ? BodyVerdict::stop : BodyVerdict::take;
 }
 
 void Transfer::remove_stream(Stream& stream) {
   const auto at = std::find_if(streams_.begin(), streams_.end(), [&](const auto& one) { return one.get() == &stream; });
   if (at == streams_.end()) return;
   if (sink_) sink_->flush(stream.lane);
-  if (size_) {
-    // What this stream leaves undone is free again, unless another one has it.
-    claimed_.remove(stream.whole ? 0 : stream.position, stream.end);
-    for (const auto& [first, end] : received_.ranges()) claimed_.add(first, end);
-    for (const auto& other : streams_) {
-      if (other.get() != &stream) claimed_.add(other->position, other->end);
-    }
-  }
-  if (whole_stream_ == &stream) whole_stream_ = nullptr;
+  PiecePlan::Piece& piece = stream.piece;
   streams_.erase(at);
-  services_.budget.closed();
+  plan_.release(piece);
+  resources_.budget.closed();
 }
 
 void Transfer::drop_streams() {
@@ -275,50 +216,37 @@ void Transfer::drop_streams() {
 
 void Transfer::stream_ended(Stream& stream, std::optional<Failure> failure) {
   const auto self = shared_from_this();
-  const bool whole = stream.whole;
-  const bool full = size_ && stream.position == stream.end;
-  const bool ignore = stream.superseded || full || finishing_ || restarting_;
+  const PiecePlan::Piece piece = stream.piece;
+  const bool sized = plan_.size().has_value();
+  const bool full = sized && piece.left() == 0;
+  const bool ignore = stream.superseded || full || !is_receiving();
   const bool clean = !failure;
-  const std::uint64_t position = stream.position;
-  const std::uint64_t end = stream.end;
-  if (!ignore && !failure && !size_ && whole) size_ = position;  // the answer's end is the body's
-  const bool body_complete = size_ && whole && !full && position == *size_;
-  if (!failure && !ignore && !body_complete) {
+  // Of a body without a size the answer's end is the body's.
+  const bool body_ended = clean && !ignore && !sized;
+  if (clean && !ignore && !body_ended) {
     failure.emplace();
     failure->context.url = redacted(stream.url());
-    failure->message = job_.what + ": the connection ended " + std::to_string(end - position) + " bytes early";
+    failure->message = job_.what + ": the connection ended " + std::to_string(piece.left()) + " bytes early";
     failure->retry = true;
   }
   if (!failure && url_ != stream.url()) url_ = stream.url();  // saves the redirect next time
-  const std::chrono::duration<double> took = EventLoop::Clock::now() - stream.first_byte;
-  if (stream.received > 0 && took.count() > 0) stream_rate_ = static_cast<double>(stream.received) / took.count();
-  const bool unknown_size = !size_;
-  const bool too_short = failure && !ignore && clean && whole && stream.has_length;
+  const bool too_short = failure && !ignore && clean && piece.whole && stream.has_length;
+  plan_.measure(stream.piece, EventLoop::Clock::now());
   remove_stream(stream);
-  if (body_complete) return body_ended();
+  if (body_ended) {
+    plan_.ends_at(piece.position);
+    sink_->set_size(piece.position);
+    return sink_changed();
+  }
   if (ignore) {
     sink_changed();
     return fill();
   }
-  if (unknown_size) {  // nothing says where to go on
-    received_ = {};
-    claimed_ = {};
+  if (!sized) plan_.forget();
+  if (too_short) {
+    return contradicted("the body is shorter than the announced " + std::to_string(piece.end) + " bytes");
   }
-  if (too_short) return contradicted("the body is shorter than the announced " + std::to_string(end) + " bytes");
   failed(*failure);
-}
-
-// A body of unknown size has come to its end.
-void Transfer::body_ended() {
-  received_.add(0, *size_);
-  claimed_ = received_;
-  sink_->set_size(*size_);
-  sink_changed();
-}
-
-std::size_t Transfer::delivering() const {
-  return static_cast<std::size_t>(
-      std::count_if(streams_.begin(), streams_.end(), [](const auto& stream) { return stream->received > 0; }));
 }
 
 void Transfer::sample() {
@@ -328,24 +256,23 @@ void Transfer::sample() {
     std::size_t delivering;
   };
   const auto shortages = [this] { return sink_ ? sink_->shortages() : 0; };
-  sample_timer_ = services_.loop.after(
-      services_.tuning.sample,
-      [this, shortages, then = Then{EventLoop::Clock::now(), received_.total(), shortages(), delivering()}] {
+  sample_timer_ = resources_.loop.after(
+      resources_.tuning.sample,
+      [this, shortages, then = Then{EventLoop::Clock::now(), plan_.received(), shortages(), plan_.delivering()}] {
         TransferSample now;
-        const std::uint64_t received = received_.total();
+        const std::uint64_t received = plan_.received();
         now.bytes = received > then.received ? received - then.received : 0;
         now.seconds = std::chrono::duration<double>(EventLoop::Clock::now() - then.time).count();
         now.delivering = then.delivering;
         now.short_of_memory = shortages() > then.shortages;
-        throughput_.sample(now, connection_limit(), latency_);
+        throughput_.sample(now, connection_limit(), plan_.latency());
         sample();
         fill();
       });
 }
 
 void Transfer::sink_changed() {
-  if (!sink_) return;
-  if (finishing_ || restarting_) return conclude();
+  if (!is_receiving()) return conclude();
   if (sink_->error()) return finish(sink_->error());
   if (sink_->complete() && streams_.empty()) verify();
 }
@@ -353,7 +280,7 @@ void Transfer::sink_changed() {
 void Transfer::verify() {
   const FileMetadata& announced = job_.metadata;
   std::string digest = sink_->digest();
-  if (is_lfs_pointer(beginning_, *size_)) {
+  if (is_lfs_pointer(beginning_, *plan_.size())) {
     sink_->file()->remove();
     return finish(pointer_failure().exception());
   }
@@ -368,9 +295,10 @@ void Transfer::verify_plain_sha1() {
   struct Hashes {
     std::string sha1, sha256;
   };
-  opening_ = true;
-  services_.files.run<Hashes>(
-      [file = sink_->file(), size = *size_] {
+  enter(Phase::checking);
+  job_has_file_ = true;
+  resources_.files.run<Hashes>(
+      [file = sink_->file(), size = *plan_.size()] {
         Sha1 sha1;
         Sha256 sha256;
         std::vector<std::byte> buffer(1U << 20U);
@@ -384,8 +312,8 @@ void Transfer::verify_plain_sha1() {
         return Hashes{to_hex(sha1.digest()), to_hex(sha256.digest())};
       },
       [self = shared_from_this()](std::exception_ptr error, Hashes hashes) {
-        self->opening_ = false;
-        if (self->finishing_) return self->conclude();
+        self->job_has_file_ = false;
+        if (self->phase_ == Phase::ending) return self->conclude();
         if (error) return self->finish(error);
         if (hashes.sha1 == self->job_.metadata.etag) {
           return self->accept(std::move(hashes.sha256), Received::Checked::by_plain_sha1);
@@ -414,8 +342,8 @@ Failure Transfer::integrity_failure(const std::string& how) const {
 }
 
 Failure Transfer::too_large() const {
-  const std::string of = size_ ? "has " + std::to_string(*size_) + " bytes; at most "
-                               : std::string("does not say how large it is; at most ");
+  const std::string of = plan_.size() ? "has " + std::to_string(*plan_.size()) + " bytes; at most "
+                                      : std::string("does not say how large it is; at most ");
   return beyond_limit("names a file that " + of + std::to_string(most_bytes_) + " are taken", url_, job_.what);
 }
 
@@ -424,23 +352,28 @@ Failure Transfer::pointer_failure() const {
 }
 
 void Transfer::failed(const Failure& failure) {
-  if (finishing_ || restarting_) return;
-  if (failure.code == Errc::limit_exceeded && sink_) sink_->file()->remove();
+  if (!is_receiving()) return;
+  if (failure.code == Errc::limit_exceeded) sink_->file()->remove();
   if (failure.context.http_status == 416) {
-    no_ranges_ = true;
+    plan_.use_no_ranges();
     return contradicted("the hub's host refuses a range inside the announced size");
   }
   Failure again = failure;
   const bool expired = is_expired(failure);
   if (expired) again.retry = true;
   if (failure.context.http_status == 429 || failure.context.http_status == 503) throughput_.back_off();
-  if (retry_timer_ || query_) return;  // one pause answers for all connections that broke together
+  if (phase_ != Phase::fetching) return;  // one pause answers for all connections that broke together
   const auto wait = backoff_.next(again);
   if (!wait) return finish(failure.exception());
-  if (expired) return resolve_again();
+  if (expired) {
+    enter(Phase::resolving);
+    return resolve();
+  }
   url_ = job_.metadata.location;
-  retry_timer_ = services_.loop.after(*wait, [this] {
+  enter(Phase::pausing);
+  retry_timer_ = resources_.loop.after(*wait, [this] {
     retry_timer_.reset();
+    enter(Phase::fetching);
     fill();
   });
 }
@@ -452,24 +385,20 @@ void Transfer::contradicted(const std::string& how) {
     sink_->file()->remove();
     return finish((is_lfs_pointer(beginning_, 0) ? pointer_failure() : integrity_failure(how)).exception());
   }
-  resolve_first_ = fresh;
-  restart();
-}
-
-void Transfer::restart() {
-  restarting_ = true;
+  ask_first_ = fresh;
+  enter(Phase::emptying);
   drop_streams();
-  if (sink_) sink_->stop_hashing();
+  sink_->stop_hashing();
   conclude();
 }
 
-void Transfer::resolve_again() {
+void Transfer::resolve() {
   Question question;
   question.url = job_.pinned_url;
   question.what = job_.what;
   question.options = job_.options;
-  question.retries = services_.tuning.retries;
-  query_ = std::make_unique<Query>(services_.loop, std::move(question),
+  question.retries = resources_.tuning.retries;
+  query_ = std::make_unique<Query>(resources_.loop, std::move(question),
                                    [this](std::optional<Answer> answer, std::optional<Failure> failure) {
                                      const auto self = shared_from_this();
                                      const auto query = std::move(query_);
@@ -490,56 +419,58 @@ void Transfer::resolved(const Answer& answer) {
   }
   url_ = metadata.location;
   job_.metadata.location = metadata.location;
-  if (!restarting_) return fill();
-  size_ = metadata.size;
-  resolve_first_ = false;
+  if (phase_ == Phase::resolving) {
+    enter(Phase::fetching);
+    return fill();
+  }
+  job_.metadata.size = metadata.size;
+  ask_first_ = false;
+  enter(Phase::emptying);
   conclude();
 }
 
+// Again, where memory ran out in the middle of it: the result is the first one.
 void Transfer::finish(std::exception_ptr error) {
-  if (finishing_) return;
-  finishing_ = true;
-  result_ = error;
-  query_.reset();
-  for (auto* timer : {&retry_timer_, &sample_timer_}) {
-    if (*timer) services_.loop.cancel(**timer);
-    timer->reset();
+  if (phase_ == Phase::over) return;
+  if (phase_ != Phase::ending) {
+    enter(Phase::ending);
+    result_ = error;
   }
+  if (sample_timer_) resources_.loop.cancel(*sample_timer_);
+  sample_timer_.reset();
   drop_streams();
-  if (error && sink_) sink_->stop_hashing();
+  if (result_ && sink_) sink_->stop_hashing();
   conclude();
 }
 
 // Once no job touches the file any more: hand it over, or begin again.
 void Transfer::conclude() {
-  if (opening_ || (sink_ && !sink_->idle())) return;
-  if (finishing_) {
-    if (!done_) return;
-    services_.budget.leave(*this);
-    const auto self = shared_from_this();
-    auto done = std::move(done_);
+  if (job_has_file_ || (sink_ && !sink_->idle())) return;
+  if (phase_ == Phase::ending) {
+    enter(Phase::over);
+    resources_.budget.leave(*this);
     if (sink_) received_file_.file = sink_->file();
     if (sink_) sink_->silence();
     // Not from here: the caller may be in the middle of a call of ours.
-    services_.loop.post([done = std::move(done), error = result_, received = std::move(received_file_)]() mutable {
-      done(error, error ? Received{} : std::move(received));
-    });
-    return;
+    return resources_.loop.post(std::move(end_task_));
   }
-  if (!restarting_ || !sink_ || query_) return;
-  if (resolve_first_) return resolve_again();
+  if (phase_ != Phase::emptying) return;
+  if (ask_first_) {
+    enter(Phase::asking);
+    return resolve();
+  }
   sink_->silence();
   auto file = sink_->file();
   sink_.reset();
-  opening_ = true;
-  services_.files.run<std::shared_ptr<PartialFile>>(
-      [file, size = size_] {
-        file->restart(size);
-        return file;
-      },
-      [self = shared_from_this()](std::exception_ptr error, std::shared_ptr<PartialFile> fresh) {
-        self->opened(error, std::move(fresh));
-      });
+  open([file, size = job_.metadata.size] {
+    file->restart(size);
+    return file;
+  });
+}
+
+void Transfer::tell_end() {
+  const auto owner = std::move(owner_);
+  owner->transfer_ended(result_, result_ ? Received{} : std::move(received_file_));
 }
 
 }  // namespace stella::hub

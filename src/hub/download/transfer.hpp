@@ -3,6 +3,7 @@
 
 #include "hub/download/body_sink.hpp"
 #include "hub/download/metadata.hpp"
+#include "hub/download/piece_plan.hpp"
 #include "hub/download/stream.hpp"
 #include "hub/download/throughput.hpp"
 #include "hub/http/query.hpp"
@@ -32,88 +33,109 @@ struct Received {
   enum class Checked : std::uint8_t { by_hash, by_plain_sha1, no } checked = Checked::by_hash;
 };
 
-/// Loop thread only; owned by a shared_ptr. The caller holds the blob's lock from start() until `done`.
-class Transfer final : public std::enable_shared_from_this<Transfer>, public StreamOwner {
+class TransferOwner {
  public:
-  using OnProgress = UniqueFunction<void(std::uint64_t bytes, std::uint64_t total)>;
-  /// The file, to be published; or Error(integrity | http_error | hub_unreachable | io_error | …), or
-  /// Error(cancelled) after stop().
-  using Done = Completion<Received>;
+  /// Bytes are there; `total` is 0 while the size is unknown. In the middle of the transfer's work: must not end it.
+  virtual void transfer_progressed(std::uint64_t bytes, std::uint64_t total) = 0;
+  /// Once, and last: the file, to be published; or Error(integrity | http_error | hub_unreachable | io_error | …), or
+  /// Error(cancelled) after stop(). May destroy the transfer.
+  virtual void transfer_ended(std::exception_ptr error, Received received) = 0;
 
-  Transfer(Services& services, TransferJob job, OnProgress on_progress, Done done);
+ protected:
+  ~TransferOwner() = default;
+};
+
+/// Loop thread only; owned by a shared_ptr. The owner holds the blob's lock from start() until it is told of the end,
+/// and is kept alive until then.
+class Transfer final : public std::enable_shared_from_this<Transfer>,
+                       public ConnectionUser,
+                       public StreamOwner,
+                       public SinkOwner {
+ public:
+  Transfer(Resources& resources, TransferJob job, std::shared_ptr<TransferOwner> owner);
+  Transfer(const Transfer&) = delete;
+  Transfer& operator=(const Transfer&) = delete;
+  ~Transfer();
 
   void start();
-  /// Writes what is in memory, keeps the partial file, then completes.
+  /// Writes what is in memory, keeps the partial file, then ends.
   void stop();
 
-  /// Opens connections where there is work and budget. For the budget.
-  void fill();
-  std::size_t connections() const noexcept { return streams_.size(); }
-  bool wants_connection() const;
-
  private:
+  /// In order; but from every phase it may go to `ending`, and from those in which bytes come back to `emptying`.
+  enum class Phase : std::uint8_t {
+    opening,    // a job makes the partial file, or looks at what an earlier process left of it
+    fetching,   // bytes come, and connections are opened for more
+    pausing,    // after a failure: what is open goes on, nothing is opened until a timer fires
+    resolving,  // the address has expired and is asked for again: what is open goes on
+    emptying,   // what came and what was announced disagree: once the jobs are done with the file all is begun anew
+    asking,     // … with what the hub says now
+    checking,   // a job hashes the file once more
+    ending,     // there is a result: it is told once the jobs are done with the file
+    over
+  };
+  void enter(Phase next);
+  /// Whether bytes are taken from the network.
+  bool is_receiving() const noexcept {
+    return phase_ == Phase::fetching || phase_ == Phase::pausing || phase_ == Phase::resolving;
+  }
+
+  std::size_t connections() const noexcept override { return streams_.size(); }
+  bool wants_connection() const override { return phase_ == Phase::fetching && !plan_.all_received(); }
+  void fill() override;
   bool stream_head(Stream& stream, const HttpHead& head) override;
   BodyVerdict stream_body(Stream& stream, std::span<const std::byte> bytes) override;
   void stream_ended(Stream& stream, std::optional<Failure> failure) override;
+  void sink_changed() override;
 
-  void opened(std::exception_ptr error, std::shared_ptr<PartialFile> file);
+  template <class Work>
+  void open(Work work);
   void begin(std::shared_ptr<PartialFile> file);
-  std::optional<RangeSet::Range> next_piece();
-  void split_slowest();
-  std::uint64_t smallest_piece() const;
-  void open_stream(bool whole, RangeSet::Range piece);
+  bool take_part(Stream& stream, const HttpHead& head);
   void take_whole(Stream& stream);
+  void note_beginning(std::uint64_t position, std::span<const std::byte> bytes);
   void drop_others();
   void drop_streams();
   void remove_stream(Stream& stream);
   void sample();
-  std::size_t delivering() const;
-  void sink_changed();
-  void body_ended();
   void verify();
   void verify_plain_sha1();
   void accept(std::string blob, Received::Checked checked);
+  Failure failure_of(const Stream& stream, int status, const std::string& how) const;
   Failure integrity_failure(const std::string& how) const;
   Failure pointer_failure() const;
   Failure too_large() const;
   void failed(const Failure& failure);
   void contradicted(const std::string& how);
-  void resolve_again();
+  void resolve();
   void resolved(const Answer& answer);
-  void restart();
   void finish(std::exception_ptr error);
   void conclude();
+  void tell_end();
   std::size_t connection_limit() const;
 
-  Services& services_;
+  Resources& resources_;
   TransferJob job_;
-  OnProgress on_progress_;
-  Done done_;
+  std::shared_ptr<TransferOwner> owner_;  // null once it was told of the end
+  Phase phase_ = Phase::opening;
+  bool job_has_file_ = false;  // beside the sink's
+  PiecePlan plan_;
   Backoff backoff_;
   Throughput throughput_;
-  std::optional<std::uint64_t> size_;
   std::string url_;
   std::shared_ptr<BodySink> sink_;
   std::vector<std::unique_ptr<Stream>> streams_;
-  RangeSet claimed_;   // received, or some stream's task
-  RangeSet received_;  // resumed, or taken from the network
   std::uint64_t resumed_bytes_ = 0;
-  double latency_ = 0;      // seconds to a piece's first byte, the least so far; 0: unknown
-  double stream_rate_ = 0;  // bytes per second of the connection that ended last
-  Stream* whole_stream_ = nullptr;
-  bool no_ranges_ = false;    // the server ignores Range
-  int lies_ = 0;              // answers with another range than asked for
-  int contradictions_ = 0;    // hash mismatches and impossible sizes, without resumed bytes
-  bool opening_ = false;      // a job has the file
-  std::uint64_t most_bytes_;  // of the body
-  std::string beginning_;     // of the body, as it came from the network
-  Received received_file_;    // without the file until it is handed over
-  bool finishing_ = false;
-  bool restarting_ = false;
-  bool resolve_first_ = false;  // before restarting
-  std::exception_ptr result_;
-  std::unique_ptr<Query> query_;
-  std::optional<EventLoop::TimerId> retry_timer_;
+  int lies_ = 0;                  // answers with another range than asked for
+  int contradictions_ = 0;        // hash mismatches and impossible sizes, without resumed bytes
+  bool ask_first_ = false;        // before all is begun anew
+  std::uint64_t most_bytes_;      // of the body
+  std::string beginning_;         // of the body, as it came from the network
+  Received received_file_;        // without the file until it is handed over
+  std::exception_ptr result_;     // from `ending` on
+  EventLoop::Tasks end_task_;     // tells the owner; made beforehand, so that nothing can keep it from being told
+  std::unique_ptr<Query> query_;  // resolving, asking
+  std::optional<EventLoop::TimerId> retry_timer_;  // pausing
   std::optional<EventLoop::TimerId> sample_timer_;
 };
 

@@ -75,6 +75,16 @@ ErrorContext context_of(const HttpHead& head) {
   return context;
 }
 
+std::variant<std::string, Failure> redirect_target(const HttpHead& head) {
+  const auto target = resolve_location(head.url, head.value("location"));
+  if (target && !is_downgrade(head.url, *target)) return *target;
+  Failure failure;
+  failure.context = context_of(head);
+  failure.message =
+      failure.context.url + (target ? " redirects from https to http; refused" : " redirects to no usable address");
+  return failure;
+}
+
 bool is_transient(int status) noexcept {
   return status == 408 || status == 429 || (status >= 500 && status != 501 && status != 505);
 }

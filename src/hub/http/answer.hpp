@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace stella::hub {
@@ -43,6 +44,10 @@ struct Failure {
 };
 
 bool is_redirect(int status) noexcept;
+
+/// The absolute address to which the answer, a redirect, leads, or why it is not gone to: there is none, or it is http
+/// where the answer came by https.
+std::variant<std::string, Failure> redirect_target(const HttpHead& head);
 
 /// Where an answer came from, for errors.
 ErrorContext context_of(const HttpHead& head);

@@ -1,6 +1,5 @@
 #include "hub/http/event_loop.hpp"
 
-#include "hub/http/exchange.hpp"
 #include "stella/error.hpp"
 
 #include <algorithm>
@@ -129,14 +128,14 @@ void EventLoop::run_timers(Failed failed) {
   }
 }
 
-void EventLoop::finish_exchanges(Failed failed) {
+void EventLoop::finish_handles(Failed failed) {
   int left = 0;
   while (const CURLMsg* message = curl_multi_info_read(multi_.get(), &left)) {
     if (message->msg != CURLMSG_DONE) continue;
-    HttpExchange* exchange = nullptr;
-    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &exchange);
+    CurlUser* user = nullptr;
+    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &user);
     try {
-      exchange->finish(message->data.result);
+      user->finish(message->data.result);
     } catch (...) {
       failed(std::current_exception());
     }
@@ -170,7 +169,7 @@ void EventLoop::run(FunctionRef<bool()> idle, Failed failed) {
     run_timers(failed);
     int running = 0;
     curl_multi_perform(multi_.get(), &running);
-    finish_exchanges(failed);
+    finish_handles(failed);
     bool waiting = false;
     bool stopping = false;
     {

@@ -20,7 +20,15 @@
 
 namespace stella::hub {
 
-class HttpExchange;
+/// Whom the loop tells that a handle in multi() is done: CURLOPT_PRIVATE of the handle points to it.
+class CurlUser {
+ public:
+  /// May destroy it.
+  virtual void finish(CURLcode code) = 0;
+
+ protected:
+  ~CurlUser() = default;
+};
 
 /// post() and stop() are thread-safe; everything else belongs to the thread that runs run().
 class EventLoop {
@@ -43,8 +51,8 @@ class EventLoop {
   /// Does nothing for a timer that has fired.
   void cancel(const TimerId& timer);
 
-  /// Until stop() was called and `idle` says that nothing is left to wait for. What a task, a timer or the end of an
-  /// exchange throws is given to `failed`, and the loop goes on.
+  /// Until stop() was called and `idle` says that nothing is left to wait for. What a task, a timer or the end of a
+  /// request throws is given to `failed`, and the loop goes on.
   void run(FunctionRef<bool()> idle, FunctionRef<void(std::exception_ptr)> failed);
   void stop() noexcept;
 
@@ -56,7 +64,7 @@ class EventLoop {
   void wake() noexcept;
   void run_posted(Failed failed);
   void run_timers(Failed failed);
-  void finish_exchanges(Failed failed);
+  void finish_handles(Failed failed);
   void wait(int timeout);
   int poll_timeout() const;
 

@@ -78,7 +78,7 @@ HttpExchange::~HttpExchange() {
 
 void HttpExchange::set_options(const HubOptions& options, const HttpRequest& request) {
   CURL* easy = easy_.get();
-  set(easy, CURLOPT_PRIVATE, static_cast<void*>(this));
+  set(easy, CURLOPT_PRIVATE, static_cast<void*>(static_cast<CurlUser*>(this)));
   set(easy, CURLOPT_ERRORBUFFER, error_text_);
   set(easy, CURLOPT_NOSIGNAL, 1L);
   set(easy, CURLOPT_URL, request.url.c_str());
@@ -168,7 +168,6 @@ void HttpExchange::watch_for_stall() {
     if (!was_paused_ && got <= least) {
       HttpEnd end;
       end.code = CURLE_OPERATION_TIMEDOUT;
-      end.stalled = true;
       end.text = "no data for too long";
       auto done = std::move(callbacks_.on_done);
       done(end);

@@ -34,9 +34,8 @@ struct HttpRequest {
 struct HttpEnd {
   CURLcode code = CURLE_OK;
   bool refused = false;  ///< on_head or on_body said stop.
-  bool stalled = false;
-  std::string limit{};  ///< The fixed limit that the answer went beyond, if it did.
-  std::string text{};   ///< libcurl's words, where code is not CURLE_OK.
+  std::string limit{};   ///< The fixed limit that the answer went beyond, if it did.
+  std::string text{};    ///< libcurl's words, where code is not CURLE_OK.
 };
 
 enum class BodyVerdict { take, pause, stop };
@@ -51,7 +50,7 @@ struct HttpCallbacks {
 };
 
 /// A running request; destroying it ends it without on_done. Loop thread only.
-class HttpExchange {
+class HttpExchange final : private CurlUser {
  public:
   HttpExchange(EventLoop& loop, const HubOptions& options, const HttpRequest& request, HttpCallbacks callbacks);
   HttpExchange(const HttpExchange&) = delete;
@@ -62,10 +61,8 @@ class HttpExchange {
   void resume();
 
  private:
-  friend class EventLoop;
-
   void set_options(const HubOptions& options, const HttpRequest& request);
-  void finish(CURLcode code);
+  void finish(CURLcode code) override;
   void watch_for_stall();
   void log_end(const std::string& failure) const;
   static std::size_t header_arrived(char* data, std::size_t size, std::size_t count, void* self);

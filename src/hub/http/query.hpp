@@ -1,8 +1,7 @@
-// A small question to the hub (HEAD of a file, GET of a listing): redirects that stay on the hub are followed, failures
-// that may pass are retried.
+// A small question to the hub (HEAD of a file, GET of a listing): failures that may pass are retried.
 #pragma once
 
-#include "hub/http/exchange.hpp"
+#include "hub/http/fetch.hpp"
 #include "hub/http/retry.hpp"
 
 #include <memory>
@@ -39,8 +38,7 @@ class Query {
 
  private:
   void ask();
-  void answered(const HttpEnd& end);
-  bool follow_redirect();
+  void answered(std::optional<Failure> failure);
   void fail(const Failure& failure);
   void complete(std::optional<Answer> answer, std::optional<Failure> failure);
 
@@ -48,11 +46,9 @@ class Query {
   Question question_;
   Done done_;
   Backoff backoff_;
-  std::string url_;
-  int redirects_ = 0;
   Answer answer_;
   bool too_long_ = false;
-  std::unique_ptr<HttpExchange> exchange_;
+  std::unique_ptr<Fetch> fetch_;
   std::optional<EventLoop::TimerId> timer_;
 };
 

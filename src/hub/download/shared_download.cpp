@@ -1,4 +1,4 @@
-#include "hub/download/flight.hpp"
+#include "hub/download/shared_download.hpp"
 
 #include "base/log.hpp"
 #include "base/repo_names.hpp"
@@ -34,7 +34,7 @@ std::uint64_t size_of(const fs::path& path) {
 
 }  // namespace
 
-std::string flight_key(const FileRequest& request) {
+std::string download_key(const FileRequest& request) {
   const HubOptions& options = *request.options;
   std::string key;
   for (const std::string& part :
@@ -47,13 +47,13 @@ std::string flight_key(const FileRequest& request) {
   return key;
 }
 
-struct Flight::Passenger {
+struct SharedDownload::Waiter {
   std::uint64_t id = 0;
   ProgressCallback on_progress;
   Completion<fs::path> done;
   std::optional<std::stop_callback<std::function<void()>>> on_stop;
 
-  /// What on_progress throws, which is then the passenger's error.
+  /// What on_progress throws, which is then the waiter's error.
   std::exception_ptr tell(const Progress& progress) const noexcept {
     try {
       if (on_progress) on_progress(progress);
@@ -65,42 +65,52 @@ struct Flight::Passenger {
 };
 
 /// What the cache alone says.
-struct Flight::Look {
+struct SharedDownload::Look {
   std::optional<fs::path> cached;
   bool missing = false;  ///< The hub once said that this commit has no such file.
 };
 
 /// What lies where the file shall be.
-struct Flight::Place {
+struct SharedDownload::Place {
   bool pointer = false;            ///< A file, and as far as is known the right one.
   bool blob = false;               ///< The same of the blob that it should lead to.
   bool wrong = false;              ///< A file of another size than the hub names.
   std::shared_ptr<FileLock> lock;  ///< Null while another process holds it.
 };
 
-Flight::Flight(Services& services, FileRequest request, UniqueFunction<void()> closed, UniqueFunction<void()> landed)
-    : services_(services),
+SharedDownload::SharedDownload(Resources& resources, DownloadOwner& owner, FileRequest request)
+    : resources_(resources),
+      owner_(owner),
       request_(std::move(request)),
-      paths_(request_.options->cache_dir, request_.repo),
-      closed_(std::move(closed)),
-      landed_(std::move(landed)) {}
+      paths_(request_.options->cache_dir, request_.repo) {}
 
-Flight::~Flight() = default;
+SharedDownload::~SharedDownload() = default;
+
+// The one place where the phase changes; what belongs to a phase ends with it. Once nobody waits, a new request of the
+// same key starts a new download.
+void SharedDownload::enter(Phase next) {
+  phase_ = next;
+  query_.reset();
+  if (lock_timer_) resources_.loop.cancel(*lock_timer_);
+  lock_timer_.reset();
+  if (next == Phase::closed) owner_.download_closed(*this);
+  if (next == Phase::over) owner_.download_over(*this);
+}
 
 // Blocking work with the next step on the loop, unless everybody has left meanwhile.
 template <class T, class Work, class Next>
-void Flight::job(Work work, Next next) {
+void SharedDownload::job(Work work, Next next) {
   ++jobs_;
-  services_.files.run<T>(
+  resources_.files.run<T>(
       std::move(work), [self = shared_from_this(), next = std::move(next)](std::exception_ptr error, T value) mutable {
         --self->jobs_;
-        if (self->over_) return self->wind_down();
+        if (self->is_closed()) return self->wind_down();
         if (error) return self->broken(error);
         next(*self, std::move(value));
       });
 }
 
-void Flight::start() {
+void SharedDownload::start() {
   job<Look>(
       [paths = paths_, revision = request_.revision, file = request_.file] {
         Look look;
@@ -109,43 +119,43 @@ void Flight::start() {
         look.missing = !look.cached && commit && known_missing(paths, *commit, file);
         return look;
       },
-      [](Flight& self, const Look& look) { self.looked(look); });
+      [](SharedDownload& self, const Look& look) { self.looked(look); });
 }
 
-void Flight::add(std::stop_token stop, ProgressCallback on_progress, Completion<fs::path> done) {
-  auto passenger = std::make_unique<Passenger>();
-  passenger->id = next_id_++;
-  passenger->on_progress = std::move(on_progress);
-  passenger->done = std::move(done);
-  passengers_.push_back(std::move(passenger));
+void SharedDownload::add(std::stop_token stop, ProgressCallback on_progress, Completion<fs::path> done) {
+  auto waiter = std::make_unique<Waiter>();
+  waiter->id = next_id_++;
+  waiter->on_progress = std::move(on_progress);
+  waiter->done = std::move(done);
+  waiters_.push_back(std::move(waiter));
   // Last: the callback runs at once where a stop was requested already.
-  Passenger& last = *passengers_.back();
-  last.on_stop.emplace(std::move(stop), [&loop = services_.loop, flight = weak_from_this(), id = last.id] {
-    loop.post([flight, id] {
-      if (const auto self = flight.lock()) self->leave(id, cancelled(self->request_));
+  Waiter& last = *waiters_.back();
+  last.on_stop.emplace(std::move(stop), [&loop = resources_.loop, download = weak_from_this(), id = last.id] {
+    loop.post([download, id] {
+      if (const auto self = download.lock()) self->leave(id, cancelled(self->request_));
     });
   });
 }
 
-void Flight::leave(std::uint64_t id, const std::exception_ptr& error) {
-  const auto at = std::find_if(passengers_.begin(), passengers_.end(), [&](const auto& one) { return one->id == id; });
-  if (at == passengers_.end()) return;
-  const std::unique_ptr<Passenger> passenger = std::move(*at);
-  passengers_.erase(at);
-  const bool last = passengers_.empty();
-  if (last) close();
-  passenger->done(error, {});
+void SharedDownload::leave(std::uint64_t id, const std::exception_ptr& error) {
+  const auto at = std::find_if(waiters_.begin(), waiters_.end(), [&](const auto& one) { return one->id == id; });
+  if (at == waiters_.end()) return;
+  const std::unique_ptr<Waiter> waiter = std::move(*at);
+  waiters_.erase(at);
+  const bool last = waiters_.empty();
+  if (last) enter(Phase::closed);
+  waiter->done(error, {});
   if (last) wind_down();
 }
 
-void Flight::leave_all(const std::exception_ptr& error) {
+void SharedDownload::leave_all(const std::exception_ptr& error) {
   const auto self = shared_from_this();
-  while (!passengers_.empty()) leave(passengers_.front()->id, error);
-  if (!over_) close();
+  while (!waiters_.empty()) leave(waiters_.front()->id, error);
+  if (!is_closed()) enter(Phase::closed);
   wind_down();
 }
 
-void Flight::looked(const Look& look) {
+void SharedDownload::looked(const Look& look) {
   if (request_.refetch) {
     if (request_.options->offline) return fail(std::make_exception_ptr(Error(Errc::offline, "offline mode is on")));
     return ask_hub(true);
@@ -167,19 +177,20 @@ void Flight::looked(const Look& look) {
   ask_hub(!cached_);
 }
 
-void Flight::ask_hub(bool patiently) {
+void SharedDownload::ask_hub(bool patiently) {
   try {
     check_reachable(*request_.options);
   } catch (const Error&) {
     return fail(std::current_exception());
   }
+  enter(Phase::asking);
   Question question;
   question.url = file_url(request_.options->endpoint, request_.repo, request_.revision, request_.file);
   question.what = describe(request_);
   question.options = request_.options;
-  question.retries = services_.tuning.retries;
+  question.retries = resources_.tuning.retries;
   if (!patiently) question.retries.retries = question.retries.retries_unreachable = 0;
-  query_ = std::make_unique<Query>(services_.loop, std::move(question),
+  query_ = std::make_unique<Query>(resources_.loop, std::move(question),
                                    [this](std::optional<Answer> answer, std::optional<Failure> failure) {
                                      const auto self = shared_from_this();
                                      const auto query = std::move(query_);
@@ -187,7 +198,7 @@ void Flight::ask_hub(bool patiently) {
                                    });
 }
 
-void Flight::answered(std::optional<Answer> answer, std::optional<Failure> failure) {
+void SharedDownload::answered(std::optional<Answer> answer, std::optional<Failure> failure) {
   if (failure) return unanswered(*failure);
   try {
     metadata_ = metadata_from(answer->head, {is_own_endpoint(request_.options->endpoint), request_.revision});
@@ -202,17 +213,18 @@ void Flight::answered(std::optional<Answer> answer, std::optional<Failure> failu
 }
 
 // hub.md's table of errors: which of them a cached copy may stand in for, and what is raised without one.
-void Flight::unanswered(const Failure& failure) {
+void SharedDownload::unanswered(const Failure& failure) {
   if (failure.code == Errc::revision_not_found) return fail(failure.exception());
   if (failure.ambiguous && !cached_) return fail(failure.exception());
   if (failure.code == Errc::entry_not_found && !failure.ambiguous) {
     if (failure.commit.empty()) return fail(failure.exception());
+    enter(Phase::preparing);
     return job<Nothing>(
         [paths = paths_, revision = request_.revision, commit = failure.commit, file = request_.file] {
           record_missing(paths, revision, commit, file);
           return Nothing{};
         },
-        [failure](Flight& self, Nothing) { self.fail(failure.exception()); });
+        [failure](SharedDownload& self, Nothing) { self.fail(failure.exception()); });
   }
   if (cached_) return succeed(*cached_, true);
   if (failure.code == Errc::gated_repo || failure.code == Errc::repository_not_found ||
@@ -232,7 +244,8 @@ void Flight::unanswered(const Failure& failure) {
             std::move(context))));
 }
 
-void Flight::prepare() {
+void SharedDownload::prepare() {
+  enter(Phase::preparing);
   job<Place>(
       [paths = paths_, metadata = metadata_, request = request_] {
         Place place;
@@ -251,7 +264,7 @@ void Flight::prepare() {
         }
         return place;
       },
-      [](Flight& self, const Place& place) {
+      [](SharedDownload& self, const Place& place) {
         const fs::path pointer = self.paths_.pointer(self.metadata_.commit, self.request_.file);
         if (place.pointer) return self.succeed(pointer, true);
         if (place.wrong) {
@@ -262,8 +275,8 @@ void Flight::prepare() {
       });
 }
 
-void Flight::try_lock() {
-  lock_timer_.reset();
+void SharedDownload::try_lock() {
+  enter(Phase::locking);
   job<Place>(
       [paths = paths_, metadata = metadata_, request = request_] {
         Place place;
@@ -281,44 +294,44 @@ void Flight::try_lock() {
         }
         return place;
       },
-      [](Flight& self, const Place& place) {
+      [](SharedDownload& self, const Place& place) {
         if (place.lock) return self.locked(place);
-        self.lock_timer_ = self.services_.loop.after(self.services_.tuning.lock_poll, [&self] { self.try_lock(); });
+        self.lock_timer_ = self.resources_.loop.after(self.resources_.tuning.lock_poll, [&self] { self.try_lock(); });
       });
 }
 
-void Flight::locked(const Place& place) {
+void SharedDownload::locked(const Place& place) {
   lock_ = place.lock;
-  if (!place.pointer && !place.blob) return download();
+  if (!place.pointer && !place.blob) return fetch();
+  enter(Phase::storing);
   job<Nothing>(
       [paths = paths_, metadata = metadata_, request = request_, linked = place.pointer] {
         if (!linked) link_blob(paths, metadata.commit, request.file, metadata.etag, request.options->symlinks);
         write_ref(paths, request.revision, metadata.commit);
         return Nothing{};
       },
-      [](Flight& self, Nothing) {
+      [](SharedDownload& self, Nothing) {
         self.succeed(self.paths_.pointer(self.metadata_.commit, self.request_.file), true);
       });
 }
 
-void Flight::download() {
+void SharedDownload::fetch() {
+  enter(Phase::fetching);
   TransferJob transfer_job{
       describe(request_), request_.file,
       request_.options,   paths_,
       metadata_,          file_url(request_.options->endpoint, request_.repo, metadata_.commit, request_.file)};
-  transfer_ = std::make_shared<Transfer>(
-      services_, std::move(transfer_job), [this](std::uint64_t bytes, std::uint64_t total) { report(bytes, total); },
-      [self = shared_from_this()](std::exception_ptr error, Received received) {
-        self->downloaded(error, std::move(received));
-      });
+  transfer_ = std::make_shared<Transfer>(resources_, std::move(transfer_job),
+                                         std::shared_ptr<TransferOwner>(shared_from_this(), this));
   transfer_->start();
 }
 
-void Flight::downloaded(std::exception_ptr error, Received received) {
+void SharedDownload::transfer_ended(std::exception_ptr error, Received received) {
   transfer_.reset();
-  if (over_) return wind_down();
+  if (is_closed()) return wind_down();
   if (error) return broken(error);
   if (received.checked != Received::Checked::by_hash) remark(received.checked);
+  enter(Phase::storing);
   job<Nothing>(
       [paths = paths_, metadata = metadata_, request = request_, received = std::move(received)] {
         if (request.options->symlinks) {
@@ -330,15 +343,15 @@ void Flight::downloaded(std::exception_ptr error, Received received) {
         write_ref(paths, request.revision, metadata.commit);
         return Nothing{};
       },
-      [](Flight& self, Nothing) {
+      [](SharedDownload& self, Nothing) {
         self.succeed(self.paths_.pointer(self.metadata_.commit, self.request_.file), false);
       });
 }
 
 // Once for each repository.
-void Flight::remark(Received::Checked checked) {
+void SharedDownload::remark(Received::Checked checked) {
   const HubOptions& options = *request_.options;
-  if (!services_.remarked.insert(options.endpoint + " " + request_.repo).second) return;
+  if (!resources_.remarked.insert(options.endpoint + " " + request_.repo).second) return;
   const std::string how = checked == Received::Checked::by_plain_sha1
                               ? "by plain sha1, which was checked, and not by the hub's own hashes"
                               : "by etags that are no hashes of their content, so that they cannot be verified";
@@ -346,9 +359,9 @@ void Flight::remark(Received::Checked checked) {
                              request_.file + ": '" + printable_line(metadata_.announced, 100) + "')");
 }
 
-void Flight::report(std::uint64_t bytes, std::uint64_t total) {
+void SharedDownload::transfer_progressed(std::uint64_t bytes, std::uint64_t total) {
   const auto now = EventLoop::Clock::now();
-  if (now - reported_ < services_.tuning.progress_every) return;
+  if (now - reported_ < resources_.tuning.progress_every) return;
   reported_ = now;
   Progress progress;
   progress.repo = request_.repo;
@@ -356,20 +369,21 @@ void Flight::report(std::uint64_t bytes, std::uint64_t total) {
   progress.bytes = bytes;
   progress.total = total;
   progress.bytes_per_second = rate_.update(now, bytes);
-  for (const auto& passenger : passengers_) {
-    if (const auto error = passenger->tell(progress)) {
+  for (const auto& waiter : waiters_) {
+    if (const auto error = waiter->tell(progress)) {
       // Not from here: the transfer is in the middle of a call that may be the last that it is wanted for.
-      services_.loop.post([flight = weak_from_this(), id = passenger->id, error] {
-        if (const auto self = flight.lock()) self->leave(id, error);
+      resources_.loop.post([download = weak_from_this(), id = waiter->id, error] {
+        if (const auto self = download.lock()) self->leave(id, error);
       });
     }
   }
 }
 
-void Flight::succeed(const fs::path& path, bool from_cache) {
+void SharedDownload::succeed(const fs::path& path, bool from_cache) {
   log(LogLevel::debug, describe(request_) + (from_cache ? ": in the cache, " : ": fetched to ") + path.string());
+  enter(Phase::telling);
   job<std::uint64_t>([path] { return size_of(path); },
-                     [path, from_cache](Flight& self, std::uint64_t size) {
+                     [path, from_cache](SharedDownload& self, std::uint64_t size) {
                        Progress progress;
                        progress.repo = self.request_.repo;
                        progress.file = self.request_.file;
@@ -377,13 +391,13 @@ void Flight::succeed(const fs::path& path, bool from_cache) {
                        progress.finished = true;
                        progress.from_cache = from_cache;
                        if (!from_cache) progress.bytes_per_second = self.rate_.update(EventLoop::Clock::now(), size);
-                       auto passengers = std::move(self.passengers_);
-                       self.passengers_.clear();
-                       self.close();
-                       for (const auto& passenger : passengers) {
-                         passenger->on_stop.reset();
-                         const auto error = passenger->tell(progress);
-                         passenger->done(error, error ? fs::path() : path);
+                       auto waiters = std::move(self.waiters_);
+                       self.waiters_.clear();
+                       self.enter(Phase::closed);
+                       for (const auto& waiter : waiters) {
+                         waiter->on_stop.reset();
+                         const auto error = waiter->tell(progress);
+                         waiter->done(error, error ? fs::path() : path);
                        }
                        self.wind_down();
                      });
@@ -391,7 +405,7 @@ void Flight::succeed(const fs::path& path, bool from_cache) {
 
 // What cannot be stored is no reason to go without what is there: a branch that moved on, say, and a cache that is
 // read-only.
-void Flight::broken(const std::exception_ptr& error) {
+void SharedDownload::broken(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
   } catch (const Error& known) {
@@ -405,7 +419,7 @@ void Flight::broken(const std::exception_ptr& error) {
 }
 
 // A file known to be damaged is an error of its own, whatever kept it from being fetched again.
-std::exception_ptr Flight::still_damaged(const std::exception_ptr& error) const {
+std::exception_ptr SharedDownload::still_damaged(const std::exception_ptr& error) const {
   try {
     std::rethrow_exception(error);
   } catch (const Error& known) {
@@ -422,34 +436,25 @@ std::exception_ptr Flight::still_damaged(const std::exception_ptr& error) const 
   }
 }
 
-void Flight::fail(std::exception_ptr error) {
+void SharedDownload::fail(std::exception_ptr error) {
   if (request_.refetch) error = still_damaged(error);
   const auto self = shared_from_this();
-  auto passengers = std::move(passengers_);
-  passengers_.clear();
-  close();
-  for (const auto& passenger : passengers) {
-    passenger->on_stop.reset();
-    passenger->done(error, {});
+  auto waiters = std::move(waiters_);
+  waiters_.clear();
+  enter(Phase::closed);
+  for (const auto& waiter : waiters) {
+    waiter->on_stop.reset();
+    waiter->done(error, {});
   }
   wind_down();
 }
 
-// Nobody waits any more; a new request of the same key starts a new flight.
-void Flight::close() {
-  over_ = true;
-  query_.reset();
-  if (lock_timer_) services_.loop.cancel(*lock_timer_);
-  lock_timer_.reset();
-  if (closed_) std::exchange(closed_, {})();
-}
-
 // The lock goes last: until then the blob's partial file is ours.
-void Flight::wind_down() {
+void SharedDownload::wind_down() {
   if (transfer_) return transfer_->stop();
-  if (jobs_ > 0 || !landed_) return;
+  if (jobs_ > 0 || phase_ == Phase::over) return;
   lock_.reset();
-  std::exchange(landed_, {})();
+  enter(Phase::over);
 }
 
 }  // namespace stella::hub

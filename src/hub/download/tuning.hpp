@@ -1,20 +1,13 @@
-// What the parts of the client share on its loop thread.
+// The numbers that a client works with.
 #pragma once
 
-#include "hub/download/block_pool.hpp"
-#include "hub/http/event_loop.hpp"
 #include "hub/http/retry.hpp"
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <set>
-#include <string>
-#include <vector>
 
 namespace stella::hub {
-
-class Transfer;
 
 /// Numbers that tests make small. The defaults are for the public hub.
 struct ClientTuning {
@@ -29,35 +22,6 @@ struct ClientTuning {
   std::chrono::milliseconds sample{10};                        ///< Between two looks at the throughput.
   std::chrono::milliseconds lock_poll{50};                     ///< Between two tries for another process's lock.
   std::chrono::milliseconds progress_every{100};               ///< Between two progress calls for one waiter.
-};
-
-/// Shares the connections out over all transfers: everyone gets one before anyone gets a second one.
-class ConnectionBudget {
- public:
-  explicit ConnectionBudget(EventLoop& loop) : loop_(loop) {}
-  void join(Transfer& transfer) { members_.push_back(&transfer); }
-  void leave(Transfer& transfer);
-  bool may_open(const Transfer& transfer, std::size_t limit) const;
-  void opened() noexcept { ++used_; }
-  /// Gives a connection back; whoever has none gets it, from a later task of the loop.
-  void closed();
-
- private:
-  EventLoop& loop_;
-  std::vector<Transfer*> members_;
-  std::size_t used_ = 0;
-};
-
-struct Services {
-  Services(ThreadPool& pool, const ClientTuning& client_tuning)
-      : tuning(client_tuning), files(pool, loop), blocks(loop, tuning.block_bytes, tuning.blocks), budget(loop) {}
-
-  ClientTuning tuning;
-  EventLoop loop;
-  FileJobs files;
-  BlockPool blocks;
-  ConnectionBudget budget;
-  std::set<std::string> remarked;  ///< Repositories of mirrors whose etags were remarked upon. Loop thread only.
 };
 
 }  // namespace stella::hub
