@@ -4,8 +4,9 @@
     check_layers.py [ROOT]
 
 A layer may include its own headers, the public headers that base implements, and the headers of the layers below it;
-of a layer that is a room, others only its public headers. Tests may also include tests/support.
-Exits 1 and names each line that breaks the rule.
+of a layer that is a room, others only its public headers. Tests may also include tests/support. No two units of src (a
+source with its header) include each other in a circle, tests left out.
+Exits 1 and names each line that breaks a rule.
 """
 import re
 import sys
@@ -77,6 +78,43 @@ def cli_problem(target):
     return "the command line uses the public API and base only"
 
 
+def units(root):
+    """{unit: {unit that it includes: "file:line"}}; "hub/http/url" is url.hpp and url.cpp together."""
+    found = {}
+    for source in sorted(root.glob("src/**/*.?pp")):
+        if source.stem.endswith(("_test", "test_support")):
+            continue
+        path = source.relative_to(root / "src")
+        unit = path.with_suffix("").as_posix()
+        edges = found.setdefault(unit, {})
+        for number, target in includes(source):
+            other = target.rsplit(".", 1)[0]
+            if other != unit:
+                edges.setdefault(other, f"src/{path}:{number}")
+    return found
+
+
+def circle_problems(graph):
+    """One line for each circle that a walk over all units closes."""
+    problems = []
+    done, way = set(), []
+
+    def walk(unit):
+        way.append(unit)
+        for other, place in graph[unit].items():
+            if other in way:
+                circle = way[way.index(other):] + [other]
+                problems.append(f"{place}: closes a circle of units: {' -> '.join(circle)}")
+            elif other in graph and other not in done:
+                walk(other)
+        done.add(way.pop())
+
+    for unit in graph:
+        if unit not in done:
+            walk(unit)
+    return problems
+
+
 def main(root):
     problems = []
     for source in sorted([*root.glob("src/**/*.?pp"), *root.glob("include/**/*.?pp"), *root.glob("cli/**/*.?pp")]):
@@ -90,7 +128,8 @@ def main(root):
                 problem = public_problem(target) if path.parts[0] == "include" else cli_problem(target)
             if problem:
                 problems.append(f"{path}:{number}: \"{target}\": {problem}")
-    print("\n".join(problems) if problems else "layers: every include follows the arrows")
+    problems += circle_problems(units(root))
+    print("\n".join(problems) if problems else "layers: every include follows the arrows, and none goes round")
     return 1 if problems else 0
 
 

@@ -1,7 +1,7 @@
 // The kinds of encoder that there are, and how each comes from a checkpoint's tensors: one walk, many visitors.
 #pragma once
 
-#include "models/encoder.hpp"
+#include "models/encoder_types.hpp"
 #include "models/layered_encoder.hpp"
 #include "models/part_visitors.hpp"
 

@@ -1,7 +1,7 @@
 // What is done with a model's parts: checked, sized, packed into memory or a file, or mapped.
 #pragma once
 
-#include "models/encoder.hpp"
+#include "models/encoder_types.hpp"
 #include "models/packed_file.hpp"
 #include "models/parts.hpp"
 

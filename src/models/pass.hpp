@@ -1,7 +1,7 @@
 // What the encoders' forward passes have in common.
 #pragma once
 
-#include "models/encoder.hpp"
+#include "models/encoder_types.hpp"
 #include "models/parts.hpp"
 
 #include <cstddef>

@@ -1,7 +1,7 @@
 // Rotary position angles as the published models compute them.
 #pragma once
 
-#include "models/encoder.hpp"
+#include "models/encoder_types.hpp"
 
 #include <cstddef>
 #include <vector>
