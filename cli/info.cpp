@@ -1,4 +1,5 @@
 // `stella info`: what this machine and a model are.
+#include "base/file.hpp"
 #include "base/text.hpp"
 #include "cli/commands.hpp"
 #include "cli/output.hpp"
@@ -69,11 +70,10 @@ std::vector<ModelFile> list_files(const ModelDescription& description) {
   std::error_code error;
   bool has_weights = false;
   const auto& directory = description.directory;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory, error)) {
-    std::error_code entry_error;
-    const auto size = std::filesystem::file_size(entry.path(), entry_error);
-    if (entry_error || !std::filesystem::is_regular_file(entry.path(), entry_error)) continue;
-    const std::string name = entry.path().lexically_relative(directory).generic_string();
+  const bool is_there = std::filesystem::is_directory(directory, error);
+  for (const std::string& name : is_there ? names_below(directory) : std::vector<std::string>()) {
+    const auto size = std::filesystem::file_size(directory / name, error);
+    if (error || !std::filesystem::is_regular_file(directory / name, error)) continue;
     const bool encoder = name.find('/') == std::string::npos && name.ends_with(".safetensors");
     has_weights = has_weights || encoder;
     files.push_back({name, size});

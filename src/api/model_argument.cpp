@@ -1,5 +1,7 @@
 #include "api/model_argument.hpp"
 
+#include "base/repo_names.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -16,18 +18,6 @@ namespace fs = std::filesystem;
 constexpr const char* kRemedy =
     "give a directory with config.json, tokenizer.json and model.safetensors, or a repository's id such as "
     "NovaSearch/stella_en_400M_v5";
-
-/// "name" or "org/name" as the hub allows them; each part starts and ends with a letter, digit or underscore.
-bool is_repository_id(const std::string& id) {
-  const auto is_word = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; };
-  const auto is_part = [&](const std::string& part) {
-    return !part.empty() && is_word(static_cast<unsigned char>(part.front())) &&
-           is_word(static_cast<unsigned char>(part.back())) &&
-           std::all_of(part.begin(), part.end(), [&](unsigned char c) { return is_word(c) || c == '-' || c == '.'; });
-  };
-  const std::size_t slash = id.find('/');
-  return slash == std::string::npos ? is_part(id) : is_part(id.substr(0, slash)) && is_part(id.substr(slash + 1));
-}
 
 bool ends_with_any(const std::string& text, std::initializer_list<std::string_view> ends) {
   std::string lower = text;
@@ -73,7 +63,7 @@ std::string why_no_model(const std::string& model) {
     }
     return "there is no directory " + name + "; " + kRemedy;
   }
-  if (is_repository_id(model)) return {};
+  if (is_repo_id(model)) return {};
   return name + " is neither a directory nor a repository's id; " + kRemedy;
 }
 

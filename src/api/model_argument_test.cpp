@@ -39,6 +39,14 @@ TEST_F(ModelArgument, IdsAreForTheHub) {
   }
 }
 
+// One rule with the hub, which has no such repositories.
+TEST_F(ModelArgument, IdsThatTheHubCannotHave) {
+  for (const char* id : {"org/na--me", "na..me", "org/name.git", "-org/name"}) {
+    expect_says(id, {"neither a directory nor a repository's id", id});
+  }
+  expect_says(std::string(97, 'a'), {"neither a directory nor a repository's id"});
+}
+
 TEST_F(ModelArgument, PathsThatAreNotThere) {
   for (const char* path :
        {"/no/such", "./model", "../model", "models/v1/small", "model/", "~/model", "C:\\model", "."}) {

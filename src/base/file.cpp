@@ -116,6 +116,23 @@ std::vector<std::string> names_in(const std::filesystem::path& folder) {
   return names;
 }
 
+std::vector<std::string> names_below(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  std::vector<std::string> ahead{""};
+  while (!ahead.empty()) {
+    const std::string above = std::move(ahead.back());
+    ahead.pop_back();
+    for (const std::string& entry : names_in(folder / above)) {
+      std::string name = above.empty() ? entry : above + "/" + entry;
+      struct stat status {};
+      const bool is_folder = ::lstat((folder / name).c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+      (is_folder ? ahead : names).push_back(std::move(name));
+    }
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 void sync_folder(const std::filesystem::path& folder) noexcept {
   const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (fd) static_cast<void>(::fsync(fd.get()));

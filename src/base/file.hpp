@@ -67,6 +67,10 @@ void write_all(const UniqueFd& fd, std::string_view text, const std::filesystem:
 /// where memory runs out in them.)
 std::vector<std::string> names_in(const std::filesystem::path& folder);
 
+/// What lies below a folder and is no folder itself, by its path from there, with '/' and sorted. No link is followed.
+/// Throws as names_in(), also of a folder below it.
+std::vector<std::string> names_below(const std::filesystem::path& folder);
+
 /// Makes names that were made, renamed or removed in `folder` durable. A file system that cannot is no error.
 void sync_folder(const std::filesystem::path& folder) noexcept;
 

@@ -95,5 +95,14 @@ TEST(IoError, TellsALackOfDescriptorsFromABrokenFile) {
   EXPECT_STREQ(io_error("open", "some/where", ENOENT).what(), "cannot open some/where: No such file or directory");
 }
 
+TEST_F(FileTest, NamesBelowAFolder) {
+  fs::create_directories(folder_.path() / "b" / "empty");
+  fs::create_directories(folder_.path() / "b" / "c");
+  for (const char* name : {"z", "b/c/.hidden", "b/a"}) std::ofstream(folder_.path() / name) << name;
+  fs::create_directory_symlink(folder_.path(), folder_.path() / "b" / "link");
+  EXPECT_THAT(names_below(folder_.path()), testing::ElementsAre("b/a", "b/c/.hidden", "b/link", "z"));
+  EXPECT_EQ(error_of([&] { names_below(path_); }).errc(), Errc::io_error);
+}
+
 }  // namespace
 }  // namespace stella

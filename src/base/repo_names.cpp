@@ -52,16 +52,18 @@ bool is_etag(std::string_view text) noexcept {
   return (text.size() == 40 || text.size() == 64) && is_lower_hex(text);
 }
 
-void check_repo(const std::string& repo) {
-  const std::string_view all = repo;
-  const std::size_t slash = all.find('/');
+bool is_repo_id(std::string_view id) noexcept {
+  const std::size_t slash = id.find('/');
   const bool parts_fit = slash == std::string_view::npos
-                             ? is_repo_part(all)
-                             : is_repo_part(all.substr(0, slash)) && is_repo_part(all.substr(slash + 1));
-  if (!parts_fit || all.find("--") != std::string_view::npos || all.find("..") != std::string_view::npos ||
-      all.ends_with(".git")) {
-    refuse("repository", repo, "expected 'name' or 'organisation/name' of letters, digits, '-', '_' and '.'");
-  }
+                             ? is_repo_part(id)
+                             : is_repo_part(id.substr(0, slash)) && is_repo_part(id.substr(slash + 1));
+  return parts_fit && id.find("--") == std::string_view::npos && id.find("..") == std::string_view::npos &&
+         !id.ends_with(".git");
+}
+
+void check_repo(const std::string& repo) {
+  if (is_repo_id(repo)) return;
+  refuse("repository", repo, "expected 'name' or 'organisation/name' of letters, digits, '-', '_' and '.'");
 }
 
 void check_revision(const std::string& revision) {

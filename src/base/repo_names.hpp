@@ -11,6 +11,9 @@ bool is_commit(std::string_view text) noexcept;
 /// 40 (git blob sha1) or 64 (sha256) lowercase hexadecimal digits. Anything else never becomes a file name.
 bool is_etag(std::string_view text) noexcept;
 
+/// Whether the hub could have a repository of that id: "name" or "organisation/name".
+bool is_repo_id(std::string_view id) noexcept;
+
 /// Throw Error(invalid_argument) for names that the hub does not know or that could leave their folder.
 void check_repo(const std::string& repo);
 void check_revision(const std::string& revision);

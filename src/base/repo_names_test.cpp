@@ -36,9 +36,13 @@ TEST(RepoNames, NamesThatLeaveTheirFolderAreRefused) {
 }
 
 TEST(RepoNames, RepositoryNames) {
-  for (const char* good : {"name", "org/name", "Foo-BAR_foo.bar123/x", "_a/b_"}) EXPECT_NO_THROW(check_repo(good));
+  for (const char* good : {"name", "org/name", "Foo-BAR_foo.bar123/x", "_a/b_"}) {
+    EXPECT_NO_THROW(check_repo(good)) << good;
+    EXPECT_TRUE(is_repo_id(good)) << good;
+  }
   for (const char* bad : {"", "a/b/c", "a--b", "a..b", "x.git", ".a", "a.", "-a/b", "a/", "/a", "a b"}) {
     EXPECT_THROW(check_repo(bad), Error) << bad;
+    EXPECT_FALSE(is_repo_id(bad)) << bad;
   }
   EXPECT_THROW(check_repo(std::string(97, 'a')), Error);
 }

@@ -50,16 +50,17 @@ struct Entry {
 std::vector<Entry> entries_of(const fs::path& directory) {
   std::vector<Entry> entries;
   std::error_code error;
-  fs::directory_iterator files(directory, error);
-  if (error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory) return entries;
-  for (; !error && files != fs::directory_iterator(); files.increment(error)) {
-    std::error_code gone;
-    const Kind kind = kind_of(files->path().filename().string());
-    const bool is_file = files->symlink_status(gone).type() == fs::file_type::regular;
-    if (kind != Kind::other && is_file) entries.push_back({files->path(), kind});
+  if (!fs::is_directory(directory, error) &&
+      (!error || error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory)) {
+    return entries;
   }
-  if (error) fail("read", directory, error);
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.path < b.path; });
+  for (const std::string& name : names_in(directory)) {
+    const fs::path path = directory / name;
+    const Kind kind = kind_of(name);
+    if (kind != Kind::other && fs::symlink_status(path, error).type() == fs::file_type::regular) {
+      entries.push_back({path, kind});
+    }
+  }
   return entries;
 }
 

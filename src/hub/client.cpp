@@ -131,16 +131,12 @@ void Client::list_files(FileRequest request, std::stop_token stop, Completion<st
 }
 
 CachedCopy check_cached(const FileRequest& request) {
-  const RepoPaths paths(request.options->cache_dir, request.repo);
-  const auto file = find_cached(request);
+  const FileRequest good = checked(request, true);
+  const RepoPaths paths(good.options->cache_dir, good.repo);
+  const auto file = cached_file(paths, good.revision, good.file);
   const std::string name = file ? BlobIndex(paths).blob_of(follow(*file)) : std::string();
   if (name.empty()) return CachedCopy::unknown;
   return has_hash(*file, name) ? CachedCopy::sound : CachedCopy::damaged;
-}
-
-std::optional<std::filesystem::path> find_cached(const FileRequest& request) {
-  const FileRequest good = checked(request, true);
-  return cached_file(RepoPaths(good.options->cache_dir, good.repo), good.revision, good.file);
 }
 
 }  // namespace stella::hub

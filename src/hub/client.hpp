@@ -60,7 +60,4 @@ enum class CachedCopy : std::uint8_t {
 /// Reads all of the file: blocks. Throws Error(io_error).
 CachedCopy check_cached(const FileRequest& request);
 
-/// The cached path for a request, without any network; nothing where the cache has none. Reads the disk: may block.
-std::optional<std::filesystem::path> find_cached(const FileRequest& request);
-
 }  // namespace stella::hub

@@ -45,11 +45,8 @@ std::uint64_t freed_bytes(const fs::path& path) {
 
 std::uint64_t plain_bytes(const fs::path& snapshot) {
   std::uint64_t bytes = 0;
-  std::error_code error;
   if (!is_real_folder(snapshot)) return bytes;
-  for (fs::recursive_directory_iterator at(snapshot, error), end; !error && at != end; at.increment(error)) {
-    bytes += freed_bytes(at->path());
-  }
+  for (const std::string& file : names_below(snapshot)) bytes += freed_bytes(snapshot / file);
   return bytes;
 }
 

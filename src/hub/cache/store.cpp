@@ -184,13 +184,11 @@ bool has_hash(const fs::path& path, const std::string& etag) {
 }
 
 std::vector<std::string> snapshot_files(const RepoPaths& paths, const std::string& commit) {
-  std::vector<std::string> files;
   const fs::path folder = paths.snapshot(commit);
   std::error_code error;
-  for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
-    if (is_file(at->path())) files.push_back(at->path().lexically_relative(folder).generic_string());
-  }
-  std::sort(files.begin(), files.end());
+  if (!fs::is_directory(folder, error)) return {};
+  std::vector<std::string> files = names_below(folder);
+  std::erase_if(files, [&](const std::string& file) { return !is_file(folder / file); });
   return files;
 }
 
