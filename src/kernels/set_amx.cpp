@@ -36,7 +36,7 @@ constexpr std::size_t kPanelStep = kTileRows * kPanelStride;  // bytes of a weig
 constexpr std::size_t kRowsStep = kAmxRows * kTileBytes;      // bytes of a row panel in one step
 constexpr std::size_t kSteps = 8;  // of a block: its 32 KiB of weights stay in the first-level cache
 
-// Later weights are called for while a task runs, a part of them with each step for each half of a row panel, or
+// Later weights are prefetched while a task runs, a part of them with each step for each half of a row panel, or
 // before each tile is loaded. Either is a template argument `Ahead` below.
 
 /// The next block, which all row panels of the task share.
@@ -45,7 +45,7 @@ class BlockAhead {
   BlockAhead(const unsigned char* block, std::size_t row_panels)
       : quarters_(block, kSteps * kPanelStep), lines_((kLines + 2 * row_panels - 1) / (2 * row_panels)) {}
   void step(std::size_t halves) {
-    for (std::size_t i = 0; i < 4 * halves * lines_; ++i) quarters_.call(i);
+    for (std::size_t i = 0; i < 4 * halves * lines_; ++i) quarters_.prefetch(i);
   }
   void tile(std::size_t) {}
 

@@ -75,9 +75,9 @@ void pack_key_group(const PackKeys& p, const TileBlock& block, std::size_t first
 void pack_keys_bf16(const PackKeys& p) {
   const TileBlock block(p.keys, p.head_dim);
   auto* out = static_cast<unsigned char*>(p.out);
-  call_keys(p, 0, kRowsAhead);
+  prefetch_keys(p, 0, kRowsAhead);
   for (std::size_t key = 0; key < block.keys; key += kTileRows, out += block.key_group_bytes()) {
-    call_keys(p, key + kRowsAhead, kTileRows);
+    prefetch_keys(p, key + kRowsAhead, kTileRows);
     pack_key_group(p, block, key, out);
   }
   const auto value = [&](std::size_t key, std::size_t d) {
@@ -124,10 +124,10 @@ void pack_queries_bf16(const AttendBlock& t, const TileScratch& s) {
   const Vec scale = all(1.44269504088896341F / root(static_cast<float>(t.head_dim)));
   float* row = s.scores;  // not in use yet
   for (std::size_t d = t.head_dim; d < s.dims; ++d) row[d] = 0.0F;
-  for (std::size_t i = 0; i < kRowsAhead && i < t.queries; ++i) call_row(t.q + i * t.q_stride, t.head_dim);
+  for (std::size_t i = 0; i < kRowsAhead && i < t.queries; ++i) prefetch_row(t.q + i * t.q_stride, t.head_dim);
   for (std::size_t i = 0; i < t.queries; ++i) {
     const float* x = t.q + i * t.q_stride;
-    if (i + kRowsAhead < t.queries) call_row(x + kRowsAhead * t.q_stride, t.head_dim);
+    if (i + kRowsAhead < t.queries) prefetch_row(x + kRowsAhead * t.q_stride, t.head_dim);
     if (t.cos != nullptr) {
       rotate(x, t.head_dim, t.cos + i * half, t.sin + i * half, scale, row);
     } else {
@@ -266,7 +266,7 @@ void attend_bf16(const AttendBlock& t) {
     const TileBlock block(keys, t.head_dim);
     for (std::size_t row = 0; row < t.queries; row += kPanel) {
       const std::size_t rows = t.queries - row < kPanel ? t.queries - row : kPanel;
-      if (key + keys == t.keys) call_results(t, row, rows);
+      if (key + keys == t.keys) prefetch_results(t, row, rows);
       if (rows > kTileRows) {
         attend_panel_bf16<true>(s, block, k, row, rows, keys, key == 0);
       } else {

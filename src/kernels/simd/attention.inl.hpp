@@ -19,21 +19,21 @@ constexpr std::size_t round_up(std::size_t n, std::size_t multiple) {
 // for them some rows ahead, to the second-level cache.
 constexpr std::size_t kRowsAhead = 16;
 
-inline void call_row(const float* row, std::size_t n) {
+inline void prefetch_row(const float* row, std::size_t n) {
   for (std::size_t i = 0; i < n; i += 16) __builtin_prefetch(row + i, 0, 2);
 }
 
-/// Calls for keys [first, first + count) of a block, as far as there are so many, and for their values.
-inline void call_keys(const PackKeys& p, std::size_t first, std::size_t count) {
+/// Prefetches keys [first, first + count) of a block, as far as there are so many, and for their values.
+inline void prefetch_keys(const PackKeys& p, std::size_t first, std::size_t count) {
   for (std::size_t key = first; key < first + count && key < p.keys; ++key) {
-    call_row(p.k + key * p.stride, p.head_dim);
-    call_row(p.v + key * p.stride, p.head_dim);
+    prefetch_row(p.k + key * p.stride, p.head_dim);
+    prefetch_row(p.v + key * p.stride, p.head_dim);
   }
 }
 
-/// Calls for the rows that the results of queries [first, first + rows) will be written to.
-inline void call_results(const AttendBlock& t, std::size_t first, std::size_t rows) {
-  for (std::size_t i = first; i < first + rows; ++i) call_row(t.out + i * t.out_stride, t.head_dim);
+/// Prefetches the rows that the results of queries [first, first + rows) will be written to.
+inline void prefetch_results(const AttendBlock& t, std::size_t first, std::size_t rows) {
+  for (std::size_t i = first; i < first + rows; ++i) prefetch_row(t.out + i * t.out_stride, t.head_dim);
 }
 
 /// out = x rotated by the angles of one position: pairs (i, i + head_dim/2).
@@ -93,9 +93,9 @@ inline void pack_some_keys(const PackKeys& p, std::size_t first, std::size_t wid
 
 void pack_keys(const PackKeys& p) {
   const KeyBlock block(p.keys, p.head_dim);
-  call_keys(p, 0, kRowsAhead);
+  prefetch_keys(p, 0, kRowsAhead);
   for (std::size_t first = 0; first < block.width; first += Vec::kWidth) {
-    call_keys(p, first + kRowsAhead, Vec::kWidth);
+    prefetch_keys(p, first + kRowsAhead, Vec::kWidth);
     pack_some_keys(p, first, block.width);
   }
   for (std::size_t key = 0; key < p.keys; ++key) {
@@ -136,10 +136,10 @@ std::size_t attend_scratch(std::size_t head_dim) {
 void pack_queries(const AttendBlock& t, const AttendScratch& s, std::size_t panel_rows) {
   const std::size_t half = t.head_dim / 2;
   const Vec scale = all(1.44269504088896341F / root(static_cast<float>(t.head_dim)));
-  for (std::size_t i = 0; i < kRowsAhead && i < t.queries; ++i) call_row(t.q + i * t.q_stride, t.head_dim);
+  for (std::size_t i = 0; i < kRowsAhead && i < t.queries; ++i) prefetch_row(t.q + i * t.q_stride, t.head_dim);
   for (std::size_t i = 0; i < t.queries; ++i) {
     const float* x = t.q + i * t.q_stride;
-    if (i + kRowsAhead < t.queries) call_row(x + kRowsAhead * t.q_stride, t.head_dim);
+    if (i + kRowsAhead < t.queries) prefetch_row(x + kRowsAhead * t.q_stride, t.head_dim);
     float* rotated = s.scores;  // not in use yet, and at least one row long
     if (t.cos != nullptr) {
       rotate(x, t.head_dim, t.cos + i * half, t.sin + i * half, scale, rotated);
@@ -220,7 +220,7 @@ void attend(const AttendBlock& t) {
     const float* q = s.q;
     for (std::size_t first = 0; first < t.queries; first += panel_rows, q += s.q_panel) {
       const std::size_t rows = t.queries - first < panel_rows ? t.queries - first : panel_rows;
-      if (key + keys == t.keys) call_results(t, first, rows);
+      if (key + keys == t.keys) prefetch_results(t, first, rows);
       attend_panel(t, s, first, rows, q, k, keys);
     }
   }

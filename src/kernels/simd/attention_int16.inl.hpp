@@ -116,9 +116,9 @@ inline void pack_int_values(const PackKeys& p, const IntBlock& block) {
 
 void pack_keys_int16(const PackKeys& p) {
   const IntBlock block(p.keys, p.head_dim);
-  call_keys(p, 0, kRowsAhead);
+  prefetch_keys(p, 0, kRowsAhead);
   for (std::size_t first = 0; first < block.width; first += Vec::kWidth) {
-    call_keys(p, first + kRowsAhead, Vec::kWidth);
+    prefetch_keys(p, first + kRowsAhead, Vec::kWidth);
     pack_some_int_keys(p, block, first);
   }
   pack_int_values(p, block);
@@ -162,10 +162,10 @@ void pack_int_queries(const AttendBlock& t, const IntScratch& s) {
   const std::size_t half = t.head_dim / 2;
   const std::size_t padded = round_up(t.head_dim, 2 * Vec::kWidth);
   const float scale = 1.44269504088896341F / root(static_cast<float>(t.head_dim));
-  for (std::size_t i = 0; i < kRowsAhead && i < t.queries; ++i) call_row(t.q + i * t.q_stride, t.head_dim);
+  for (std::size_t i = 0; i < kRowsAhead && i < t.queries; ++i) prefetch_row(t.q + i * t.q_stride, t.head_dim);
   for (std::size_t i = 0; i < t.queries; ++i) {
     const float* x = t.q + i * t.q_stride;
-    if (i + kRowsAhead < t.queries) call_row(x + kRowsAhead * t.q_stride, t.head_dim);
+    if (i + kRowsAhead < t.queries) prefetch_row(x + kRowsAhead * t.q_stride, t.head_dim);
     if (t.cos != nullptr) {
       rotate(x, t.head_dim, t.cos + i * half, t.sin + i * half, all(1.0F), s.scores);  // not in use yet
       x = s.scores;
@@ -307,7 +307,7 @@ void attend_int16(const AttendBlock& t) {
     const std::size_t keys = t.keys - key < kKeyBlock ? t.keys - key : kKeyBlock;
     for (std::size_t first = 0; first < t.queries; first += panel_rows) {
       const std::size_t rows = t.queries - first < panel_rows ? t.queries - first : panel_rows;
-      if (key + keys == t.keys) call_results(t, first, rows);
+      if (key + keys == t.keys) prefetch_results(t, first, rows);
       attend_int_panel(t, s, first, rows, reinterpret_cast<const float*>(block), keys);
     }
   }

@@ -7,30 +7,30 @@
 namespace stella::kernels {
 namespace {
 
-/// Calls for a block of weights that is read later, to the second-level cache: line by line from its four quarters in
+/// Prefetches a block of weights that is read later, to the second-level cache: line by line from its four quarters in
 /// turn. The processor's own prefetcher begins anew with every page, and so always has others to go on with.
 class QuartersAhead {
  public:
   QuartersAhead() = default;
   QuartersAhead(const unsigned char* block, std::size_t bytes) : at_(block), stride_(bytes / 4) {}
 
-  /// For line n of what one row panel calls for; to be called for 0, 1, 2...
-  void call(std::size_t n) {
+  /// Line n of what one row panel prefetches; to be called for 0, 1, 2...
+  void prefetch(std::size_t n) {
     __builtin_prefetch(at_ + n % 4 * stride_, 0, 2);
     if (n % 4 == 3) at_ += kLine;
   }
 
-  /// What step number `step` of a row panel calls for that reads `Bytes` with each step and calls for `Share` quarters
-  /// of the block.
+  /// What step number `step` of a row panel prefetches that reads `Bytes` with each step and prefetches `Share`
+  /// quarters of the block.
   template <std::size_t Bytes, std::size_t Share>
-  void call_in_step(std::size_t step) {
+  void prefetch_in_step(std::size_t step) {
     constexpr std::size_t kBytes = Bytes * Share / 4;
     if constexpr (kBytes >= kLine) {
 #pragma GCC unroll 4
-      for (std::size_t line = 0; line < kBytes / kLine; ++line) call(step * (kBytes / kLine) + line);
+      for (std::size_t line = 0; line < kBytes / kLine; ++line) prefetch(step * (kBytes / kLine) + line);
     } else if constexpr (kBytes > 0) {
       constexpr std::size_t kEvery = kLine / kBytes;
-      if (step % kEvery == 0) call(step / kEvery);
+      if (step % kEvery == 0) prefetch(step / kEvery);
     }
   }
 
@@ -40,8 +40,8 @@ class QuartersAhead {
   std::size_t stride_ = 0;
 };
 
-/// Quarters of the next block of weights that the row panel calls for: 4, 2, 1 or 0.
-inline std::size_t share_of_calls(std::size_t panels, std::size_t row_panel) {
+/// Quarters of the next block of weights that the row panel prefetches: 4, 2, 1 or 0.
+inline std::size_t share_of_prefetches(std::size_t panels, std::size_t row_panel) {
   constexpr std::size_t kShares[4][4] = {{4, 0, 0, 0}, {2, 2, 0, 0}, {2, 1, 1, 0}, {1, 1, 1, 1}};
   return row_panel < 4 ? kShares[panels < 4 ? panels - 1 : 3][row_panel] : 0;
 }
@@ -68,7 +68,7 @@ void multiply_blocks(const MultiplyBlock& t) {
   const std::size_t row_panels = divide_up(t.rows, t.panel_rows);
   const bool few = t.panel_rows > kMr;
   const std::size_t block_rows = few ? t.panel_rows : kMr;
-  // `next` is the block that follows. Row panels share in calling for it: with few rows, weights come from memory, and
+  // `next` is the block that follows. Row panels share in prefetching it: with few rows, weights come from memory, and
   // memory must never wait for arithmetic.
   const auto sweep = [&](std::size_t k0, std::size_t panel, const unsigned char* next) {
     const std::size_t k = t.k_padded - k0 < Tile::kKc ? t.k_padded - k0 : Tile::kKc;
@@ -81,7 +81,7 @@ void multiply_blocks(const MultiplyBlock& t) {
     for (std::size_t row_panel = 0, row = 0; row < t.rows; row += t.panel_rows, ++row_panel) {
       const std::size_t rows = t.rows - row < t.panel_rows ? t.rows - row : t.panel_rows;
       Tile::run(rows, k, a_block, block(k0, panel), t.c + row * ldc + panel * kNr, ldc, k0 == 0, sums,
-                share_of_calls(row_panels, row_panel), ahead);
+                share_of_prefetches(row_panels, row_panel), ahead);
       a_block += t.a_stride;
     }
   };
@@ -111,7 +111,7 @@ inline void tile_f32(std::size_t k, const float* a, const float* b, std::size_t 
   }
   QuartersAhead ahead = Quarters > 0 ? *calls : QuartersAhead();  // in a register
   for (std::size_t i = 0; i < k; ++i, b += b_stride) {
-    ahead.call_in_step<4 * kNr, Quarters>(i);
+    ahead.prefetch_in_step<4 * kNr, Quarters>(i);
     Vec column[kVecs];
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < kVecs; ++j) column[j] = load(b + j * Vec::kWidth);
@@ -173,7 +173,7 @@ inline void with_rows(std::size_t rows, Run run) {
 constexpr std::size_t kHalf = kNr / 2 / Vec::kWidth;  // vectors
 
 /// Calls run(row, Count<rows>{}, column, Count<quarters>{}) for both halves of a weight panel's width and, in each, for
-/// groups of at most kTallRows rows, as even as can be. `quarters` are those of the next block of weights to call for.
+/// groups of at most kTallRows rows, as even as can be. `quarters` are those of the next block of weights to prefetch.
 template <class Run>
 inline void in_halves(std::size_t rows, Run run) {
   if constexpr (kTallRows > 0) {  // else never called
@@ -298,8 +298,8 @@ inline void store_glu(const StoreBlock& s, const StoreRow& row, std::size_t r) {
   }
 }
 
-/// Calls for the part of row r of y that a block will write.
-inline void call_results(const StoreBlock& s, std::size_t r, std::size_t first, std::size_t columns) {
+/// Prefetches the part of row r of y that a block will write.
+inline void prefetch_results(const StoreBlock& s, std::size_t r, std::size_t first, std::size_t columns) {
   const float* y = s.y + r * s.y_columns + first;
   for (std::size_t i = 0; i < columns; i += 16) __builtin_prefetch(y + i, 1, 3);
 }
@@ -309,7 +309,7 @@ inline void store_block(const StoreBlock& s) {
   const std::size_t share = glu ? 2 : 1;
   constexpr std::size_t kRows = 4;
   for (std::size_t r = 0; r < s.rows; ++r) {
-    if (r + kRows < s.rows) call_results(s, r + kRows, s.first_panel / share * kNr, s.panels / share * kNr);
+    if (r + kRows < s.rows) prefetch_results(s, r + kRows, s.first_panel / share * kNr, s.panels / share * kNr);
     const StoreRow row{s.c + r * s.panels * kNr, s.col_scale, all(s.col_scale == nullptr ? 1.0F : s.row_scale[r]),
                        s.integer_accumulators};
     if (glu) {

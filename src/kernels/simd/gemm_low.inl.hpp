@@ -25,7 +25,7 @@ inline void tile_low(std::size_t steps, const typename Dot::Activation* a, const
   }
   QuartersAhead ahead = Quarters > 0 ? calls : QuartersAhead();  // in a register
   for (std::size_t i = 0; i < steps; ++i, b += kBStride) {
-    ahead.call_in_step<kBStride, Quarters>(i);
+    ahead.prefetch_in_step<kBStride, Quarters>(i);
     typename Dot::Column column[kVecs];
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < kVecs; ++j) column[j] = Dot::column(b + j * Dot::kColumnBytes);
@@ -139,7 +139,7 @@ struct PutInt8Wide : PutInt16 {
   static constexpr float kLimit = 127;
 };
 
-/// The largest |x| of a row, columns weighted (by 1 / copies for a split column) where `weights` is given. Calls for
+/// The largest |x| of a row, columns weighted (by 1 / copies for a split column) where `weights` is given. Prefetches
 /// the row that follows in memory, which mostly is the next to be read.
 inline float peak_of(const float* x, std::size_t k, const float* weights) {
   constexpr std::size_t kChains = 4;  // a maximum has to wait for the one before
