@@ -23,6 +23,8 @@ namespace {
 
 // Packing a model occupies one thread, hashing a large download another; small files go on beside them.
 constexpr std::size_t kDefaultFileThreads = 4;
+/// Each waits for the files of one part of a model.
+constexpr std::size_t kMaxLoadingThreads = 64;
 constexpr std::size_t kMaxThreads = 4096;
 
 std::size_t checked_threads(std::size_t wanted, std::size_t otherwise, const char* name) {
@@ -131,6 +133,7 @@ Runtime::Impl::Impl(const RuntimeOptions& options)
       // Those that must be first, so that with few threads to be had those that may be fewer are.
       callbacks(std::make_shared<api::Callbacks>()),
       signals(std::make_shared<ThreadPool>(1, "stella-signal")),
+      loading(std::make_unique<ThreadPool>(1, "stella-loading", kMaxLoadingThreads)),
       compute(std::make_unique<engine::Compute>(compute_options(options))),
       files(std::make_unique<ThreadPool>(checked_threads(options.file_threads, kDefaultFileThreads, "file_threads"),
                                          "stella-files")),
@@ -147,6 +150,7 @@ void Runtime::Impl::stop() {
   stopping.request_stop();
   compute->shut_down();
   hub->close();
+  loading->stop();
   files->stop();
   compute->stop();
   timer->stop();
@@ -155,6 +159,7 @@ void Runtime::Impl::stop() {
 
 engine::Machine Runtime::Impl::machine() {
   return {.pool = files.get(),
+          .loading = loading.get(),
           .compute = compute.get(),
           .kernels = &kernels,
           .timer = timer,

@@ -34,6 +34,7 @@ struct Runtime::Impl {
   /// caused them.
   std::shared_ptr<ThreadPool> signals;
   std::shared_ptr<Timer> timer = std::make_shared<Timer>();
+  std::unique_ptr<ThreadPool> loading;
   std::unique_ptr<engine::Compute> compute;
   std::unique_ptr<ThreadPool> files;
   std::shared_ptr<api::HubGate> hub;

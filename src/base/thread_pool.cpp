@@ -14,18 +14,25 @@
 
 namespace stella {
 
-ThreadPool::ThreadPool(std::size_t threads, const char* name) {
-  threads_.reserve(threads);
+ThreadPool::ThreadPool(std::size_t threads, const char* name, std::size_t most)
+    : name_(name), most_(std::max(threads, most)) {
+  threads_.reserve(most_);
   for (; size_ < threads; ++size_) {
     const std::lock_guard lock(mutex_);
     try {
-      threads_.push_back(start_thread(name, [this] { work(); }));
-      ++working_;
+      add_thread();
     } catch (const std::exception&) {
       if (size_ == 0) throw;
       break;
     }
   }
+}
+
+/// Under the lock.
+void ThreadPool::add_thread() {
+  threads_.push_back(start_thread(name_, [this] { work(); }));
+  ++working_;
+  ++idle_;
 }
 
 ThreadPool::~ThreadPool() {
@@ -48,6 +55,12 @@ void ThreadPool::post(UniqueFunction<void()> job) {
   {
     const std::lock_guard lock(mutex_);
     if (working_ > 0) jobs_.splice(jobs_.end(), node);
+    if (jobs_.size() > idle_ && !stopping_ && threads_.size() < most_) {
+      try {
+        add_thread();
+      } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): then it waits for one
+      }
+    }
   }
   wake_.notify_one();
 }
@@ -59,6 +72,7 @@ void ThreadPool::work() {
     if (jobs_.empty()) break;
     std::list<UniqueFunction<void()>> job;
     job.splice(job.end(), jobs_, jobs_.begin());
+    --idle_;
     lock.unlock();
     try {
       job.front()();
@@ -67,6 +81,7 @@ void ThreadPool::work() {
     }
     job.clear();  // what the job owns dies outside the lock
     lock.lock();
+    ++idle_;
   }
   --working_;
 }

@@ -19,8 +19,9 @@ namespace stella {
 class ThreadPool {
  public:
   /// `name` labels the threads (at most 15 characters are kept by the system). Where the system gives fewer threads
-  /// than asked for, the pool has fewer; Error(resource_limit) where it gives none.
-  ThreadPool(std::size_t threads, const char* name);
+  /// than asked for, the pool has fewer; Error(resource_limit) where it gives none. With `most` more are made where a
+  /// job would have to wait for one, for jobs that wait.
+  ThreadPool(std::size_t threads, const char* name, std::size_t most = 0);
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
   ~ThreadPool();
@@ -33,15 +34,19 @@ class ThreadPool {
   std::size_t size() const noexcept { return size_; }
 
  private:
+  void add_thread();
   void work();
 
+  const char* const name_;
+  const std::size_t most_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::list<UniqueFunction<void()>> jobs_;  // guarded by mutex_
   bool stopping_ = false;                   // guarded by mutex_
   std::size_t working_ = 0;                 // guarded by mutex_; threads that have not ended
+  std::size_t idle_ = 0;                    // guarded by mutex_; of these, those that run no job
   std::size_t size_ = 0;
-  std::vector<std::thread> threads_;
+  std::vector<std::thread> threads_;  // guarded by mutex_ until stopping_
 };
 
 /// Which tasks a worker of a team begins with; whoever has none left helps the others.

@@ -1,7 +1,6 @@
 // What a checkpoint's small files say, fetched and read without its weights.
 #pragma once
 
-#include "base/unique_function.hpp"
 #include "engine/model_files.hpp"
 #include "engine/prompt.hpp"
 #include "weights/model_spec.hpp"
@@ -14,10 +13,6 @@
 #include <stop_token>
 #include <string>
 #include <vector>
-
-namespace stella {
-class ThreadPool;
-}
 
 namespace stella::engine {
 
@@ -46,9 +41,9 @@ struct KnownModel {
 /// The small files that a checkpoint may have; those after the first are optional.
 const std::vector<std::string>& small_files();
 
-/// Fetches the small files concurrently and reads them on `pool`. Errors are those of the files and of
-/// weights::parse_model_spec().
-void read_checkpoint(const std::shared_ptr<ModelFiles>& files, const KnownModel& known, ThreadPool& pool,
-                     const std::stop_token& stop, Completion<std::shared_ptr<const Checkpoint>> done);
+/// Fetches the small files concurrently, waits for them and reads them. Throws what the files' errors are, those of
+/// weights::parse_model_spec(), and Error(cancelled).
+std::shared_ptr<const Checkpoint> read_checkpoint(ModelFiles& files, const KnownModel& known,
+                                                  const std::stop_token& stop);
 
 }  // namespace stella::engine

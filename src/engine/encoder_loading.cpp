@@ -4,6 +4,7 @@
 #include "stella/error.hpp"
 #include "weights/tensors.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <map>
@@ -57,6 +58,21 @@ class EncoderLoading {
     return weights;
   }
 
+  LoadNeeds needs(Precision wanted) {
+    check_precision(*job_.kernels, wanted);
+    const std::vector<Precision> candidates = this->candidates(wanted);
+    const bool is_here = candidates.size() == 1 && store_.find(key(candidates.front()));
+    const bool maps = is_here || store_.can_keep();
+    LoadNeeds most;
+    for (const Precision precision : candidates) {
+      const LoadNeeds needs = needs_at(precision, maps);
+      most.private_bytes_after = std::max(most.private_bytes_after, needs.private_bytes_after);
+      most.mapped_bytes = std::max(most.mapped_bytes, needs.mapped_bytes);
+    }
+    most.private_bytes_peak = most.private_bytes_after + (is_here ? 0 : packing_bytes(candidates));
+    return most;
+  }
+
   std::optional<PrecisionChoice> known_choice(Precision wanted) {
     if (wanted != Precision::automatic) {
       const auto stored = store_.find(key(wanted));
@@ -95,6 +111,38 @@ class EncoderLoading {
     auto stored = store_.choice(identity_, kernels::name_of(*job_.kernels), damaged);
     if (stored && !kernels::supports(*job_.kernels, stored->precision)) stored.reset();
     return stored;
+  }
+
+  /// What `wanted` may come to.
+  std::vector<Precision> candidates(Precision wanted) {
+    if (wanted != Precision::automatic) return {wanted};
+    if (const auto known = kept_choice(PackedStore::Damaged::keep)) return {known->precision};
+    std::vector<Precision> all{Precision::f32, Precision::int16, Precision::bf16};
+    std::erase_if(all, [&](Precision precision) { return !kernels::supports(*job_.kernels, precision); });
+    return all;
+  }
+
+  models::PackedBytes bytes_at(Precision precision) {
+    return models::packed_bytes(job_.spec, *tensors(), *job_.kernels, precision);
+  }
+
+  LoadNeeds needs_at(Precision precision, bool maps) {
+    const models::PackedBytes bytes = bytes_at(precision);
+    const std::size_t own = bytes.copied + (maps ? 0 : bytes.in_file);
+    return {own, own, maps ? bytes.in_file : 0};
+  }
+
+  /// What packing takes beside what stays: a layer of each precision and of f32, and their activations on the
+  /// calibration's texts.
+  std::size_t packing_bytes(const std::vector<Precision>& precisions) {
+    constexpr std::size_t kTokens = 1024;  // more than the texts have
+    const weights::EncoderSpec& spec = job_.spec;
+    const std::size_t qkv = (spec.heads + 2 * spec.kv_heads) * spec.head_dim;
+    const std::size_t activations =
+        kTokens * (2 * spec.hidden + std::max(qkv, spec.intermediate)) * sizeof(float);  // of one precision
+    std::size_t bytes = bytes_at(Precision::f32).layer + activations;
+    for (const Precision precision : precisions) bytes += bytes_at(precision).layer + activations;
+    return bytes;
   }
 
   /// What is kept of this model, mapped; null where something is missing.
@@ -218,6 +266,11 @@ class EncoderLoading {
   }
 
   Loaded pack_in_memory(Precision precision, const std::optional<models::Agreement>& known) {
+    if (!small_ && job_.on_more_needs) {
+      LoadNeeds needs = needs_at(precision, false);
+      needs.private_bytes_peak += packing_bytes({precision});
+      job_.on_more_needs(needs);
+    }
     models::LoadContext packing = context(precision);
     const CalibrationTexts texts = calibration_texts(*job_.tokenizer);
     models::Calibration calibration{texts.ids, texts.offsets, {}};
@@ -249,7 +302,7 @@ class EncoderLoading {
         const std::vector<models::Agreement> found = try_at(unknown, kNearLossless);
         for (std::size_t i = 0; i < found.size(); ++i) known[unknown[i]] = found[i];
       }
-      if (is_near_lossless(known[candidate.precision])) return {candidate, known[candidate.precision]};
+      if (known[candidate.precision].reaches(kNearLossless)) return {candidate, known[candidate.precision]};
     }
     throw Error(Errc::unsupported_processor, "no kernels for any precision");
   }
@@ -260,7 +313,7 @@ class EncoderLoading {
             (loaded.mapped ? (packed_ ? "packed, kept and mapped" : "mapped as an earlier start packed them")
                            : "packed in memory, not kept"));
     return std::make_shared<const LoadedEncoder>(
-        LoadedEncoder{std::move(loaded.encoder), std::move(choice), packed_, loaded.mapped});
+        LoadedEncoder{std::move(loaded.encoder), std::move(choice), packed_, loaded.mapped, job_.tokenizer});
   }
 
   const EncoderJob& job_;
@@ -277,6 +330,10 @@ class EncoderLoading {
 
 std::shared_ptr<const LoadedEncoder> load_encoder(const EncoderJob& job, Precision wanted) {
   return EncoderLoading(job).load(wanted);
+}
+
+LoadNeeds load_needs(const EncoderJob& job, Precision wanted) {
+  return EncoderLoading(job).needs(wanted);
 }
 
 std::optional<PrecisionChoice> known_choice(const EncoderJob& job, Precision wanted) {

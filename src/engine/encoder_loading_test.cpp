@@ -101,6 +101,36 @@ class EncoderLoadingTest : public ::testing::Test {
   const fs::path folder_ = temporary_.path();
 };
 
+TEST_F(EncoderLoadingTest, SaysBeforehandWhatTheEncoderWillTake) {
+  for (const char* name : {"stella-small-tiny", "stella-large-tiny", "bert-tiny"}) {
+    for (const Precision precision : {Precision::f32, Precision::bf16, Precision::int8}) {
+      const EncoderJob kept = job(name);
+      if (!kernels::supports(*kept.kernels, precision)) continue;
+      const std::string what = std::string(name) + " in " + to_string(precision);
+      const LoadNeeds first = load_needs(kept, precision);
+      const auto packed = load_encoder(kept, precision);
+      const LoadNeeds later = load_needs(kept, precision);
+      const std::size_t mapped = packed->encoder->mapped_bytes();
+      const std::size_t own = packed->encoder->weight_bytes() - mapped;
+      EXPECT_GT(mapped, 0U) << what;
+      EXPECT_GE(first.mapped_bytes, mapped) << what;
+      EXPECT_LE(first.mapped_bytes, mapped + mapped / 4) << what;
+      EXPECT_GE(first.private_bytes_after, own) << what;
+      EXPECT_GT(first.private_bytes_peak, first.private_bytes_after) << what;
+      EXPECT_EQ(later.mapped_bytes, first.mapped_bytes) << what;
+      EXPECT_EQ(later.private_bytes_peak, later.private_bytes_after) << what;
+
+      EncoderJob in_memory = job(name);
+      in_memory.packed_folder.clear();
+      const LoadNeeds all = load_needs(in_memory, precision);
+      const auto loaded = load_encoder(in_memory, precision);
+      EXPECT_EQ(loaded->encoder->mapped_bytes(), 0U) << what;
+      EXPECT_GE(all.private_bytes_after, loaded->encoder->weight_bytes()) << what;
+      EXPECT_EQ(all.mapped_bytes, 0U) << what;
+    }
+  }
+}
+
 TEST_F(EncoderLoadingTest, EveryPrecisionIsMappedTheSecondTimeWithTheSameBits) {
   for (const char* name : {"stella-small-tiny", "stella-large-tiny", "gte-tiny"}) {
     for (const Precision precision : {Precision::f32, Precision::bf16, Precision::int16, Precision::int8}) {

@@ -18,6 +18,9 @@ class Compute;
 /// The threads that a model uses. They outlive every operation, but not always the Model object, which then stays idle.
 struct Machine {
   ThreadPool* pool = nullptr;
+  /// Of their own, so that a load that waits for files never takes a thread of `pool`, which is what fetches them. One
+  /// is enough; more load more at once.
+  ThreadPool* loading = nullptr;
   Compute* compute = nullptr;
   const kernels::Kernels* kernels = nullptr;
   std::shared_ptr<Timer> timer{};

@@ -127,19 +127,27 @@ bool is_entry_not_found(const std::exception_ptr& error) {
   }
 }
 
-void get_required(ModelFiles& files, std::string file, std::stop_token stop, Completion<fs::path> done) {
-  if (!files.is_local()) return files.get(std::move(file), std::move(stop), std::move(done));
-  files.get(std::move(file), std::move(stop),
-            [done = std::move(done)](std::exception_ptr error, fs::path path) mutable {
-              if (error && is_entry_not_found(error)) {
-                try {
-                  std::rethrow_exception(error);
-                } catch (const Error& e) {
-                  error = std::make_exception_ptr(Error(Errc::malformed_file, e.what(), e.context()));
-                }
-              }
-              done(std::move(error), std::move(path));
-            });
+AwaitedFile::AwaitedFile(ModelFiles& files, std::string name)
+    : name_(std::move(name)), is_local_(files.is_local()), path_([&](std::stop_token stop, Completion<fs::path> done) {
+        files.get(name_, std::move(stop), std::move(done));
+      }) {}
+
+fs::path AwaitedFile::get(const std::stop_token& stop) {
+  try {
+    return path_.get(stop);
+  } catch (const Error& error) {
+    if (!is_local_ || error.errc() != Errc::entry_not_found) throw;
+    throw Error(Errc::malformed_file, error.what(), error.context());
+  }
+}
+
+std::optional<fs::path> AwaitedFile::get_if_there(const std::stop_token& stop) {
+  try {
+    return path_.get(stop);
+  } catch (const Error& error) {
+    if (error.errc() != Errc::entry_not_found) throw;
+    return std::nullopt;
+  }
 }
 
 std::shared_ptr<ModelFiles> directory_files(const fs::path& directory, ThreadPool& pool) {

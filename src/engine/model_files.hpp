@@ -2,10 +2,12 @@
 #pragma once
 
 #include "base/unique_function.hpp"
+#include "engine/awaited.hpp"
 
 #include <exception>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -34,9 +36,24 @@ class ModelFiles {
   virtual bool is_local() const noexcept = 0;
 };
 
-/// get() for a file without which the checkpoint is none: a local directory that lacks it is malformed
-/// (Error(malformed_file)), which is no matter of the hub.
-void get_required(ModelFiles& files, std::string file, std::stop_token stop, Completion<std::filesystem::path> done);
+/// A file that is being fetched, for a thread that may wait for it.
+class AwaitedFile {
+ public:
+  /// Asks for it.
+  AwaitedFile(ModelFiles& files, std::string name);
+  const std::string& name() const noexcept { return name_; }
+
+  /// Throws what ModelFiles::get() fails with; a local directory without the file is malformed (Error(malformed_file)),
+  /// which is no matter of the hub.
+  std::filesystem::path get(const std::stop_token& stop);
+  /// Nothing where the checkpoint has no such file.
+  std::optional<std::filesystem::path> get_if_there(const std::stop_token& stop);
+
+ private:
+  std::string name_;
+  bool is_local_;
+  Awaited<std::filesystem::path> path_;
+};
 
 /// Whether `error` may come of a file whose bytes are not what they should be.
 bool may_be_damage(const std::exception_ptr& error);

@@ -3,16 +3,19 @@
 #include "base/mapped_file.hpp"
 #include "base/thread_pool.hpp"
 #include "base/typed_error.hpp"
+#include "engine/awaited.hpp"
 #include "engine/compute.hpp"
-#include "engine/join.hpp"
 #include "engine/source_identity.hpp"
+#include "engine/tensor_files.hpp"
 #include "engine/validation.hpp"
 #include "stella/error.hpp"
+#include "weights/tensors.hpp"
 
 #include <algorithm>
 #include <array>
 #include <optional>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 namespace stella::engine {
@@ -20,78 +23,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kWeightsFile = "model.safetensors";
-constexpr const char* kIndexFile = "model.safetensors.index.json";
-
-/// Runs `make` on the pool and completes with what it returns or throws.
-template <class T, class Make>
-void on_pool(ThreadPool& pool, Completion<T> done, Make make) {
-  pool.post([done = std::move(done), make = std::optional(std::move(make))]() mutable {
-    T value{};
-    std::exception_ptr error;
-    try {
-      value = (*make)();
-    } catch (...) {
-      error = typed_error(std::current_exception());
-    }
-    make.reset();  // whoever is told next may end everything that it holds
-    done(error, error ? T{} : std::move(value));
-  });
-}
-
 DownloadedFile fetched(std::string file, fs::path path) {
   std::error_code error;
   const auto size = fs::file_size(path, error);
   return {std::move(file), std::move(path), error ? 0 : static_cast<std::uint64_t>(size)};
-}
-
-/// The shards behind an index, each of them a file of the checkpoint.
-void fetch_shards(const std::shared_ptr<ModelFiles>& files, const std::vector<std::string>& names, fs::path index,
-                  const std::stop_token& stop, Completion<std::vector<DownloadedFile>> done) {
-  struct Shards {
-    std::vector<DownloadedFile> files;
-    Completion<std::vector<DownloadedFile>> done;
-  };
-  auto shards = std::make_shared<Shards>();
-  shards->files.resize(names.size() + 1);
-  shards->files.back() = fetched(kIndexFile, std::move(index));
-  shards->done = std::move(done);
-  auto join = Join::start(stop, [shards](std::exception_ptr error) {
-    if (error) shards->files.clear();
-    shards->done(std::move(error), std::move(shards->files));
-  });
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    get_required(*files, names[i], join->token(), join->branch<fs::path>([shards, i, name = names[i]](fs::path path) {
-      shards->files[i] = fetched(name, std::move(path));
-    }));
-  }
-  join->close();
-}
-
-void fetch_index(const std::shared_ptr<ModelFiles>& files, ThreadPool& pool, const std::stop_token& stop,
-                 Completion<std::vector<DownloadedFile>> done) {
-  files->get(kIndexFile, stop,
-             [files, &pool, stop, done = std::move(done)](std::exception_ptr error, fs::path index) mutable {
-               if (error && is_entry_not_found(error)) {
-                 error = std::make_exception_ptr(
-                     Error(files->is_local() ? Errc::malformed_file : Errc::entry_not_found,
-                           "'" + files->source() + "' has neither " + kWeightsFile + " nor " + kIndexFile +
-                               "; weights in other formats (pytorch_model.bin, GGUF, ONNX) cannot be "
-                               "read, so save the model as safetensors",
-                           {.file = kWeightsFile}));
-               }
-               if (error) return done(std::move(error), {});
-               on_pool<std::vector<std::string>>(
-                   pool,
-                   [files, stop, index, done = std::move(done)](std::exception_ptr failure,
-                                                                std::vector<std::string> names) mutable {
-                     if (failure) return done(std::move(failure), {});
-                     fetch_shards(files, names, std::move(index), stop, std::move(done));
-                   },
-                   [index, files] {
-                     return weights::shard_names(read_sound_text(index), files->source() + "/" + kIndexFile);
-                   });
-             });
 }
 
 tokenizer::TokenizerSettings tokenizer_settings(const weights::ModelSpec& spec) {
@@ -105,22 +40,23 @@ tokenizer::TokenizerSettings tokenizer_settings(const weights::ModelSpec& spec) 
   return settings;
 }
 
-std::vector<fs::path> tensor_paths(const std::vector<DownloadedFile>& files) {
-  std::vector<fs::path> paths;
-  for (const DownloadedFile& file : files) {
-    if (file.file != kIndexFile) paths.push_back(file.path);
-  }
-  return paths;
-}
+/// Asks `source` to stop.
+struct Stop {
+  std::stop_source& source;
+  void operator()() const { source.request_stop(); }
+};
 
-void fetch_tensor_files(const std::shared_ptr<ModelFiles>& files, ThreadPool& pool, const std::stop_token& stop,
-                        Completion<std::vector<DownloadedFile>> done) {
-  files->get(kWeightsFile, stop,
-             [files, &pool, stop, done = std::move(done)](std::exception_ptr error, fs::path path) mutable {
-               if (error && is_entry_not_found(error)) return fetch_index(files, pool, stop, std::move(done));
-               if (error) return done(std::move(error), {});
-               done(nullptr, {fetched(kWeightsFile, std::move(path))});
-             });
+/// A part of a model and its place in the memory, which goes last.
+template <class T>
+std::shared_ptr<const T> with_lease(std::shared_ptr<MemoryLease> lease, std::shared_ptr<const T> part) {
+  if (!lease) return part;
+  struct Held {
+    std::shared_ptr<MemoryLease> lease;
+    std::shared_ptr<const T> part;
+  };
+  lease->settle();
+  const T* const value = part.get();
+  return {std::make_shared<const Held>(Held{std::move(lease), std::move(part)}), value};
 }
 
 }  // namespace
@@ -131,93 +67,107 @@ std::shared_ptr<ModelParts> ModelParts::create(const Machine& machine, ModelSetu
   return parts;
 }
 
-// Makes a part, and once more where it failed on a damaged file that could be replaced meanwhile.
+/// Runs `work` with a token that the runtime's end stops too, which it then says.
+template <class Work>
+auto ModelParts::until_stopped(const std::stop_token& asked, Work work) const {
+  std::stop_source either;
+  const std::stop_callback by_caller(asked, Stop{either});
+  const std::stop_callback by_end(machine_.shut_down, Stop{either});
+  try {
+    return work(either.get_token());
+  } catch (const Error& error) {
+    if (error.errc() != Errc::cancelled || !machine_.shut_down.stop_requested()) throw;
+    throw Error(Errc::shut_down, "the runtime is shutting down");
+  }
+}
+
+/// Makes a part, and once more where it failed on a damaged file that could be replaced meanwhile.
+template <class Make>
+auto ModelParts::make_or_mend(const std::stop_token& stop, Make make) const {
+  try {
+    return make(stop);
+  } catch (...) {
+    if (!may_be_damage(std::current_exception())) throw;
+    Awaited<bool> replaced([&](const std::stop_token& token, auto done) { files().mend(token, std::move(done)); });
+    if (!replaced.get(stop)) throw;
+  }
+  return make(stop);
+}
+
 template <class T, class Make>
-void ModelParts::make_or_mend(const std::stop_token& stop, Completion<std::shared_ptr<const T>> done, Make make) {
-  auto last = std::make_shared<Completion<std::shared_ptr<const T>>>(std::move(done));
-  make(*this, stop,
-       [self = shared_from_this(), stop, last, make](std::exception_ptr error, std::shared_ptr<const T> value) mutable {
-         if (!error || !may_be_damage(error)) return (*last)(std::move(error), std::move(value));
-         ModelFiles& files = *self->setup_.files;
-         files.mend(stop, [self = std::move(self), stop, last, make, error](std::exception_ptr failure, bool replaced) {
-           if (failure) return (*last)(std::move(failure), nullptr);
-           if (!replaced) return (*last)(error, nullptr);
-           make(*self, stop, [last](std::exception_ptr again, std::shared_ptr<const T> made) {
-             (*last)(std::move(again), std::move(made));
-           });
-         });
-       });
+std::shared_ptr<SharedOnce<T>> ModelParts::part(Make make) const {
+  // Weakly: this owns the parts. An attempt whose model is gone has nobody left to wait for it.
+  return SharedOnce<T>::create(*machine_.loading, [weak = weak_from_this(), make](const std::stop_token& stop) {
+    const auto self = weak.lock();
+    if (!self) throw Error(Errc::cancelled, "cancelled");
+    return self->until_stopped(stop, [&](const std::stop_token& either) {
+      return self->make_or_mend(either, [&](const std::stop_token& token) { return make(*self, token); });
+    });
+  });
 }
 
 void ModelParts::prepare() {
-  // The parts hold the model weakly: it owns them. An attempt whose model is gone has nobody left to wait for it.
-  const auto part = [weak = weak_from_this()](auto make) {
-    return [weak, make]<class T>(const std::stop_token& stop, Completion<std::shared_ptr<const T>> done) {
-      if (const auto self = weak.lock()) return self->make_or_mend<T>(stop, std::move(done), make);
-      done(std::make_exception_ptr(Error(Errc::cancelled, "cancelled")), nullptr);
-    };
-  };
-  checkpoint_ = SharedOnce<Checkpoint>::create(part([](ModelParts& self, const std::stop_token& stop, auto done) {
-    read_checkpoint(self.setup_.files, self.setup_.known, *self.machine_.pool, stop, std::move(done));
-  }));
-  tokenizer_ = SharedOnce<tokenizer::Tokenizer>::create(part(
-      [](ModelParts& self, const std::stop_token& stop, auto done) { self.make_tokenizer(stop, std::move(done)); }));
-  encoder_ = SharedOnce<LoadedEncoder>::create(
-      part([](ModelParts& self, const std::stop_token& stop, auto done) { self.make_encoder(stop, std::move(done)); }));
+  checkpoint_ = part<Checkpoint>([](const ModelParts& self, const std::stop_token& stop) {
+    return read_checkpoint(self.files(), self.known(), stop);
+  });
+  tokenizer_ = part<tokenizer::Tokenizer>(
+      [](const ModelParts& self, const std::stop_token& stop) { return self.make_tokenizer(stop); });
+  encoder_ =
+      part<LoadedEncoder>([](const ModelParts& self, const std::stop_token& stop) { return self.make_encoder(stop); });
 }
 
 std::shared_ptr<SharedOnce<Head>> ModelParts::head_part(std::size_t dimension) {
   const std::lock_guard lock(heads_mutex_);
   std::shared_ptr<SharedOnce<Head>>& entry = heads_[dimension];
   if (!entry) {
-    entry = SharedOnce<Head>::create([weak = weak_from_this(), dimension](
-                                         const std::stop_token& stop, Completion<std::shared_ptr<const Head>> done) {
-      if (const auto self = weak.lock()) {
-        return self->make_or_mend<Head>(stop, std::move(done),
-                                        [dimension](ModelParts& parts, const auto& token, auto made) {
-                                          parts.make_head(dimension, token, std::move(made));
-                                        });
-      }
-      done(std::make_exception_ptr(Error(Errc::cancelled, "cancelled")), nullptr);
-    });
+    entry = part<Head>(
+        [dimension](const ModelParts& self, const std::stop_token& stop) { return self.make_head(dimension, stop); });
   }
   return entry;
 }
 
+/// Runs `work` on a loading thread and completes with what it returns or throws.
+template <class T, class Work>
+void ModelParts::on_a_thread(const std::stop_token& stop, Completion<T> done, Work work) const {
+  machine_.loading->post([self = shared_from_this(), stop, done = std::move(done), work = std::move(work)]() mutable {
+    T value{};
+    std::exception_ptr error;
+    try {
+      value = self->until_stopped(stop, [&](const std::stop_token& either) { return work(*self, either); });
+    } catch (...) {
+      error = typed_error(std::current_exception());
+    }
+    self = nullptr;  // whoever is told next may end everything that it holds
+    done(std::move(error), std::move(value));
+  });
+}
+
 void ModelParts::describe(const std::stop_token& stop, Completion<Description> done) {
-  checkpoint_->get(stop, [self = shared_from_this(), done = std::move(done)](
+  checkpoint_->get(stop, [self = shared_from_this(), stop, done = std::move(done)](
                              std::exception_ptr error, std::shared_ptr<const Checkpoint> checkpoint) mutable {
     if (error) return done(std::move(error), {});
-    ThreadPool& pool = *self->machine_.pool;
-    pool.post([self = std::move(self), done = std::move(done), checkpoint = std::move(checkpoint)]() mutable {
-      try {
-        auto choice = self->precision_choice(*checkpoint);
-        done(nullptr, {std::move(checkpoint), std::move(choice)});
-      } catch (...) {
-        done(std::current_exception(), {});
-      }
-    });
+    self->on_a_thread<Description>(
+        stop, std::move(done), [checkpoint = std::move(checkpoint)](const ModelParts& parts, const std::stop_token&) {
+          return Description{checkpoint, parts.precision_choice(*checkpoint)};
+        });
+  });
+}
+
+void ModelParts::needs(const std::stop_token& stop, Completion<LoadNeeds> done) {
+  on_a_thread<LoadNeeds>(stop, std::move(done), [](const ModelParts& self, const std::stop_token& token) {
+    AwaitedTensors files(self.files());
+    const auto checkpoint = self.checkpoint_->wait(token);
+    return load_needs(self.encoder_job(*checkpoint, tensor_paths(files.get(token))), self.setup_.precision);
   });
 }
 
 void ModelParts::load(const std::stop_token& stop, Completion<LoadedParts> done) {
-  struct Loading {
-    LoadedParts parts;
-    Completion<LoadedParts> done;
-  };
-  auto loading = std::make_shared<Loading>();
-  loading->done = std::move(done);
-  auto join = Join::start(stop, [loading](std::exception_ptr error) {
-    LoadedParts parts = error ? LoadedParts{} : std::move(loading->parts);
-    loading->done(std::move(error), std::move(parts));
+  encoder_->get(stop, [self = shared_from_this(), done = std::move(done)](
+                          std::exception_ptr error, std::shared_ptr<const LoadedEncoder> encoder) mutable {
+    if (error) return done(std::move(error), {});
+    auto tokenizer = encoder->tokenizer;
+    done(nullptr, {self->checkpoint_->peek(), std::move(tokenizer), std::move(encoder)});
   });
-  checkpoint_->get(join->token(), join->branch<std::shared_ptr<const Checkpoint>>(
-                                      [loading](auto value) { loading->parts.checkpoint = std::move(value); }));
-  tokenizer_->get(join->token(), join->branch<std::shared_ptr<const tokenizer::Tokenizer>>(
-                                     [loading](auto value) { loading->parts.tokenizer = std::move(value); }));
-  encoder_->get(join->token(), join->branch<std::shared_ptr<const LoadedEncoder>>(
-                                   [loading](auto value) { loading->parts.encoder = std::move(value); }));
-  join->close();
 }
 
 std::vector<std::shared_ptr<SharedOnce<Head>>> ModelParts::head_parts() const {
@@ -236,7 +186,8 @@ std::shared_ptr<const Head> ModelParts::peek_head(std::size_t dimension) const {
 MemoryUse ModelParts::memory() const {
   MemoryUse use;
   if (const auto loaded = encoder_->peek()) {
-    (loaded->mapped ? use.mapped_bytes : use.private_bytes) += loaded->encoder->weight_bytes();
+    use.mapped_bytes = loaded->encoder->mapped_bytes();
+    use.private_bytes = loaded->encoder->weight_bytes() - use.mapped_bytes;
   }
   for (const auto& part : head_parts()) {
     if (const auto head = part->peek()) use.private_bytes += head->head->weight_bytes();
@@ -250,57 +201,25 @@ void ModelParts::let_go() {
   tokenizer_->reset();
 }
 
-void ModelParts::make_tokenizer(const std::stop_token& stop,
-                                Completion<std::shared_ptr<const tokenizer::Tokenizer>> done) {
-  struct Parts {
-    std::shared_ptr<const Checkpoint> checkpoint;
-    fs::path path;
-    Completion<std::shared_ptr<const tokenizer::Tokenizer>> done;
-  };
-  auto parts = std::make_shared<Parts>();
-  parts->done = std::move(done);
-  auto join = Join::start(stop, [self = shared_from_this(), parts](std::exception_ptr error) {
-    if (error) return parts->done(std::move(error), nullptr);
-    on_pool<std::shared_ptr<const tokenizer::Tokenizer>>(*self->machine_.pool, std::move(parts->done), [parts] {
-      auto tokenizer = std::make_shared<const tokenizer::Tokenizer>(
-          tokenizer::Tokenizer::from_file(parts->path, tokenizer_settings(parts->checkpoint->spec)));
-      check_sound(parts->path, MappedFile(parts->path).bytes());  // other tokens are as wrong as other weights
-      return tokenizer;
-    });
-  });
-  checkpoint_->get(join->token(), join->branch<std::shared_ptr<const Checkpoint>>(
-                                      [parts](auto value) { parts->checkpoint = std::move(value); }));
-  get_required(*setup_.files, "tokenizer.json", join->token(),
-               join->branch<fs::path>([parts](fs::path path) { parts->path = std::move(path); }));
-  join->close();
+std::shared_ptr<MemoryLease> ModelParts::reserve(ModelPart part, const LoadNeeds& needs,
+                                                 const std::stop_token& stop) const {
+  if (!setup_.memory) return nullptr;
+  Awaited<std::shared_ptr<MemoryLease>> lease(
+      [&](const std::stop_token& token, auto done) { setup_.memory->reserve(part, needs, token, std::move(done)); });
+  return lease.get(stop);
 }
 
-void ModelParts::make_encoder(const std::stop_token& stop, Completion<std::shared_ptr<const LoadedEncoder>> done) {
-  struct Parts {
-    std::shared_ptr<const Checkpoint> checkpoint;
-    std::vector<fs::path> files;
-    std::shared_ptr<const tokenizer::Tokenizer> tokenizer;
-    Completion<std::shared_ptr<const LoadedEncoder>> done;
-  };
-  auto parts = std::make_shared<Parts>();
-  parts->done = std::move(done);
-  auto join = Join::start(stop, [self = shared_from_this(), parts, stop](std::exception_ptr error) {
-    if (error) return parts->done(std::move(error), nullptr);
-    on_pool<std::shared_ptr<const LoadedEncoder>>(*self->machine_.pool, std::move(parts->done), [self, parts, stop] {
-      return self->pack_encoder(*parts->checkpoint, parts->files, parts->tokenizer, stop);
-    });
-  });
-  checkpoint_->get(join->token(), join->branch<std::shared_ptr<const Checkpoint>>(
-                                      [parts](auto value) { parts->checkpoint = std::move(value); }));
-  tokenizer_->get(join->token(), join->branch<std::shared_ptr<const tokenizer::Tokenizer>>(
-                                     [parts](auto value) { parts->tokenizer = std::move(value); }));
-  fetch_tensor_files(setup_.files, *machine_.pool, join->token(),
-                     join->branch<std::vector<DownloadedFile>>(
-                         [parts](const std::vector<DownloadedFile>& files) { parts->files = tensor_paths(files); }));
-  join->close();
+std::shared_ptr<const tokenizer::Tokenizer> ModelParts::make_tokenizer(const std::stop_token& stop) const {
+  AwaitedFile file(files(), "tokenizer.json");
+  const auto checkpoint = checkpoint_->wait(stop);
+  const fs::path path = file.get(stop);
+  auto tokenizer = std::make_shared<const tokenizer::Tokenizer>(
+      tokenizer::Tokenizer::from_file(path, tokenizer_settings(checkpoint->spec)));
+  check_sound(path, MappedFile(path).bytes());  // other tokens are as wrong as other weights
+  return tokenizer;
 }
 
-EncoderJob ModelParts::encoder_job(const Checkpoint& checkpoint, TensorFiles files) const {
+EncoderJob ModelParts::encoder_job(const Checkpoint& checkpoint, std::vector<fs::path> files) const {
   EncoderJob job;
   job.source = setup_.files->source();
   job.spec = checkpoint.spec.encoder;
@@ -311,150 +230,107 @@ EncoderJob ModelParts::encoder_job(const Checkpoint& checkpoint, TensorFiles fil
   return job;
 }
 
-std::shared_ptr<const LoadedEncoder> ModelParts::pack_encoder(const Checkpoint& checkpoint, const TensorFiles& files,
-                                                              std::shared_ptr<const tokenizer::Tokenizer> tokenizer,
-                                                              const std::stop_token& stop) const {
+std::shared_ptr<const LoadedEncoder> ModelParts::make_encoder(const std::stop_token& stop) const {
+  AwaitedTensors awaited(files());  // fetched while the other parts are
+  const auto tokenizer = tokenizer_->wait(stop);
+  const auto checkpoint = checkpoint_->wait(stop);
+  EncoderJob job = encoder_job(*checkpoint, tensor_paths(awaited.get(stop)));
   const auto check = [&] {
-    if (machine_.shut_down.stop_requested()) throw Error(Errc::shut_down, "the runtime is shutting down");
     if (stop.stop_requested()) throw Error(Errc::cancelled, "cancelled while the model was being loaded");
   };
   check();
-  // A team of its own: what is already loaded goes on computing meanwhile.
+  std::shared_ptr<MemoryLease> lease;
+  if (setup_.memory) lease = reserve(ModelPart::encoder, load_needs(job, setup_.precision), stop);
+  // Not the compute thread's: packing takes seconds, in which what is loaded answers its requests. The system shares
+  // the processors between the two, and a team that lives for one load costs a few threads and no idle ones.
   ParallelTeam team(machine_.compute->threads());
-  EncoderJob job = encoder_job(checkpoint, files);
-  job.tokenizer = std::move(tokenizer);
+  job.tokenizer = tokenizer;
   job.team = &team;
   job.on_progress = [&](std::size_t bytes, std::size_t total) {
     check();
     if (setup_.on_load && total > 0) setup_.on_load(static_cast<double>(bytes) / static_cast<double>(total));
   };
-  return load_encoder(job, setup_.precision);
+  job.on_more_needs = [&](const LoadNeeds& needs) {
+    lease = nullptr;  // what was said to be needed is no longer
+    lease = reserve(ModelPart::encoder, needs, stop);
+  };
+  LoadedEncoder loaded = *load_encoder(job, setup_.precision);
+  loaded.encoder = with_lease(std::move(lease), std::move(loaded.encoder));
+  return std::make_shared<const LoadedEncoder>(std::move(loaded));
 }
 
 std::optional<PrecisionChoice> ModelParts::precision_choice(const Checkpoint& checkpoint) const {
   if (const auto loaded = encoder_->peek()) return loaded->choice;
-  const fs::path index = checkpoint.directory / kIndexFile;
-  TensorFiles files;
-  std::error_code error;
-  if (fs::exists(checkpoint.directory / kWeightsFile, error)) {
-    files.push_back(checkpoint.directory / kWeightsFile);
-  } else if (fs::exists(index, error)) {
-    for (const std::string& name : weights::shard_names(read_sound_text(index), index.string())) {
-      files.push_back(checkpoint.directory / name);
-      if (!fs::exists(files.back(), error)) return std::nullopt;
-    }
-  }
-  if (files.empty()) return std::nullopt;
-  return known_choice(encoder_job(checkpoint, std::move(files)), setup_.precision);
+  auto files = present_tensors(checkpoint.directory);
+  if (!files) return std::nullopt;
+  return known_choice(encoder_job(checkpoint, *std::move(files)), setup_.precision);
 }
 
-void ModelParts::make_head(std::size_t dimension, const std::stop_token& stop,
-                           Completion<std::shared_ptr<const Head>> done) {
-  struct Parts {
-    std::shared_ptr<const Checkpoint> checkpoint;
-    fs::path config;
-    fs::path weights;
-    Completion<std::shared_ptr<const Head>> done;
-  };
-  auto parts = std::make_shared<Parts>();
-  parts->done = std::move(done);
-  auto join = Join::start(stop, [self = shared_from_this(), parts, stop, dimension](std::exception_ptr error) {
-    if (error) return parts->done(std::move(error), nullptr);
-    on_pool<std::shared_ptr<const Head>>(*self->machine_.pool, std::move(parts->done), [self, parts, stop, dimension] {
-      return self->pack_head(*parts->checkpoint, dimension, parts->config, parts->weights, stop);
-    });
-  });
-  checkpoint_->get(
-      join->token(), join->branch<std::shared_ptr<const Checkpoint>>([self = shared_from_this(), parts, dimension,
-                                                                      &branches = *join](auto checkpoint) {
-        parts->checkpoint = std::move(checkpoint);
-        const std::string& folder = parts->checkpoint->heads.at(dimension);
-        get_required(self->files(), folder + "/config.json", branches.token(),
-                     branches.template branch<fs::path>([parts](fs::path path) { parts->config = std::move(path); }));
-        get_required(self->files(), folder + "/" + kWeightsFile, branches.token(),
-                     branches.template branch<fs::path>([parts](fs::path path) { parts->weights = std::move(path); }));
-      }));
-  join->close();
-}
-
-std::shared_ptr<const Head> ModelParts::pack_head(const Checkpoint& checkpoint, std::size_t dimension,
-                                                  const fs::path& config, const fs::path& weights,
-                                                  const std::stop_token& stop) const {
-  if (stop.stop_requested()) throw Error(Errc::cancelled, "cancelled while a head was being loaded");
-  const std::string& folder = checkpoint.heads.at(dimension);
-  const weights::HeadSpec spec = weights::parse_head_spec(read_sound_text(config), folder, checkpoint.source);
-  const std::size_t hidden = checkpoint.spec.encoder.hidden;
+std::shared_ptr<const Head> ModelParts::make_head(std::size_t dimension, const std::stop_token& stop) const {
+  const auto checkpoint = checkpoint_->wait(stop);
+  const std::string& folder = checkpoint->heads.at(dimension);
+  AwaitedFile awaited_config(files(), folder + "/config.json");
+  AwaitedFile awaited_weights(files(), folder + "/" + kWeightsFile);
+  const fs::path config = awaited_config.get(stop);
+  const fs::path weights = awaited_weights.get(stop);
+  const weights::HeadSpec spec = weights::parse_head_spec(read_sound_text(config), folder, checkpoint->source);
+  const std::size_t hidden = checkpoint->spec.encoder.hidden;
   if (spec.in != hidden || spec.out != dimension) {
     throw Error(Errc::malformed_file,
-                checkpoint.source + "/" + folder + "/config.json: the head is " + std::to_string(spec.in) + " to " +
+                checkpoint->source + "/" + folder + "/config.json: the head is " + std::to_string(spec.in) + " to " +
                     std::to_string(spec.out) + ", but " + std::to_string(hidden) + " to " + std::to_string(dimension) +
                     " is needed",
                 {.file = config.string()});
   }
+  const std::uint64_t bytes = models::DenseHead::packed_bytes(spec, *machine_.kernels);
+  auto lease = reserve(ModelPart::head, {bytes, bytes, 0}, stop);
   const auto tensors = std::make_shared<const weights::Tensors>(weights::Tensors::open(std::array{weights}));
-  SourceCheck sound(tensors, identify(checkpoint.source, {weights}).hashes);
-  ParallelTeam team(1);
+  SourceCheck sound(tensors, identify(checkpoint->source, {weights}).hashes);
+  ParallelTeam alone(1);
   models::LoadContext context;
   context.kernels = machine_.kernels;
-  context.team = &team;
-  auto head = std::make_shared<const models::DenseHead>(spec, *tensors, context);
-  sound.finish([] {});
-  return std::make_shared<const Head>(Head{std::move(head)});
+  context.team = &alone;
+  std::shared_ptr<const models::DenseHead> head = std::make_shared<models::DenseHead>(spec, *tensors, context);
+  sound.finish([&] {
+    if (stop.stop_requested()) throw Error(Errc::cancelled, "cancelled while a head was being loaded");
+  });
+  return std::make_shared<const Head>(Head{with_lease(std::move(lease), std::move(head))});
+}
+
+std::vector<DownloadedFile> ModelParts::fetch_all(const DownloadRequest& request, const std::stop_token& stop) const {
+  AwaitedTensors tensors(files());
+  std::vector<AwaitedFile> optional;
+  for (const std::string& file : small_files()) optional.emplace_back(files(), file);
+  std::vector<AwaitedFile> required;
+  required.emplace_back(files(), "tokenizer.json");
+  const auto checkpoint = checkpoint_->wait(stop);
+  std::vector<std::size_t> dimensions = request.all_heads ? checkpoint->dimensions : request.dimensions;
+  if (dimensions.empty()) dimensions.push_back(checkpoint->default_dimension);
+  std::sort(dimensions.begin(), dimensions.end());
+  dimensions.erase(std::unique(dimensions.begin(), dimensions.end()), dimensions.end());
+  for (const std::size_t dimension : dimensions) {
+    validate_dimension(setup_.known.name, dimension, checkpoint->dimensions);
+    if (checkpoint->heads.empty()) continue;
+    for (const char* file : {"config.json", kWeightsFile}) {
+      required.emplace_back(files(), checkpoint->heads.at(dimension) + "/" + file);
+    }
+  }
+  std::vector<DownloadedFile> all;
+  for (AwaitedFile& file : optional) {
+    if (auto path = file.get_if_there(stop)) all.push_back(fetched(file.name(), *std::move(path)));
+  }
+  for (AwaitedFile& file : required) all.push_back(fetched(file.name(), file.get(stop)));
+  for (AwaitedTensors::File& file : tensors.get(stop)) all.push_back(fetched(file.name, std::move(file.path)));
+  std::sort(all.begin(), all.end(), [](const DownloadedFile& a, const DownloadedFile& b) { return a.file < b.file; });
+  return all;
 }
 
 void ModelParts::download(DownloadRequest request, const std::stop_token& stop,
                           Completion<std::vector<DownloadedFile>> done) {
-  struct Downloads {
-    std::mutex mutex;
-    std::vector<DownloadedFile> files;  // guarded by mutex
-    Completion<std::vector<DownloadedFile>> done;
-
-    void add(std::string file, fs::path path) {
-      DownloadedFile one = fetched(std::move(file), std::move(path));
-      const std::lock_guard lock(mutex);
-      files.push_back(std::move(one));
-    }
-  };
-  auto downloads = std::make_shared<Downloads>();
-  downloads->done = std::move(done);
-  auto join = Join::start(stop, [self = shared_from_this(), downloads](std::exception_ptr error) {
-    if (error) downloads->files.clear();
-    std::sort(downloads->files.begin(), downloads->files.end(),
-              [](const DownloadedFile& a, const DownloadedFile& b) { return a.file < b.file; });
-    downloads->done(std::move(error), std::move(downloads->files));
-  });
-  const auto fetch = [self = shared_from_this(), downloads, &branches = *join](const std::string& file, bool required) {
-    Completion<fs::path> keep = branches.branch<fs::path>([downloads, file](fs::path path) {
-      if (!path.empty()) downloads->add(file, std::move(path));
-    });
-    if (required) return get_required(self->files(), file, branches.token(), std::move(keep));
-    self->files().get(file, branches.token(),
-                      [keep = std::move(keep)](std::exception_ptr error, fs::path path) mutable {
-                        if (error && is_entry_not_found(error)) error = nullptr;
-                        keep(std::move(error), std::move(path));
-                      });
-  };
-  for (const std::string& file : small_files()) fetch(file, file == "config.json");
-  fetch("tokenizer.json", true);
-  fetch_tensor_files(setup_.files, *machine_.pool, join->token(),
-                     join->branch<std::vector<DownloadedFile>>([downloads](std::vector<DownloadedFile> files) {
-                       for (DownloadedFile& file : files) downloads->add(std::move(file.file), std::move(file.path));
-                     }));
-  checkpoint_->get(join->token(), join->branch<std::shared_ptr<const Checkpoint>>([self = shared_from_this(),
-                                                                                   request = std::move(request),
-                                                                                   fetch](auto checkpoint) mutable {
-    std::vector<std::size_t> dimensions = request.all_heads ? checkpoint->dimensions : request.dimensions;
-    if (dimensions.empty()) dimensions.push_back(checkpoint->default_dimension);
-    std::sort(dimensions.begin(), dimensions.end());
-    dimensions.erase(std::unique(dimensions.begin(), dimensions.end()), dimensions.end());
-    for (const std::size_t dimension : dimensions) {
-      validate_dimension(self->setup_.known.name, dimension, checkpoint->dimensions);
-      if (checkpoint->heads.empty()) continue;
-      fetch(checkpoint->heads.at(dimension) + "/config.json", true);
-      fetch(checkpoint->heads.at(dimension) + "/" + kWeightsFile, true);
-    }
-  }));
-  join->close();
+  on_a_thread<std::vector<DownloadedFile>>(
+      stop, std::move(done), [request = std::move(request)](const ModelParts& self, const std::stop_token& token) {
+        return self.fetch_all(request, token);
+      });
 }
 
 }  // namespace stella::engine

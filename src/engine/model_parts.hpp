@@ -5,12 +5,12 @@
 #include "engine/checkpoint.hpp"
 #include "engine/encoder_loading.hpp"
 #include "engine/machine.hpp"
+#include "engine/memory_gate.hpp"
 #include "engine/model_files.hpp"
 #include "engine/shared_once.hpp"
 #include "models/encoder.hpp"
 #include "stella/request.hpp"
 #include "tokenizer/tokenizer.hpp"
-#include "weights/tensors.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -34,6 +34,7 @@ struct ModelSetup {
   std::function<void(double fraction)> on_load{};
   std::filesystem::path packed_folder{};                     // where packed weights are kept; empty: nowhere
   std::size_t small_encoder_bytes = std::size_t{32} << 20U;  // EncoderJob::small_bytes
+  std::shared_ptr<MemoryGate> memory{};                      // asked before encoder and heads are loaded; null: nobody
 };
 
 /// A dense head, packed.
@@ -58,8 +59,11 @@ struct LoadedParts {
 
 /// The parts of a model: checkpoint (the small files), tokenizer, encoder and every head. Each is fetched and loaded
 /// when first needed, once however many ask, and then kept; a failure fails those who wait and the next call tries
-/// again. Thread-safe. Completions run on the threads of Machine and of ModelFiles, or on the thread that requests a
-/// stop; or inline where nothing had to be waited for.
+/// again. Thread-safe. Completions run on the loading threads of Machine, or on the thread that requests a stop; or
+/// inline where nothing had to be waited for.
+///
+/// A part is made from top to bottom on one thread, which waits for files and for other parts. They wait for each other
+/// in one direction: encoder → tokenizer → checkpoint ← head.
 class ModelParts : public std::enable_shared_from_this<ModelParts> {
  public:
   static std::shared_ptr<ModelParts> create(const Machine& machine, ModelSetup setup);
@@ -82,6 +86,8 @@ class ModelParts : public std::enable_shared_from_this<ModelParts> {
   }
 
   void describe(const std::stop_token& stop, Completion<Description> done);
+  /// What loading the encoder will take. Fetches its files; nothing is loaded, and nothing allocated for it.
+  void needs(const std::stop_token& stop, Completion<LoadNeeds> done);
   /// Checkpoint, tokenizer and encoder; no head.
   void load(const std::stop_token& stop, Completion<LoadedParts> done);
   /// Every file that embedding at these dimensions needs, concurrently.
@@ -103,25 +109,27 @@ class ModelParts : public std::enable_shared_from_this<ModelParts> {
   const KnownModel& known() const noexcept { return setup_.known; }
 
  private:
-  using TensorFiles = std::vector<std::filesystem::path>;
-
   ModelParts(const Machine& machine, ModelSetup setup) : machine_(machine), setup_(std::move(setup)) {}
   void prepare();
   template <class T, class Make>
-  void make_or_mend(const std::stop_token& stop, Completion<std::shared_ptr<const T>> done, Make make);
-  void make_tokenizer(const std::stop_token& stop, Completion<std::shared_ptr<const tokenizer::Tokenizer>> done);
-  void make_encoder(const std::stop_token& stop, Completion<std::shared_ptr<const LoadedEncoder>> done);
-  void make_head(std::size_t dimension, const std::stop_token& stop, Completion<std::shared_ptr<const Head>> done);
+  std::shared_ptr<SharedOnce<T>> part(Make make) const;
+  template <class T, class Work>
+  void on_a_thread(const std::stop_token& stop, Completion<T> done, Work work) const;
   std::shared_ptr<SharedOnce<Head>> head_part(std::size_t dimension);
   std::vector<std::shared_ptr<SharedOnce<Head>>> head_parts() const;
-  std::shared_ptr<const LoadedEncoder> pack_encoder(const Checkpoint& checkpoint, const TensorFiles& files,
-                                                    std::shared_ptr<const tokenizer::Tokenizer> tokenizer,
-                                                    const std::stop_token& stop) const;
-  EncoderJob encoder_job(const Checkpoint& checkpoint, TensorFiles files) const;
+
+  // These block.
+  template <class Work>
+  auto until_stopped(const std::stop_token& asked, Work work) const;
+  template <class Make>
+  auto make_or_mend(const std::stop_token& stop, Make make) const;
+  std::shared_ptr<const tokenizer::Tokenizer> make_tokenizer(const std::stop_token& stop) const;
+  std::shared_ptr<const LoadedEncoder> make_encoder(const std::stop_token& stop) const;
+  std::shared_ptr<const Head> make_head(std::size_t dimension, const std::stop_token& stop) const;
+  std::vector<DownloadedFile> fetch_all(const DownloadRequest& request, const std::stop_token& stop) const;
+  std::shared_ptr<MemoryLease> reserve(ModelPart part, const LoadNeeds& needs, const std::stop_token& stop) const;
+  EncoderJob encoder_job(const Checkpoint& checkpoint, std::vector<std::filesystem::path> files) const;
   std::optional<PrecisionChoice> precision_choice(const Checkpoint& checkpoint) const;
-  std::shared_ptr<const Head> pack_head(const Checkpoint& checkpoint, std::size_t dimension,
-                                        const std::filesystem::path& config, const std::filesystem::path& weights,
-                                        const std::stop_token& stop) const;
 
   const Machine machine_;
   const ModelSetup setup_;

@@ -88,14 +88,18 @@ std::vector<float> first_row(const EmbedResult& result) {
 
 class ModelTest : public testing::Test {
  protected:
-  std::shared_ptr<Model> open(const fs::path& directory, std::vector<std::size_t> known = {}) {
+  std::shared_ptr<Model> open(const fs::path& directory, std::vector<std::size_t> known = {},
+                              std::shared_ptr<MemoryGate> memory = nullptr) {
     files_ = std::make_shared<WatchedFiles>(directory, pool_);
     const Machine machine{.pool = &pool_,
+                          .loading = &loading_,
                           .compute = &compute_,
                           .kernels = &kernels::select(KernelSet::automatic),
                           .timer = timer_,
                           .shut_down = stopping_.get_token()};
-    return Model::create(machine, {.files = files_, .known = {.name = "tiny", .dimensions = std::move(known)}});
+    return Model::create(
+        machine,
+        {.files = files_, .known = {.name = "tiny", .dimensions = std::move(known)}, .memory = std::move(memory)});
   }
   static EmbedRequest job(std::vector<std::size_t> dimensions) {
     EmbedRequest job;
@@ -108,6 +112,7 @@ class ModelTest : public testing::Test {
   const std::shared_ptr<Timer> timer_ = std::make_shared<Timer>();
   Compute compute_{2};
   ThreadPool pool_{3, "files"};
+  ThreadPool loading_{1, "loading", 8};
   std::shared_ptr<WatchedFiles> files_;
 };
 
@@ -202,6 +207,116 @@ TEST_F(ModelTest, ADeadlineEndsARequestWhileItsModelLoads) {
   Result<EmbedResult> served;
   model->embed(std::move(patient), {}, served.completion());
   EXPECT_EQ(served.get().texts.size(), 1U);
+}
+
+TEST_F(ModelTest, SeveralModelsLoadWithOneThreadForFilesAndOneForLoading) {
+  ThreadPool files(1, "files");
+  ThreadPool loading(1, "loading");
+  Gate gate;
+  loading.post([&] { gate.pass(); });  // so that all parts are queued before the first is begun
+  const Machine machine{.pool = &files,
+                        .loading = &loading,
+                        .compute = &compute_,
+                        .kernels = &kernels::select(KernelSet::automatic),
+                        .timer = timer_};
+  std::vector<std::shared_ptr<Model>> models;
+  for (int i = 0; i < 3; ++i) {
+    models.push_back(Model::create(machine, {.files = directory_files(kSmall, files), .known = {.name = "tiny"}}));
+  }
+  std::vector<Result<EmbedResult>> results(models.size());
+  std::vector<Result<LoadedParts>> loads(models.size());
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    models[i]->embed(job({256, 768, 1024}), {}, results[i].completion());
+    models[i]->parts().load({}, loads[i].completion());
+  }
+  gate.open();
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    EXPECT_EQ(first_row(results[i].get()).size(), 256U);
+    EXPECT_NE(loads[i].get().tokenizer, nullptr);
+  }
+}
+
+TEST_F(ModelTest, TheEndOfTheRuntimeEndsALoadThatWaitsForItsFiles) {
+  const auto model = open(kSmall);
+  Gate gate;
+  files_->hold("model.safetensors", &gate);
+  Result<LoadedParts> load;
+  model->parts().load({}, load.completion());
+  ASSERT_TRUE(gate.wait_for_arrivals(1));
+  stopping_.request_stop();
+  EXPECT_THAT(load.message(Errc::shut_down), HasSubstr("shutting down"));
+  gate.open();
+}
+
+/// Grants everything, and remembers what.
+class Grants final : public MemoryGate {
+ public:
+  struct Lease final : MemoryLease {
+    void settle() noexcept override { settled = true; }
+    bool settled = false;
+  };
+  void reserve(ModelPart part, const LoadNeeds& needs, const std::stop_token& /*stop*/,
+               Completion<std::shared_ptr<MemoryLease>> done) override {
+    if (refuses) return done(std::make_exception_ptr(Error(Errc::out_of_memory, "no room")), nullptr);
+    auto lease = std::make_shared<Lease>();
+    asked.push_back({part, needs, lease});
+    done(nullptr, lease);
+  }
+  struct Asked {
+    ModelPart part;
+    LoadNeeds needs;
+    std::weak_ptr<Lease> lease;
+  };
+  std::vector<Asked> asked;
+  bool refuses = false;
+};
+
+TEST_F(ModelTest, AsksForMemoryBeforeAPartIsLoadedAndKeepsItWhileThePartIsUsed) {
+  const auto gate = std::make_shared<Grants>();
+  const auto model = open(kSmall, {}, gate);
+  gate->refuses = true;
+  Result<EmbedResult> refused;
+  model->embed(job({256}), {}, refused.completion());
+  EXPECT_EQ(refused.message(Errc::out_of_memory), "no room");
+  EXPECT_EQ(model->parts().peek_encoder(), nullptr);
+  gate->refuses = false;
+  Result<LoadNeeds> needs;
+  model->parts().needs({}, needs.completion());
+  Result<LoadedParts> loaded;
+  model->parts().load({}, loaded.completion());
+  auto parts = loaded.get();
+  ASSERT_EQ(gate->asked.size(), 1U);
+  const Grants::Asked& asked = gate->asked[0];
+  EXPECT_EQ(asked.part, ModelPart::encoder);
+  EXPECT_EQ(asked.needs.private_bytes_after, needs.get().private_bytes_after);
+  EXPECT_TRUE(asked.lease.lock()->settled);
+  // It was packed into memory: neither less than what is there now nor much more.
+  const std::size_t bytes = model->parts().memory().private_bytes;
+  EXPECT_GE(asked.needs.private_bytes_after, bytes);
+  EXPECT_LE(asked.needs.private_bytes_after, bytes + bytes / 10 + 4096);
+  EXPECT_GE(asked.needs.private_bytes_peak, asked.needs.private_bytes_after);
+  EXPECT_EQ(asked.needs.mapped_bytes, 0U);
+  const std::shared_ptr<const models::Encoder> used = std::exchange(parts, {}).encoder->encoder;
+  model->parts().let_go();
+  EXPECT_FALSE(asked.lease.expired());
+}
+
+TEST_F(ModelTest, TheMemoryOfAPartIsGivenBackWithIt) {
+  const auto gate = std::make_shared<Grants>();
+  const auto model = open(kSmall, {}, gate);
+  Result<EmbedResult> result;
+  model->embed(job({256}), {}, result.completion());
+  result.get();
+  ASSERT_EQ(gate->asked.size(), 2U);
+  for (const Grants::Asked& asked : gate->asked) {
+    EXPECT_FALSE(asked.lease.expired());
+    if (asked.part == ModelPart::head) {
+      EXPECT_GE(asked.needs.private_bytes_after, (256 * 64 + 256) * sizeof(float));
+    }
+  }
+  model->parts().let_go();
+  compute_.stop();  // a request is dropped by the compute thread a moment after it has completed
+  for (const Grants::Asked& asked : gate->asked) EXPECT_TRUE(asked.lease.expired());
 }
 
 TEST_F(ModelTest, LetsGoOfItsParts) {
@@ -321,7 +436,8 @@ TEST_F(ChangedModelTest, AHeadInAFolderWithoutASizeIsMeasured) {
 
 TEST_F(ChangedModelTest, SaysWhatIsMissingOrBroken) {
   const auto error_with = [&](Errc expected) {
-    const Machine machine{.pool = &pool_, .compute = &compute_, .kernels = &kernels::select(KernelSet::automatic)};
+    const Machine machine{
+        .pool = &pool_, .loading = &loading_, .compute = &compute_, .kernels = &kernels::select(KernelSet::automatic)};
     const auto model = Model::create(machine, {.files = directory_files(directory_, pool_), .known = {.name = "tiny"}});
     Result<EmbedResult> result;
     model->embed(job({256}), {}, result.completion());

@@ -74,6 +74,8 @@ class PackedStore {
   explicit PackedStore(std::filesystem::path folder) : path_(std::move(folder)) {}
 
   bool enabled() const noexcept { return !path_.empty(); }
+  /// Whether something can be kept, as far as that is known before it is written. Makes the folder.
+  bool can_keep() { return open(true) != nullptr; }
   std::filesystem::path path_of(const PackedKey& key) const { return path_ / name_of(key); }
 
   /// Whether what is damaged, or another's, is taken away, and said so in the log.

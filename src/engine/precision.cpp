@@ -49,10 +49,6 @@ constexpr std::array<const char*, 18> kTexts{
 
 }  // namespace
 
-bool is_near_lossless(const models::Agreement& agreement) noexcept {
-  return agreement.mean >= kNearLossless.mean && agreement.least >= kNearLossless.least;
-}
-
 void check_precision(const kernels::Kernels& kernels, Precision wanted) {
   if (wanted == Precision::automatic || kernels::supports(kernels, wanted)) return;
   std::string known = "auto";

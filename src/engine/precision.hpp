@@ -22,8 +22,6 @@ namespace stella::engine {
 /// What a precision must reach against f32 before `automatic` takes it.
 inline constexpr models::Agreement kNearLossless{0.9999, 0.9995};
 
-bool is_near_lossless(const models::Agreement& agreement) noexcept;
-
 /// Throws Error(unsupported_processor) where `kernels` cannot run `wanted`; it names those that they can.
 void check_precision(const kernels::Kernels& kernels, Precision wanted);
 

@@ -39,9 +39,9 @@ TEST(Precision, WithinFivePercentInt16GoesBeforeBf16BeforeF32) {
 }
 
 TEST(Precision, NearLosslessNeedsBothTheMeanAndTheLeastCosine) {
-  EXPECT_TRUE(is_near_lossless({0.9999, 0.9995}));
-  EXPECT_FALSE(is_near_lossless({0.99989, 0.9998}));
-  EXPECT_FALSE(is_near_lossless({0.99999, 0.9994}));
+  EXPECT_TRUE((models::Agreement{0.9999, 0.9995}.reaches(kNearLossless)));
+  EXPECT_FALSE((models::Agreement{0.99989, 0.9998}.reaches(kNearLossless)));
+  EXPECT_FALSE((models::Agreement{0.99999, 0.9994}.reaches(kNearLossless)));
 }
 
 TEST(Precision, MeasuresWhatTheKernelsSupportAgainstF32) {

@@ -1,10 +1,13 @@
 // A value that is made once, when first asked for, and shared by all who ask.
 #pragma once
 
+#include "base/thread_pool.hpp"
 #include "base/typed_error.hpp"
 #include "base/unique_function.hpp"
+#include "engine/awaited.hpp"
 #include "stella/error.hpp"
 
+#include <atomic>
 #include <exception>
 #include <functional>
 #include <list>
@@ -16,56 +19,51 @@
 
 namespace stella::engine {
 
-/// Makes a value asynchronously at the first get() and keeps it until reset(). Concurrent first calls share one
-/// attempt. A failed attempt fails those who wait for it, and the next get() tries again. A waiter that stops is
-/// completed at once with Error(cancelled); when the last one has left, the attempt itself is asked to stop.
-/// Thread-safe.
+/// Makes a value when it is first asked for and keeps it until reset(). Those who ask meanwhile share one attempt. A
+/// failed attempt fails those who wait for it, and the next to ask tries again. A waiter that stops is completed at
+/// once with Error(cancelled); when the last one has left, the attempt itself is asked to stop. Thread-safe.
+///
+/// An attempt blocks a thread: that of the first wait() for it, or one of `threads`, whichever comes to it first. So an
+/// attempt that itself waits for other values is never kept waiting for a thread, even if there is only one; values
+/// must not wait for each other in a circle.
 template <class T>
 class SharedOnce : public std::enable_shared_from_this<SharedOnce<T>> {
  public:
   using Value = std::shared_ptr<const T>;
-  /// Starts one attempt; completes it exactly once.
-  using Make = std::function<void(std::stop_token, Completion<Value>)>;
+  /// One attempt: throws where it fails, and Error(cancelled) soon after a stop.
+  using Make = std::function<Value(const std::stop_token&)>;
 
-  static std::shared_ptr<SharedOnce> create(Make make) {
-    return std::shared_ptr<SharedOnce>(new SharedOnce(std::move(make)));
+  /// `threads` outlive every get(), but not always the object.
+  static std::shared_ptr<SharedOnce> create(ThreadPool& threads, Make make) {
+    return std::shared_ptr<SharedOnce>(new SharedOnce(threads, std::move(make)));
   }
 
   void get(const std::stop_token& stop, Completion<Value> done) {
-    auto waiter = std::make_shared<Waiter>();
-    waiter->done = std::move(done);
-    std::list<std::shared_ptr<Waiter>> node{waiter};
-    std::shared_ptr<Attempt> to_start = peek() ? nullptr : std::make_shared<Attempt>();
-    Value ready;
-    {
-      const std::lock_guard lock(mutex_);  // nothing in here fails for lack of memory
-      ready = value_;
-      if (!ready) {
-        waiters_.splice(waiters_.end(), node);
-        if (!attempt_) {
-          attempt_ = to_start;
-        } else {
-          to_start = nullptr;
-        }
-      }
-    }
-    if (ready) {
-      waiter->done(nullptr, std::move(ready));
-      return;
-    }
-    waiter->on_stop.emplace(stop, Leave{this->weak_from_this(), waiter.get()});
-    if (!to_start) return;
+    const auto [attempt, is_new] = join(stop, std::move(done));
+    if (!is_new) return;
+    Completion<Value> lost([self = this->shared_from_this(), attempt = attempt](std::exception_ptr error, Value) {
+      if (attempt->take()) self->finish(attempt, std::move(error), nullptr);
+    });
     try {
-      make_(to_start->source.get_token(),
-            [self = this->shared_from_this(), to_start](std::exception_ptr error, Value value) {
-              self->finish(to_start, std::move(error), std::move(value));
-            });
+      threads_.post([self = this->shared_from_this(), attempt = attempt, lost = std::move(lost)] {
+        if (attempt->take()) self->run(attempt);
+      });
     } catch (...) {
-      finish(to_start, typed_error(std::current_exception()), nullptr);
+      if (attempt->take()) finish(attempt, typed_error(std::current_exception()), nullptr);
     }
   }
 
-  /// Lets go of the value: the next get() makes another. Who holds it keeps it, and an attempt under way goes on.
+  /// For a thread that may block, as an attempt's may. Throws what the attempt failed with.
+  Value wait(const std::stop_token& stop) {
+    std::shared_ptr<Attempt> attempt;
+    // The waiter leaves by `stop` itself, for this thread may be busy with the attempt when that is requested.
+    Awaited<Value> value(
+        [&](const std::stop_token&, Completion<Value> done) { attempt = join(stop, std::move(done)).attempt; });
+    if (attempt && attempt->take()) run(attempt);
+    return value.get(stop);
+  }
+
+  /// Lets go of the value: the next to ask makes another. Who holds it keeps it, and an attempt under way goes on.
   void reset() {
     Value dropped;  // outlives the lock
     const std::lock_guard lock(mutex_);
@@ -82,6 +80,13 @@ class SharedOnce : public std::enable_shared_from_this<SharedOnce<T>> {
   struct Waiter;
   struct Attempt {
     std::stop_source source;
+    std::atomic<bool> taken{false};
+    /// Whether it is the caller who makes it.
+    bool take() noexcept { return !taken.exchange(true); }
+  };
+  struct Joined {
+    std::shared_ptr<Attempt> attempt;  // null where there was a value
+    bool is_new = false;
   };
   struct Leave {
     std::weak_ptr<SharedOnce> once;
@@ -97,7 +102,48 @@ class SharedOnce : public std::enable_shared_from_this<SharedOnce<T>> {
     std::optional<std::stop_callback<Leave>> on_stop;
   };
 
-  explicit SharedOnce(Make make) : make_(std::move(make)) {}
+  SharedOnce(ThreadPool& threads, Make make) : threads_(threads), make_(std::move(make)) {}
+
+  /// Completes with the value where there is one, else waits for the attempt under way, or for a new one.
+  Joined join(const std::stop_token& stop, Completion<Value> done) {
+    Value ready = peek();
+    if (ready) {
+      done(nullptr, std::move(ready));
+      return {};
+    }
+    auto waiter = std::make_shared<Waiter>();
+    waiter->done = std::move(done);
+    std::list<std::shared_ptr<Waiter>> node{waiter};
+    auto fresh = std::make_shared<Attempt>();
+    Joined joined;
+    {
+      const std::lock_guard lock(mutex_);  // nothing in here fails for lack of memory
+      ready = value_;
+      if (!ready) {
+        waiters_.splice(waiters_.end(), node);
+        joined.is_new = !attempt_;
+        if (!attempt_) attempt_ = std::move(fresh);
+        joined.attempt = attempt_;
+      }
+    }
+    if (ready) {
+      waiter->done(nullptr, std::move(ready));
+    } else {
+      waiter->on_stop.emplace(stop, Leave{this->weak_from_this(), waiter.get()});
+    }
+    return joined;
+  }
+
+  void run(const std::shared_ptr<Attempt>& attempt) {
+    Value value;
+    std::exception_ptr error;
+    try {
+      value = make_(attempt->source.get_token());
+    } catch (...) {
+      error = typed_error(std::current_exception());
+    }
+    finish(attempt, std::move(error), std::move(value));
+  }
 
   void leave(const Waiter* who) {
     std::shared_ptr<Waiter> waiter;
@@ -136,6 +182,7 @@ class SharedOnce : public std::enable_shared_from_this<SharedOnce<T>> {
     }
   }
 
+  ThreadPool& threads_;
   const Make make_;
   mutable std::mutex mutex_;
   Value value_;                                 // guarded by mutex_

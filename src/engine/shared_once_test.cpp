@@ -1,9 +1,16 @@
 #include "engine/shared_once.hpp"
 
+#include "base/thread_pool.hpp"
 #include "engine/join.hpp"
 #include "engine/test_support.hpp"
 
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <future>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <stop_token>
 #include <string>
@@ -17,24 +24,58 @@
 namespace stella::engine {
 namespace {
 
+using test::error_of;
+using test::Gate;
 using test::Result;
 using Value = std::shared_ptr<const int>;
 
 /// Attempts that the test completes by hand.
-struct Attempts {
-  std::vector<std::stop_token> stops;
-  std::vector<Completion<Value>> completions;
-
+class Attempts {
+ public:
+  ~Attempts() {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    outcomes_.clear();  // what still waits ends
+  }
   std::shared_ptr<SharedOnce<int>> once() {
-    return SharedOnce<int>::create([this](std::stop_token stop, Completion<Value> done) {
-      stops.push_back(std::move(stop));
-      completions.push_back(std::move(done));
+    return SharedOnce<int>::create(threads_, [this](const std::stop_token& stop) {
+      std::future<Value> outcome;
+      {
+        const std::lock_guard lock(mutex_);
+        if (closed_) throw Error(Errc::cancelled, "the test is over");
+        stops_.push_back(stop);
+        outcome = outcomes_.emplace_back().get_future();
+        changed_.notify_all();
+      }
+      return outcome.get();
     });
   }
-  void succeed(std::size_t attempt, int value) { completions[attempt](nullptr, std::make_shared<const int>(value)); }
-  void fail(std::size_t attempt) {
-    completions[attempt](std::make_exception_ptr(Error(Errc::io_error, "broken")), nullptr);
+  /// Waits until so many have begun, and says how many have.
+  std::size_t count(std::size_t expected) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, std::chrono::seconds(60), [&] { return outcomes_.size() >= expected; });
+    return outcomes_.size();
   }
+  bool is_stopped(std::size_t attempt) {
+    const std::lock_guard lock(mutex_);
+    return stops_[attempt].stop_requested();
+  }
+  void succeed(std::size_t attempt, int value) {
+    const std::lock_guard lock(mutex_);
+    outcomes_[attempt].set_value(std::make_shared<const int>(value));
+  }
+  void fail(std::size_t attempt) {
+    const std::lock_guard lock(mutex_);
+    outcomes_[attempt].set_exception(std::make_exception_ptr(Error(Errc::io_error, "broken")));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool closed_ = false;
+  std::vector<std::stop_token> stops_;
+  std::deque<std::promise<Value>> outcomes_;
+  ThreadPool threads_{1, "attempts", 8};
 };
 
 TEST(SharedOnce, ConcurrentCallersShareOneAttemptAndLaterOnesItsValue) {
@@ -42,37 +83,99 @@ TEST(SharedOnce, ConcurrentCallersShareOneAttemptAndLaterOnesItsValue) {
   const auto once = attempts.once();
   std::vector<Result<Value>> results(3);
   for (auto& result : results) once->get({}, result.completion());
-  ASSERT_EQ(attempts.completions.size(), 1U);
+  ASSERT_EQ(attempts.count(1), 1U);
   EXPECT_FALSE(results[0].is_ready());
   attempts.succeed(0, 7);
   for (auto& result : results) EXPECT_EQ(*result.get(), 7);
   Result<Value> later;
   once->get({}, later.completion());
   EXPECT_EQ(*later.get(), 7);
-  EXPECT_EQ(attempts.completions.size(), 1U);
+  EXPECT_EQ(attempts.count(1), 1U);
 }
 
 TEST(SharedOnce, LetsGoOfItsValueAndMakesAnotherForTheNext) {
-  Attempts attempts;
-  const auto once = attempts.once();
-  Result<Value> first;
-  once->get({}, first.completion());
-  attempts.succeed(0, 7);
-  Value held = first.get();
+  ThreadPool threads(1, "attempts");
+  int made = 6;
+  const auto once =
+      SharedOnce<int>::create(threads, [&](const std::stop_token&) { return std::make_shared<const int>(++made); });
+  Value held = once->wait({});
   const std::weak_ptr<const int> watched = held;
   once->reset();
   EXPECT_EQ(once->peek(), nullptr);
   EXPECT_EQ(*held, 7);
   held = nullptr;
-  attempts.completions.clear();
   EXPECT_TRUE(watched.expired());
-  Result<Value> second;
-  once->get({}, second.completion());
-  ASSERT_EQ(attempts.completions.size(), 1U);
-  once->reset();  // of nothing: the attempt goes on
-  attempts.succeed(0, 8);
-  EXPECT_EQ(*second.get(), 8);
+  EXPECT_EQ(*once->wait({}), 8);
   EXPECT_NE(once->peek(), nullptr);
+}
+
+TEST(SharedOnce, AnAttemptUnderWaySurvivesAReset) {
+  Attempts attempts;
+  const auto once = attempts.once();
+  Result<Value> result;
+  once->get({}, result.completion());
+  ASSERT_EQ(attempts.count(1), 1U);
+  once->reset();
+  attempts.succeed(0, 8);
+  EXPECT_EQ(*result.get(), 8);
+  EXPECT_NE(once->peek(), nullptr);
+}
+
+TEST(SharedOnce, ValuesThatWaitForEachOtherAreMadeOnASingleThread) {
+  ThreadPool threads(1, "attempts");
+  Gate gate;
+  threads.post([&] { gate.pass(); });  // so that all are queued before one is begun
+  const auto first =
+      SharedOnce<int>::create(threads, [](const std::stop_token&) { return std::make_shared<const int>(1); });
+  const auto second = SharedOnce<int>::create(
+      threads, [&](const std::stop_token& stop) { return std::make_shared<const int>(*first->wait(stop) + 1); });
+  const auto third = SharedOnce<int>::create(threads, [&](const std::stop_token& stop) {
+    return std::make_shared<const int>(*second->wait(stop) + *first->wait(stop));
+  });
+  std::vector<Result<Value>> results(3);
+  third->get({}, results[2].completion());
+  second->get({}, results[1].completion());
+  first->get({}, results[0].completion());
+  gate.open();
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(*results[static_cast<std::size_t>(i)].get(), i + 1);
+}
+
+TEST(SharedOnce, AThreadThatWaitsLeavesAsSoonAsItIsStopped) {
+  Attempts attempts;
+  const auto once = attempts.once();
+  Result<Value> stays;
+  once->get({}, stays.completion());
+  ASSERT_EQ(attempts.count(1), 1U);
+  std::stop_source stop;
+  std::string message;
+  {
+    const std::jthread waiter([&] { message = error_of([&] { once->wait(stop.get_token()); }, Errc::cancelled); });
+    stop.request_stop();
+  }
+  EXPECT_THAT(message, testing::StartsWith("cancelled"));
+  EXPECT_FALSE(attempts.is_stopped(0));
+  attempts.succeed(0, 1);
+  EXPECT_EQ(*stays.get(), 1);
+}
+
+TEST(SharedOnce, AStopReachesTheAttemptThatTheWaitingThreadMakesItself) {
+  ThreadPool threads(1, "attempts");
+  Gate begun;
+  Completion<int> kept;
+  const auto once = SharedOnce<int>::create(threads, [&](const std::stop_token& stop) {
+    Awaited<int> never([&](const std::stop_token&, Completion<int> done) { kept = std::move(done); });
+    begun.pass();
+    return std::make_shared<const int>(never.get(stop));
+  });
+  std::stop_source stop;
+  std::string message;
+  {
+    const std::jthread waiter([&] { message = error_of([&] { once->wait(stop.get_token()); }, Errc::cancelled); });
+    ASSERT_TRUE(begun.wait_for_arrivals(1));
+    stop.request_stop();
+    begun.open();
+  }
+  EXPECT_THAT(message, testing::StartsWith("cancelled"));
 }
 
 TEST(SharedOnce, AFailureFailsThoseWhoWaitAndTheNextCallTriesAgain) {
@@ -82,13 +185,14 @@ TEST(SharedOnce, AFailureFailsThoseWhoWaitAndTheNextCallTriesAgain) {
   Result<Value> second;
   once->get({}, first.completion());
   once->get({}, second.completion());
+  ASSERT_EQ(attempts.count(1), 1U);
   attempts.fail(0);
   EXPECT_EQ(first.message(Errc::io_error), "broken");
   EXPECT_EQ(second.message(Errc::io_error), "broken");
   EXPECT_EQ(once->peek(), nullptr);
   Result<Value> third;
   once->get({}, third.completion());
-  ASSERT_EQ(attempts.completions.size(), 2U);
+  ASSERT_EQ(attempts.count(2), 2U);
   attempts.succeed(1, 3);
   EXPECT_EQ(*third.get(), 3);
 }
@@ -101,9 +205,10 @@ TEST(SharedOnce, OneWaiterLeavesTheOthersStay) {
   Result<Value> stays;
   once->get(leaver.get_token(), leaves.completion());
   once->get({}, stays.completion());
+  ASSERT_EQ(attempts.count(1), 1U);
   leaver.request_stop();
   EXPECT_THAT(leaves.message(Errc::cancelled), testing::StartsWith("cancelled"));
-  EXPECT_FALSE(attempts.stops[0].stop_requested());
+  EXPECT_FALSE(attempts.is_stopped(0));
   attempts.succeed(0, 1);
   EXPECT_EQ(*stays.get(), 1);
 }
@@ -114,12 +219,13 @@ TEST(SharedOnce, TheLastWaiterToLeaveStopsTheAttemptAndTheNextStartsAnother) {
   std::stop_source leaver;
   Result<Value> leaves;
   once->get(leaver.get_token(), leaves.completion());
+  ASSERT_EQ(attempts.count(1), 1U);
   leaver.request_stop();
   EXPECT_THAT(leaves.message(Errc::cancelled), testing::StartsWith("cancelled"));
-  EXPECT_TRUE(attempts.stops[0].stop_requested());
+  EXPECT_TRUE(attempts.is_stopped(0));
   Result<Value> next;
   once->get({}, next.completion());
-  ASSERT_EQ(attempts.completions.size(), 2U);
+  ASSERT_EQ(attempts.count(2), 2U);
   attempts.fail(0);  // the abandoned attempt ends; it is nobody's
   EXPECT_FALSE(next.is_ready());
   attempts.succeed(1, 9);
@@ -137,12 +243,9 @@ TEST(SharedOnce, AWaiterThatHasAlreadyStoppedLeavesAtOnce) {
 }
 
 TEST(SharedOnce, SurvivesWaitersThatComeAndLeaveOnManyThreads) {
-  std::vector<std::jthread> makers;
-  std::mutex mutex;
-  const auto once = SharedOnce<int>::create([&](const std::stop_token&, Completion<Value> done) {
-    const std::lock_guard lock(mutex);
-    makers.emplace_back([done = std::move(done)]() mutable { done(nullptr, std::make_shared<const int>(5)); });
-  });
+  ThreadPool threads(1, "attempts", 4);
+  const auto once =
+      SharedOnce<int>::create(threads, [](const std::stop_token&) { return std::make_shared<const int>(5); });
   constexpr std::size_t kCallers = 8;
   std::vector<Result<Value>> results(kCallers);
   {
@@ -163,8 +266,6 @@ TEST(SharedOnce, SurvivesWaitersThatComeAndLeaveOnManyThreads) {
       EXPECT_EQ(i % 2, 0U);
     }
   }
-  const std::lock_guard lock(mutex);
-  makers.clear();
 }
 
 TEST(Join, CompletesOnceWhenAllBranchesHave) {
@@ -201,15 +302,19 @@ TEST(Join, TheFirstErrorStopsTheRestAndIsTheResult) {
 }
 
 TEST(SharedOnce, AnAttemptThatIsLostFailsThoseWhoWaitAndTheNextCallTriesAgain) {
-  int attempts = 0;
-  const auto once = SharedOnce<int>::create([&](const std::stop_token&, Completion<Value> done) {
-    if (++attempts == 1) return;  // what held the completion could not be queued
-    if (attempts == 2) throw std::bad_alloc();
-    done(nullptr, std::make_shared<const int>(3));
-  });
+  ThreadPool ended(1, "attempts");
+  ended.stop();
+  const auto nobodys =
+      SharedOnce<int>::create(ended, [](const std::stop_token&) { return std::make_shared<const int>(2); });
   Result<Value> lost;
-  once->get({}, lost.completion());
+  nobodys->get({}, lost.completion());
   EXPECT_THAT(lost.message(Errc::shut_down), testing::HasSubstr("shutting down"));
+  ThreadPool threads(1, "attempts");
+  bool fails = true;
+  const auto once = SharedOnce<int>::create(threads, [&](const std::stop_token&) {
+    if (std::exchange(fails, false)) throw std::bad_alloc();
+    return std::make_shared<const int>(3);
+  });
   Result<Value> thrown;
   once->get({}, thrown.completion());
   EXPECT_THAT(thrown.message(Errc::out_of_memory), testing::StartsWith("out of memory"));
@@ -224,9 +329,8 @@ TEST(Join, PassesTheParentsStopOn) {
   auto join = Join::start(parent.get_token(),
                           [done = result.completion()](std::exception_ptr error) mutable { done(error, 0); });
   // A branch that completes inside the stop request, as the engine's own do, and with it the join.
-  std::vector<Completion<Value>> never;
-  auto once = SharedOnce<int>::create(
-      [&](const std::stop_token&, Completion<Value> done) { never.push_back(std::move(done)); });
+  Attempts never;
+  const auto once = never.once();
   once->get(join->token(), join->branch<Value>([](const Value&) {}));
   join->close();
   join.reset();

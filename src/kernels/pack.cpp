@@ -56,7 +56,7 @@ void check_sources(std::span<const MatrixSource> sources, RowOrder order) {
 }
 
 /// At eight copies 11 % more work.
-std::size_t most_split(std::size_t k) {
+std::size_t max_split(std::size_t k) {
   return k / 64;
 }
 
@@ -66,7 +66,7 @@ std::vector<std::int32_t> choose_split(std::span<const float> column_max, std::s
   if (column_max.size() != k) throw Error(Errc::invalid_argument, "pack: column_max has not one value per column");
   std::vector<float> sorted(column_max.begin(), column_max.end());
   std::sort(sorted.begin(), sorted.end());
-  const std::size_t most = most_split(k);
+  const std::size_t most = max_split(k);
   const float limit = std::max(3 * sorted[k / 2], sorted[k - 1 - most]);
   std::vector<std::int32_t> split;
   for (std::size_t i = 0; i < k; ++i) {
@@ -157,7 +157,7 @@ void pack_panel(float* rows, const PackedMatrix::Impl& w, std::byte* block, std:
 }  // namespace
 
 std::size_t packed_bytes(const Kernels& kernels, Precision precision, RowOrder order, std::size_t n, std::size_t k) {
-  const std::size_t split = precision == Precision::int8 ? most_split(k) : 0;
+  const std::size_t split = precision == Precision::int8 ? max_split(k) : 0;
   return make_packed_header(gemm_ops(kernels, precision), precision, order, n, k, split).bytes;
 }
 

@@ -2,8 +2,10 @@
 
 #include "models/encoder_kind.hpp"
 #include "models/pass.hpp"
+#include "models/rope.hpp"
 #include "stella/error.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace stella::models {
@@ -32,6 +34,20 @@ std::unique_ptr<const Encoder> make_encoder(const weights::EncoderSpec& spec, co
 void pack_encoder(const weights::EncoderSpec& spec, const weights::Tensors& tensors, const LoadContext& context,
                   std::span<Trial> trials) {
   kind_of(spec).pack(spec, tensors, context, trials);
+}
+
+PackedBytes packed_bytes(const weights::EncoderSpec& spec, const weights::Tensors& tensors,
+                         const kernels::Kernels& kernels, Precision precision) {
+  const EncoderKind& kind = kind_of(spec);
+  PartSizer sizer(tensors, find_prefix(tensors, kind.probe()), kernels, precision);
+  kind.visit(spec, sizer);
+  return {sizer.matrix_bytes() + sizer.table_bytes(), sizer.value_bytes() + Rope::max_bytes(spec),
+          sizer.matrix_bytes() / std::max<std::size_t>(spec.layers, 1)};
+}
+
+std::size_t DenseHead::packed_bytes(const weights::HeadSpec& spec, const kernels::Kernels& kernels) {
+  return kernels::packed_bytes(kernels, Precision::f32, kernels::RowOrder::plain, spec.out, spec.in) +
+         (spec.bias ? spec.out * sizeof(float) : 0);
 }
 
 struct DenseHead::Impl {

@@ -15,6 +15,16 @@ namespace stella::models {
 std::unique_ptr<const Encoder> make_encoder(const weights::EncoderSpec& spec, const weights::Tensors& tensors,
                                             const LoadContext& context);
 
+/// What an encoder's weights take at a precision, at the most.
+struct PackedBytes {
+  std::size_t in_file = 0;  // matrices and tables, which a loaded encoder maps where they are in a file
+  std::size_t copied = 0;   // what is the process's own in any case
+  std::size_t layer = 0;    // of the matrices, those of one layer
+};
+/// Reads no weights. Throws as make_encoder() does.
+PackedBytes packed_bytes(const weights::EncoderSpec& spec, const weights::Tensors& tensors,
+                         const kernels::Kernels& kernels, Precision precision);
+
 /// Packs for every trial at once, layer by layer, and drops each layer when it is written and has run on
 /// `context.calibration`'s texts beside f32, so that memory never holds more than one of each; without texts nothing
 /// runs, and every trial needs a writer. `context.precision` and `context.packed` do not count. Throws as
@@ -28,6 +38,8 @@ class DenseHead {
   DenseHead(const weights::HeadSpec& spec, const weights::Tensors& tensors, const LoadContext& context);
   DenseHead(DenseHead&&) noexcept;
   ~DenseHead();
+  /// What one takes.
+  static std::size_t packed_bytes(const weights::HeadSpec& spec, const kernels::Kernels& kernels);
   std::size_t in() const noexcept;
   std::size_t out() const noexcept;
   std::size_t weight_bytes() const noexcept;

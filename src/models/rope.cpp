@@ -42,6 +42,10 @@ Rope::Rope(const weights::EncoderSpec& spec)
       positions_(std::min(spec.max_positions, kTablePositions)),
       angles_(rope_angles(frequencies_, positions_)) {}
 
+std::size_t Rope::max_bytes(const weights::EncoderSpec& spec) noexcept {
+  return std::min(spec.max_positions, kTablePositions) * spec.head_dim * sizeof(float);
+}
+
 kernels::RopeTable Rope::table(std::size_t longest, Activations& scratch) const {
   if (longest <= positions_) return {angles_.cos.data(), angles_.sin.data()};
   RopeAngles angles = rope_angles(frequencies_, longest);

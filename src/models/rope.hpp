@@ -27,6 +27,8 @@ class Rope {
   /// Angles for a pass whose longest sequence has `longest` tokens: the model's own table, or, for inputs longer than
   /// any that the models were made for, one computed into `scratch`.
   kernels::RopeTable table(std::size_t longest, Activations& scratch) const;
+  /// Of the table of such a model, at the most.
+  static std::size_t max_bytes(const weights::EncoderSpec& spec) noexcept;
   std::size_t bytes() const noexcept { return 2 * angles_.cos.size() * sizeof(float); }
 
  private:
