@@ -188,7 +188,9 @@ std::shared_ptr<Runtime> Runtime::shared() {
   SharedRuntimes& all = shared_runtimes();
   const std::lock_guard lock(all.making);
   if (const SharedRuntime* known = current_shared()) return known->runtime;
-  prepare_hashing();  // before the next line, so that at exit it is taken down after the runtime has stopped
+  // Before the next line, so that at exit they are taken down after the runtime has stopped.
+  prepare_hashing();
+  engine::prepare_loading();
   static const int registered = std::atexit(stop_shared);
   static_cast<void>(registered);
   auto made = std::make_unique<SharedRuntime>(

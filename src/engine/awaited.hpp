@@ -13,6 +13,49 @@
 
 namespace stella::engine {
 
+/// Operations of which the first failure ends the wait for all. Thread-safe.
+class Together {
+ public:
+  explicit Together(const std::stop_token& stop) : on_stop_(stop, Stop{state_->source}) {}
+
+  /// To wait with.
+  std::stop_token token() const { return state_->source.get_token(); }
+  /// For an operation to say that it has failed; may be called when this has gone.
+  auto failure() const {
+    return [state = state_](const std::exception_ptr& error) {
+      {
+        const std::lock_guard lock(state->mutex);
+        if (!state->first) state->first = error;
+      }
+      state->source.request_stop();
+    };
+  }
+  /// Waits by calling `wait`, and throws the first failure instead of what that has led to.
+  template <class Wait>
+  auto run(Wait wait) const {
+    try {
+      return wait();
+    } catch (...) {
+      const std::lock_guard lock(state_->mutex);
+      if (state_->first) std::rethrow_exception(state_->first);
+      throw;
+    }
+  }
+
+ private:
+  struct State {
+    std::stop_source source;
+    std::mutex mutex;
+    std::exception_ptr first;  // guarded by mutex
+  };
+  struct Stop {
+    std::stop_source source;
+    void operator()() const { std::stop_source(source).request_stop(); }
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+  std::stop_callback<Stop> on_stop_;
+};
+
 /// An operation under way. One that is let go of before it has ended is asked to stop.
 template <class T>
 class Awaited {

@@ -43,7 +43,7 @@ std::map<std::size_t, std::string> find_heads(ModelFiles& files, const KnownMode
   }
   const auto& folder = spec.modules_head_folder;
   std::optional<AwaitedFile> config;
-  if (folder && !spec.modules_head) config.emplace(files, *folder + "/config.json");
+  if (folder && !spec.modules_head) config.emplace(files, *folder + "/config.json", AwaitedFile::Need::required);
   std::map<std::size_t, std::string> heads;
   for (const std::string& file : listing ? listing->get(stop) : std::vector<std::string>()) {
     const std::string top = file.substr(0, file.find('/'));
@@ -92,11 +92,13 @@ const std::vector<std::string>& small_files() {
 std::shared_ptr<const Checkpoint> read_checkpoint(ModelFiles& files, const KnownModel& known,
                                                   const std::stop_token& stop) {
   std::vector<AwaitedFile> awaited;
-  for (const char* name : kNames) awaited.emplace_back(files, name);
+  for (const char* name : kNames) {
+    awaited.emplace_back(files, name, awaited.empty() ? AwaitedFile::Need::required : AwaitedFile::Need::optional);
+  }
   const fs::path config = awaited[0].get(stop);
   const auto text = [&](std::size_t i) {
-    const auto path = awaited[i].get_if_there(stop);
-    return path ? std::optional(read_sound_text(*path)) : std::nullopt;
+    const fs::path path = awaited[i].get(stop);
+    return path.empty() ? std::nullopt : std::optional(read_sound_text(path));
   };
   weights::SpecFiles texts;
   texts.source = files.source();

@@ -5,6 +5,7 @@
 #include "stella/error.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -19,6 +20,17 @@ bool is_inside(const std::string& file) {
   const fs::path path(file);
   return !file.empty() && path.is_relative() && file.find('\0') == std::string::npos &&
          std::none_of(path.begin(), path.end(), [](const fs::path& part) { return part == ".."; });
+}
+
+/// A local directory that lacks a file is no matter of the hub.
+std::exception_ptr as_malformed(const std::exception_ptr& not_found) {
+  try {
+    std::rethrow_exception(not_found);
+  } catch (const Error& error) {
+    return std::make_exception_ptr(Error(Errc::malformed_file, error.what(), error.context()));
+  } catch (...) {
+    return std::current_exception();
+  }
 }
 
 class DirectoryFiles final : public ModelFiles {
@@ -127,28 +139,23 @@ bool is_entry_not_found(const std::exception_ptr& error) {
   }
 }
 
-AwaitedFile::AwaitedFile(ModelFiles& files, std::string name)
-    : name_(std::move(name)), is_local_(files.is_local()), path_([&](std::stop_token stop, Completion<fs::path> done) {
-        files.get(name_, std::move(stop), std::move(done));
+AwaitedFile::AwaitedFile(ModelFiles& files, std::string name, Need need, const Together* together)
+    : name_(std::move(name)), path_([&](std::stop_token stop, Completion<fs::path> done) {
+        std::function<void(const std::exception_ptr&)> failed;
+        if (together != nullptr) failed = together->failure();
+        files.get(name_, std::move(stop),
+                  [need, is_local = files.is_local(), failed = std::move(failed), done = std::move(done)](
+                      std::exception_ptr error, fs::path path) mutable {
+                    if (error && is_entry_not_found(error)) {
+                      if (need == Need::optional)
+                        error = nullptr;
+                      else if (is_local)
+                        error = as_malformed(error);
+                    }
+                    if (error && failed) failed(error);
+                    done(std::move(error), std::move(path));
+                  });
       }) {}
-
-fs::path AwaitedFile::get(const std::stop_token& stop) {
-  try {
-    return path_.get(stop);
-  } catch (const Error& error) {
-    if (!is_local_ || error.errc() != Errc::entry_not_found) throw;
-    throw Error(Errc::malformed_file, error.what(), error.context());
-  }
-}
-
-std::optional<fs::path> AwaitedFile::get_if_there(const std::stop_token& stop) {
-  try {
-    return path_.get(stop);
-  } catch (const Error& error) {
-    if (error.errc() != Errc::entry_not_found) throw;
-    return std::nullopt;
-  }
-}
 
 std::shared_ptr<ModelFiles> directory_files(const fs::path& directory, ThreadPool& pool) {
   return std::make_shared<DirectoryFiles>(directory, pool);

@@ -4,10 +4,10 @@
 #include "base/unique_function.hpp"
 #include "engine/awaited.hpp"
 
+#include <cstdint>
 #include <exception>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -39,19 +39,18 @@ class ModelFiles {
 /// A file that is being fetched, for a thread that may wait for it.
 class AwaitedFile {
  public:
-  /// Asks for it.
-  AwaitedFile(ModelFiles& files, std::string name);
+  /// Without a required one the checkpoint is none.
+  enum class Need : std::uint8_t { required, optional };
+  /// Asks for it. A failure is told to `together`, where given.
+  AwaitedFile(ModelFiles& files, std::string name, Need need, const Together* together = nullptr);
   const std::string& name() const noexcept { return name_; }
 
-  /// Throws what ModelFiles::get() fails with; a local directory without the file is malformed (Error(malformed_file)),
-  /// which is no matter of the hub.
-  std::filesystem::path get(const std::stop_token& stop);
-  /// Nothing where the checkpoint has no such file.
-  std::optional<std::filesystem::path> get_if_there(const std::stop_token& stop);
+  /// Once. Empty where an optional file is not there. Throws what ModelFiles::get() fails with; a local directory
+  /// without a required file is malformed (Error(malformed_file)), which is no matter of the hub.
+  std::filesystem::path get(const std::stop_token& stop) { return path_.get(stop); }
 
  private:
   std::string name_;
-  bool is_local_;
   Awaited<std::filesystem::path> path_;
 };
 

@@ -9,6 +9,7 @@
 #include "engine/tensor_files.hpp"
 #include "engine/validation.hpp"
 #include "stella/error.hpp"
+#include "tokenizer/tokenizer_file.hpp"
 #include "weights/tensors.hpp"
 
 #include <algorithm>
@@ -60,6 +61,10 @@ std::shared_ptr<const T> with_lease(std::shared_ptr<MemoryLease> lease, std::sha
 }
 
 }  // namespace
+
+void prepare_loading() {
+  tokenizer::prepare_json();
+}
 
 std::shared_ptr<ModelParts> ModelParts::create(const Machine& machine, ModelSetup setup) {
   std::shared_ptr<ModelParts> parts(new ModelParts(machine, std::move(setup)));
@@ -210,7 +215,7 @@ std::shared_ptr<MemoryLease> ModelParts::reserve(ModelPart part, const LoadNeeds
 }
 
 std::shared_ptr<const tokenizer::Tokenizer> ModelParts::make_tokenizer(const std::stop_token& stop) const {
-  AwaitedFile file(files(), "tokenizer.json");
+  AwaitedFile file(files(), "tokenizer.json", AwaitedFile::Need::required);
   const auto checkpoint = checkpoint_->wait(stop);
   const fs::path path = file.get(stop);
   auto tokenizer = std::make_shared<const tokenizer::Tokenizer>(
@@ -269,8 +274,8 @@ std::optional<PrecisionChoice> ModelParts::precision_choice(const Checkpoint& ch
 std::shared_ptr<const Head> ModelParts::make_head(std::size_t dimension, const std::stop_token& stop) const {
   const auto checkpoint = checkpoint_->wait(stop);
   const std::string& folder = checkpoint->heads.at(dimension);
-  AwaitedFile awaited_config(files(), folder + "/config.json");
-  AwaitedFile awaited_weights(files(), folder + "/" + kWeightsFile);
+  AwaitedFile awaited_config(files(), folder + "/config.json", AwaitedFile::Need::required);
+  AwaitedFile awaited_weights(files(), folder + "/" + kWeightsFile, AwaitedFile::Need::required);
   const fs::path config = awaited_config.get(stop);
   const fs::path weights = awaited_weights.get(stop);
   const weights::HeadSpec spec = weights::parse_head_spec(read_sound_text(config), folder, checkpoint->source);
@@ -297,32 +302,37 @@ std::shared_ptr<const Head> ModelParts::make_head(std::size_t dimension, const s
   return std::make_shared<const Head>(Head{with_lease(std::move(lease), std::move(head))});
 }
 
-std::vector<DownloadedFile> ModelParts::fetch_all(const DownloadRequest& request, const std::stop_token& stop) const {
-  AwaitedTensors tensors(files());
-  std::vector<AwaitedFile> optional;
-  for (const std::string& file : small_files()) optional.emplace_back(files(), file);
-  std::vector<AwaitedFile> required;
-  required.emplace_back(files(), "tokenizer.json");
-  const auto checkpoint = checkpoint_->wait(stop);
-  std::vector<std::size_t> dimensions = request.all_heads ? checkpoint->dimensions : request.dimensions;
-  if (dimensions.empty()) dimensions.push_back(checkpoint->default_dimension);
-  std::sort(dimensions.begin(), dimensions.end());
-  dimensions.erase(std::unique(dimensions.begin(), dimensions.end()), dimensions.end());
-  for (const std::size_t dimension : dimensions) {
-    validate_dimension(setup_.known.name, dimension, checkpoint->dimensions);
-    if (checkpoint->heads.empty()) continue;
-    for (const char* file : {"config.json", kWeightsFile}) {
-      required.emplace_back(files(), checkpoint->heads.at(dimension) + "/" + file);
+std::vector<DownloadedFile> ModelParts::fetch_all(const DownloadRequest& request, const std::stop_token& asked) const {
+  const Together together(asked);
+  const std::stop_token stop = together.token();
+  AwaitedTensors tensors(files(), &together);
+  std::vector<AwaitedFile> awaited;
+  const auto ask = [&](const std::string& file, AwaitedFile::Need need) {
+    awaited.emplace_back(files(), file, need, &together);
+  };
+  for (const std::string& file : small_files()) ask(file, AwaitedFile::Need::optional);
+  ask("tokenizer.json", AwaitedFile::Need::required);
+  return together.run([&] {
+    const auto checkpoint = checkpoint_->wait(stop);
+    std::vector<std::size_t> dimensions = request.all_heads ? checkpoint->dimensions : request.dimensions;
+    if (dimensions.empty()) dimensions.push_back(checkpoint->default_dimension);
+    std::sort(dimensions.begin(), dimensions.end());
+    dimensions.erase(std::unique(dimensions.begin(), dimensions.end()), dimensions.end());
+    for (const std::size_t dimension : dimensions) {
+      validate_dimension(setup_.known.name, dimension, checkpoint->dimensions);
+      if (checkpoint->heads.empty()) continue;
+      const std::string& folder = checkpoint->heads.at(dimension);
+      ask(folder + "/config.json", AwaitedFile::Need::required);
+      ask(folder + "/" + kWeightsFile, AwaitedFile::Need::required);
     }
-  }
-  std::vector<DownloadedFile> all;
-  for (AwaitedFile& file : optional) {
-    if (auto path = file.get_if_there(stop)) all.push_back(fetched(file.name(), *std::move(path)));
-  }
-  for (AwaitedFile& file : required) all.push_back(fetched(file.name(), file.get(stop)));
-  for (AwaitedTensors::File& file : tensors.get(stop)) all.push_back(fetched(file.name, std::move(file.path)));
-  std::sort(all.begin(), all.end(), [](const DownloadedFile& a, const DownloadedFile& b) { return a.file < b.file; });
-  return all;
+    std::vector<DownloadedFile> all;
+    for (AwaitedFile& file : awaited) {
+      if (fs::path path = file.get(stop); !path.empty()) all.push_back(fetched(file.name(), std::move(path)));
+    }
+    for (AwaitedTensors::File& file : tensors.get(stop)) all.push_back(fetched(file.name, std::move(file.path)));
+    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.file < b.file; });
+    return all;
+  });
 }
 
 void ModelParts::download(DownloadRequest request, const std::stop_token& stop,

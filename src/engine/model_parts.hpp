@@ -27,6 +27,10 @@
 
 namespace stella::engine {
 
+/// Sets up what loading uses and what is taken down at exit, in the reverse order: to be called before anything is
+/// registered that ends loads at exit.
+void prepare_loading();
+
 struct ModelSetup {
   std::shared_ptr<ModelFiles> files;
   KnownModel known;

@@ -18,13 +18,13 @@ constexpr const char* kIndexFile = "model.safetensors.index.json";
 }  // namespace
 
 std::vector<AwaitedTensors::File> AwaitedTensors::get(const std::stop_token& stop) {
-  if (auto path = whole_.get_if_there(stop)) return {{kWeightsFile, *std::move(path)}};
+  if (fs::path path = whole_.get(stop); !path.empty()) return {{kWeightsFile, std::move(path)}};
   return shards(stop);
 }
 
 std::vector<AwaitedTensors::File> AwaitedTensors::shards(const std::stop_token& stop) {
-  const auto index = AwaitedFile(files_, kIndexFile).get_if_there(stop);
-  if (!index) {
+  const fs::path index = AwaitedFile(files_, kIndexFile, AwaitedFile::Need::optional).get(stop);
+  if (index.empty()) {
     throw Error(files_.is_local() ? Errc::malformed_file : Errc::entry_not_found,
                 "'" + files_.source() + "' has neither " + kWeightsFile + " nor " + kIndexFile +
                     "; weights in other formats (pytorch_model.bin, GGUF, ONNX) cannot be read, so save the model as "
@@ -32,12 +32,12 @@ std::vector<AwaitedTensors::File> AwaitedTensors::shards(const std::stop_token& 
                 {.file = kWeightsFile});
   }
   std::vector<AwaitedFile> awaited;
-  for (const std::string& name : weights::shard_names(read_sound_text(*index), files_.source() + "/" + kIndexFile)) {
-    awaited.emplace_back(files_, name);
+  for (const std::string& name : weights::shard_names(read_sound_text(index), files_.source() + "/" + kIndexFile)) {
+    awaited.emplace_back(files_, name, AwaitedFile::Need::required);
   }
   std::vector<File> found;
   for (AwaitedFile& shard : awaited) found.push_back({shard.name(), shard.get(stop)});
-  found.push_back({kIndexFile, *index, true});
+  found.push_back({kIndexFile, index, true});
   return found;
 }
 

@@ -17,7 +17,8 @@ inline constexpr const char* kWeightsFile = "model.safetensors";
 /// The tensors' files, being fetched.
 class AwaitedTensors {
  public:
-  explicit AwaitedTensors(ModelFiles& files) : files_(files), whole_(files, kWeightsFile) {}
+  explicit AwaitedTensors(ModelFiles& files, const Together* together = nullptr)
+      : files_(files), whole_(files, kWeightsFile, AwaitedFile::Need::optional, together) {}
 
   struct File {
     std::string name;

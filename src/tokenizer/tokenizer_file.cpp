@@ -275,11 +275,17 @@ void read_tokenizer_json(std::string_view json, const std::string& source, Token
   simdjson::dom::parser parser;
   simdjson::dom::element root;
   if (const auto error = parser.parse(json.data(), json.size()).get(root); error != simdjson::SUCCESS) {
+    if (error == simdjson::MEMALLOC) throw std::bad_alloc();
     reader.malformed(std::string("not valid JSON (") + simdjson::error_message(error) + ")");
   }
   simdjson::dom::object top;
   if (root.get(top) != simdjson::SUCCESS) reader.malformed("the top level is not an object");
   reader.read(top);
+}
+
+void prepare_json() {
+  simdjson::dom::parser parser;
+  static_cast<void>(parser.parse("[]", 2).error());
 }
 
 }  // namespace stella::tokenizer

@@ -46,4 +46,7 @@ void check_added_token(std::size_t bytes, std::size_t bytes_of_all, const std::s
 /// Fills empty `parts`. Errors as Tokenizer::from_json.
 void read_tokenizer_json(std::string_view json, const std::string& source, TokenizerParts& parts);
 
+/// Makes what simdjson keeps until the program ends.
+void prepare_json();
+
 }  // namespace stella::tokenizer
