@@ -55,7 +55,8 @@ std::string join_numbers(const std::vector<std::size_t>& numbers) {
 
 }  // namespace
 
-ModelCore::ModelCore(const std::string& model_name, const ModelOptions& options_arg, Runtime& runtime)
+ModelCore::ModelCore(const std::string& model_name, const ModelOptions& options_arg, Runtime& runtime,
+                     std::shared_ptr<engine::MemoryGate> memory)
     : info(find_info(resolve_model(model_name, options_arg.share_directory),
                      options_arg.registry ? *options_arg.registry : Registry::builtin())),
       options(options_arg),
@@ -82,6 +83,7 @@ ModelCore::ModelCore(const std::string& model_name, const ModelOptions& options_
     }
   }
   setup.small_encoder_bytes = options.packed_weights.small_model_bytes;
+  setup.memory = std::move(memory);
   model = engine::Model::create(runtime.impl().machine(), std::move(setup));
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/unique_function.hpp"
+#include "engine/memory_gate.hpp"
 #include "engine/model.hpp"
 #include "stella/options.hpp"
 #include "stella/runtime.hpp"
@@ -25,8 +26,9 @@ class HubGate;
 /// One model and its parts. Thread-safe; the operations of `model` complete as engine::Model says.
 struct ModelCore {
   /// Throws Error(invalid_argument) where `model` is neither a directory nor a repository id. `options` has hub options
-  /// and a registry.
-  ModelCore(const std::string& model, const ModelOptions& options, Runtime& runtime);
+  /// and a registry. `memory` is asked before parts are loaded; null: nobody is.
+  ModelCore(const std::string& model, const ModelOptions& options, Runtime& runtime,
+            std::shared_ptr<engine::MemoryGate> memory = {});
 
   void get_file(const std::string& registry_key, std::string file, const std::stop_token& stop,
                 Completion<std::filesystem::path> done) const;

@@ -8,9 +8,9 @@
 namespace stella::engine {
 
 struct BreakerRules {
-  std::uint32_t failures = 5;     // in a row, that open it
-  std::chrono::seconds rest{60};  // for which it stays open
-  std::uint32_t successes = 3;    // that close it again
+  std::uint32_t failures = 5;                                // in a row, that open it
+  std::chrono::nanoseconds rest = std::chrono::seconds(60);  // for which it stays open
+  std::uint32_t successes = 3;                               // that close it again
 };
 
 /// Closed, it lets all through; open, nobody; after its rest it is half open and lets through as many at a time as

@@ -85,13 +85,15 @@ class ModelTable {
   /// No further request is let in.
   void close() noexcept { closed_ = true; }
 
-  /// What is to be done now. `available`: bytes that the machine could give, where that is known.
+  /// What is to be done now. Throws std::bad_alloc, and has decided nothing then. `available`: bytes that the machine
+  /// could give, where that is known.
   Step step(TimePoint now, std::optional<std::uint64_t> available);
 
   std::size_t in_flight() const noexcept { return in_flight_; }
   PoolMemory memory() const noexcept;
   PoolHealth health(TimePoint now) const;
   PoolCounters counters() const;
+  bool has_events() const noexcept { return !events_.empty(); }
   /// What has happened since the last call.
   std::vector<PoolEvent> take_events() noexcept { return std::exchange(events_, {}); }
 
@@ -136,7 +138,7 @@ class ModelTable {
   void let_go(Id id, PoolEvent::Kind why, Step& step) noexcept;
   void unload_what_is_due(TimePoint now, Step& step) noexcept;
   void serve_waiting(TimePoint now, std::optional<std::uint64_t> available, Step& step);
-  void make_room(Bytes missing, Step& step);
+  void make_room(Bytes missing, Step& step) noexcept;
   std::optional<TimePoint> next_wake() const noexcept;
   std::exception_ptr no_room(const Lease& lease, const std::string& why, bool ever) const noexcept;
   void count_outcome(Entry& entry, const Admission& admission, const std::exception_ptr& error, TimePoint now);

@@ -204,20 +204,25 @@ void ModelTable::serve_waiting(TimePoint now, std::optional<std::uint64_t> avail
 }
 
 /// Evicts those that have been idle longest, as many as are needed; none where all would not be enough.
-void ModelTable::make_room(Bytes missing, Step& step) {
-  std::vector<Id> idle;
+void ModelTable::make_room(Bytes missing, Step& step) noexcept {
+  if (missing.counted == 0 && missing.own == 0) return;
+  const auto loaded = [this](Id id) {
+    return sum([id](const Lease& lease) { return lease.model == id && lease.phase == Phase::loaded; });
+  };
+  Bytes idle;
   for (Id id = 0; id < models_.size(); ++id) {
-    if (is_evictable(id)) idle.push_back(id);
+    if (is_evictable(id)) idle += loaded(id);
   }
-  std::sort(idle.begin(), idle.end(), [this](Id a, Id b) { return models_[a].last_use < models_[b].last_use; });
-  std::vector<Id> chosen;
-  for (const Id id : idle) {
-    if (missing.counted == 0 && missing.own == 0) break;
-    chosen.push_back(id);
-    missing = missing - sum([id](const Lease& lease) { return lease.model == id && lease.phase == Phase::loaded; });
+  if (missing.counted > idle.counted || missing.own > idle.own) return;
+  while (missing.counted != 0 || missing.own != 0) {
+    std::optional<Id> oldest;
+    for (Id id = 0; id < models_.size(); ++id) {
+      if (is_evictable(id) && (!oldest || models_[id].last_use < models_[*oldest].last_use)) oldest = id;
+    }
+    if (!oldest) return;
+    missing = missing - loaded(*oldest);
+    let_go(*oldest, Kind::evicted, step);  // not evictable any more
   }
-  if (missing.counted != 0 || missing.own != 0) return;
-  for (const Id id : chosen) let_go(id, Kind::evicted, step);
 }
 
 std::optional<ModelTable::TimePoint> ModelTable::next_wake() const noexcept {
