@@ -3,11 +3,15 @@
 #include "base/text.hpp"
 #include "cli/failure.hpp"
 #include "cli/text.hpp"
+#include "format/json_text.hpp"
 
 #include <algorithm>
+#include <optional>
 
 namespace stella::cli {
 namespace {
+
+using format::JsonText;
 
 std::uint64_t size_of(const cache::Revision& revision) {
   std::uint64_t bytes = 0;
@@ -15,47 +19,36 @@ std::uint64_t size_of(const cache::Revision& revision) {
   return bytes;
 }
 
-/// A name as a JSON string that any reader takes and any terminal shows: names are bytes of anybody's choice.
-std::string name_json(const std::string& name) {
-  return json_string(printable(name));
+// Names are bytes of anybody's choice: printable() makes strings of them that any terminal shows.
+
+std::optional<std::string> unless_empty(const std::string& name) {
+  return name.empty() ? std::nullopt : std::optional(printable(name));
 }
 
-/// `[a,b]` of whatever `write` makes of each item.
-template <class Items, class Write>
-std::string json_array(const Items& items, Write write) {
-  std::string out = "[";
-  for (const auto& item : items) {
-    if (out.size() > 1) out += ',';
-    out += write(item);
-  }
-  out += ']';
-  return out;
+void put_revision(JsonText& json, const cache::Revision& revision) {
+  json.begin_object().member("commit", printable(revision.commit));
+  json.list("refs", revision.refs, [](JsonText& to, const std::string& ref) { to.value(printable(ref)); });
+  json.member("size", size_of(revision));
+  json.list("files", revision.files, [](JsonText& to, const cache::File& file) {
+    to.begin_object().member("file", printable(file.path)).member("size", file.size);
+    to.member("blob", unless_empty(file.blob)).end_object();
+  });
+  json.end_object();
 }
 
-std::string revision_json(const cache::Revision& revision) {
-  const auto file_json = [](const cache::File& file) {
-    return "{\"file\":" + name_json(file.path) + ",\"size\":" + (file.size ? std::to_string(*file.size) : "null") +
-           ",\"blob\":" + (file.blob.empty() ? "null" : name_json(file.blob)) + "}";
-  };
-  return "{\"commit\":" + name_json(revision.commit) +
-         ",\"refs\":" + json_array(revision.refs, [](const std::string& ref) { return name_json(ref); }) +
-         ",\"size\":" + std::to_string(size_of(revision)) + ",\"files\":" + json_array(revision.files, file_json) + "}";
-}
-
-std::string repository_json(const cache::Repository& repository) {
-  const auto blob_json = [](const cache::Blob& blob) {
-    return "{\"hash\":" + name_json(blob.hash) + ",\"size\":" + std::to_string(blob.size) +
-           ",\"referenced\":" + (blob.referenced ? "true" : "false") + "}";
-  };
-  const auto unfinished_json = [](const cache::Unfinished& file) {
-    return "{\"name\":" + name_json(file.name) + ",\"size\":" + std::to_string(file.bytes) + "}";
-  };
-  return "{\"repo\":" + name_json(repository.repo) + ",\"folder\":" + name_json(repository.folder.string()) +
-         ",\"size\":" + std::to_string(repository.bytes) +
-         ",\"revisions\":" + json_array(repository.revisions, revision_json) +
-         ",\"blobs\":" + json_array(repository.blobs, blob_json) +
-         ",\"unfinished\":" + json_array(repository.unfinished, unfinished_json) +
-         (repository.failure.empty() ? "" : ",\"failure\":" + name_json(repository.failure)) + "}";
+void put_repository(JsonText& json, const cache::Repository& repository) {
+  json.begin_object().member("repo", printable(repository.repo));
+  json.member("folder", printable(repository.folder.string())).member("size", repository.bytes);
+  json.list("revisions", repository.revisions, put_revision);
+  json.list("blobs", repository.blobs, [](JsonText& to, const cache::Blob& blob) {
+    to.begin_object().member("hash", printable(blob.hash)).member("size", blob.size);
+    to.member("referenced", blob.referenced).end_object();
+  });
+  json.list("unfinished", repository.unfinished, [](JsonText& to, const cache::Unfinished& file) {
+    to.begin_object().member("name", printable(file.name)).member("size", file.bytes).end_object();
+  });
+  if (!repository.failure.empty()) json.member("failure", printable(repository.failure));
+  json.end_object();
 }
 
 std::string repository_text(const cache::Repository& repository) {
@@ -79,12 +72,11 @@ std::string repository_text(const cache::Repository& repository) {
   return out;
 }
 
-std::string packed_json(const packed_weights::File& file) {
-  return "{\"file\":" + name_json(file.path.filename().string()) +
-         ",\"source\":" + (file.source.empty() ? "null" : name_json(file.source)) +
-         ",\"precision\":" + (file.precision ? name_json(to_string(*file.precision)) : "null") +
-         ",\"size\":" + std::to_string(file.bytes) + ",\"readable\":" + (file.readable ? "true" : "false") +
-         ",\"unfinished\":" + (file.unfinished ? "true" : "false") + "}";
+void put_packed(JsonText& json, const packed_weights::File& file) {
+  json.begin_object().member("file", printable(file.path.filename().string()));
+  json.member("source", unless_empty(file.source)).key("precision");
+  file.precision ? json.value(to_string(*file.precision)) : json.raw("null");
+  json.member("size", file.bytes).member("readable", file.readable).member("unfinished", file.unfinished).end_object();
 }
 
 std::string packed_text(const packed_weights::Contents& packed) {
@@ -118,11 +110,12 @@ std::string cache_text(const cache::Contents& contents, const packed_weights::Co
 }
 
 std::string cache_json(const cache::Contents& contents, const packed_weights::Contents& packed) {
-  return "{\"cache\":" + name_json(contents.directory.string()) + ",\"size\":" + std::to_string(contents.bytes) +
-         ",\"repositories\":" + json_array(contents.repositories, repository_json) +
-         ",\"packed_weights\":{\"folder\":" + name_json(packed.directory.string()) +
-         ",\"size\":" + std::to_string(packed.bytes) + ",\"files\":" + json_array(packed.files, packed_json) +
-         "},\"total\":" + std::to_string(contents.bytes + packed.bytes) + "}\n";
+  JsonText json;
+  json.begin_object().member("cache", printable(contents.directory.string())).member("size", contents.bytes);
+  json.list("repositories", contents.repositories, put_repository);
+  json.key("packed_weights").begin_object().member("folder", printable(packed.directory.string()));
+  json.member("size", packed.bytes).list("files", packed.files, put_packed).end_object();
+  return json.member("total", contents.bytes + packed.bytes).end_object().take() + "\n";
 }
 
 std::string waste_text(const cache::Waste& waste) {

@@ -5,6 +5,7 @@
 #include "cli/stream.hpp"
 #include "cli/text.hpp"
 #include "cli/text_options.hpp"
+#include "format/json_text.hpp"
 
 #include <chrono>
 #include <filesystem>
@@ -291,16 +292,15 @@ void EmbedRun::remark_on_task(Workspace& workspace) {
 
 void EmbedRun::write_meta(const ModelDescription& description) {
   if (!meta_) return;
-  const auto text = [](const std::optional<std::string>& value) { return value ? json_string(*value) : "null"; };
-  meta_->write("{\"model\":" + json_string(header_.model) +
-               ",\"commit\":" + (description.commit.empty() ? "null" : json_string(description.commit)) +
-               ",\"task\":" + text(header_.task) + ",\"prompt\":" + json_string(prompt_) +
-               ",\"precision\":" + json_string(header_.precision) + ",\"dimensions\":[" +
-               join(header_.dimensions, ",") + "],\"normalized\":" + (options_.normalize ? "true" : "false") +
-               ",\"max_length\":" + std::to_string(limit_) + ",\"format\":" + json_string(name_of(format_)) +
-               ",\"counts\":{\"rows\":" + std::to_string(rows_) + ",\"skipped\":" + std::to_string(report_->skipped()) +
-               ",\"truncated\":" + std::to_string(report_->truncated()) +
-               ",\"tokens\":" + std::to_string(report_->tokens()) + "},\"version\":\"" STELLA_VERSION "\"}\n");
+  format::JsonText json;
+  json.begin_object().member("model", header_.model).key("commit");
+  description.commit.empty() ? json.raw("null") : json.value(description.commit);
+  json.member("task", header_.task).member("prompt", prompt_).member("precision", header_.precision);
+  json.member("dimensions", header_.dimensions).member("normalized", options_.normalize);
+  json.member("max_length", limit_).member("format", name_of(format_));
+  json.key("counts").begin_object().member("rows", rows_).member("skipped", report_->skipped());
+  json.member("truncated", report_->truncated()).member("tokens", report_->tokens()).end_object();
+  meta_->write(json.member("version", STELLA_VERSION).end_object().take() + "\n");
   meta_->commit();
 }
 

@@ -44,7 +44,4 @@ class BrokenPipe : public std::runtime_error {
 /// "message: No such file or directory" of errno.
 std::string with_errno(const std::string& message, int error_number);
 
-/// The same text on one line: control characters become spaces.
-std::string one_line(std::string text);
-
 }  // namespace stella::cli

@@ -4,6 +4,7 @@
 #include "cli/commands.hpp"
 #include "cli/output.hpp"
 #include "cli/text.hpp"
+#include "format/json_text.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -92,7 +93,7 @@ std::vector<ModelFile> list_files(const ModelDescription& description) {
 /// Lines of "name: value" and the same as members of a JSON object.
 class Report {
  public:
-  void add(const std::string& name, const std::string& value) { add_raw(name, value, json_string(value)); }
+  void add(const std::string& name, const std::string& value) { add_raw(name, value, format::json_string(value)); }
   void add(const std::string& name, std::size_t value) { add_raw(name, std::to_string(value), std::to_string(value)); }
   void add(const std::string& name, const std::vector<std::size_t>& values) {
     add_raw(name, values.empty() ? "none" : join(values), "[" + join(values, ",") + "]");
@@ -104,26 +105,27 @@ class Report {
   }
   void add_json(std::string name, const std::string& json) {
     std::replace(name.begin(), name.end(), ' ', '_');
-    json_ += (json_.empty() ? "{" : ",") + json_string(name) + ":" + json;
+    json_.key(name).raw(json);
   }
   /// Values come from checkpoints too, and go to a terminal.
   void add_line(const std::string& line) { text_ += printable_line(line) + "\n"; }
   const std::string& text() const { return text_; }
-  std::string json() const { return json_ + "}"; }
+  std::string json() { return json_.end_object().take(); }
 
  private:
   std::string text_{};
-  std::string json_{};
+  format::JsonText json_ = std::move(format::JsonText().begin_object());
 };
 
 void report_precisions(Report& report, Workspace& workspace) {
   std::string text;
-  std::string array;
+  format::JsonText array;
+  array.begin_array();
   for (const Precision precision : workspace.runtime().precisions()) {
     text += std::string(text.empty() ? "" : ", ") + to_string(precision);
-    array += (array.empty() ? "[" : ",") + json_string(to_string(precision));
+    array.value(to_string(precision));
   }
-  report.add_raw("precisions", text, array + "]");
+  report.add_raw("precisions", text, array.end_array().take());
 }
 
 /// What Precision::automatic stands for is known of a model, not of a machine.
@@ -162,24 +164,25 @@ void report_model(Report& report, Workspace& workspace) {
   report.add("default task", model.default_task);
   report.add("precision", model.precision ? std::string(to_string(*model.precision)) : std::string(kChosenLater));
   report.add("precision because", model.precision_reason.empty() ? "not known yet" : model.precision_reason);
-  std::string prompts;
+  format::JsonText prompts;
+  prompts.begin_object();
   report.add_line("prompts:");
   for (const auto& [name, prompt] : model.prompts) {
-    report.add_line("  " + name + ": " + json_string(prompt));
-    prompts += (prompts.empty() ? "{" : ",") + json_string(name) + ":" + json_string(prompt);
+    report.add_line("  " + name + ": " + format::json_string(prompt));
+    prompts.member(name, prompt);
   }
-  report.add_json("prompts", prompts.empty() ? "{}" : prompts + "}");
+  report.add_json("prompts", prompts.end_object().take());
 
-  std::string files;
+  format::JsonText files;
+  files.begin_array();
   std::uint64_t total = 0;
   report.add_line("files:");
   for (const ModelFile& file : list_files(model)) {
     report.add_line("  " + file.name + ": " + (file.size ? format_bytes(*file.size) : "not here yet"));
-    files += (files.empty() ? "[" : ",") + std::string("{\"file\":") + json_string(file.name) +
-             ",\"size\":" + (file.size ? std::to_string(*file.size) : "null") + "}";
+    files.begin_object().member("file", file.name).member("size", file.size).end_object();
     total += file.size.value_or(0);
   }
-  report.add_json("files", files + "]");
+  report.add_json("files", files.end_array().take());
   report.add_raw("on disk", format_bytes(total), std::to_string(total));
 }
 

@@ -1,7 +1,7 @@
 #include "cli/json_line.hpp"
 
 #include "base/utf8.hpp"
-#include "cli/text.hpp"
+#include "format/json_text.hpp"
 
 #include <algorithm>
 #include <array>
@@ -233,9 +233,9 @@ std::string compact(std::string_view value) {
     const char c = value[i];
     if (!in_string && (c == ' ' || c == '\t' || c == '\r')) continue;
     if (c == '"') in_string = !in_string;
-    const std::size_t length = unseen_bytes(value.substr(i));
+    const std::size_t length = format::unseen_bytes(value.substr(i));
     if (length != 0) {
-      append_json_escape(out, value.substr(i, length));
+      format::append_json_escape(out, value.substr(i, length));
       i += length - 1;
       continue;
     }
@@ -273,7 +273,7 @@ JsonLine parse_json_line(std::string_view line, const JsonFields& fields) {
     scanner.expect_end();
     if (value.front() != '"') {
       throw std::invalid_argument("is " + std::string(kind_name(value)) + "; a JSON string or an object with field " +
-                                  json_string(fields.text) + " is wanted");
+                                  format::json_string(fields.text) + " is wanted");
     }
     result.text = decode(value);
     result.kept.assign(fields.keep.size(), "null");
@@ -296,11 +296,12 @@ JsonLine parse_json_line(std::string_view line, const JsonFields& fields) {
   }
   scanner.expect_end();
   if (!text) {
-    throw std::invalid_argument("has no field " + json_string(fields.text) + "; name the text's field with --field");
+    throw std::invalid_argument("has no field " + format::json_string(fields.text) +
+                                "; name the text's field with --field");
   }
   if (text->front() != '"') {
-    throw std::invalid_argument("has " + std::string(kind_name(*text)) + " in field " + json_string(fields.text) +
-                                "; a string is wanted");
+    throw std::invalid_argument("has " + std::string(kind_name(*text)) + " in field " +
+                                format::json_string(fields.text) + "; a string is wanted");
   }
   result.text = decode(*text);
   for (const std::string_view value : kept) result.kept.push_back(compact(value));

@@ -4,6 +4,7 @@
 #include "cli/commands.hpp"
 #include "cli/output.hpp"
 #include "cli/text.hpp"
+#include "format/json_text.hpp"
 #include "stella/cache.hpp"
 #include "stella/packed_weights.hpp"
 #include "stella/registry.hpp"
@@ -18,6 +19,8 @@
 
 namespace stella::cli {
 namespace {
+
+using format::JsonText;
 
 constexpr const char* kFooter = R"(Examples:
   stella models
@@ -111,45 +114,31 @@ std::string row_text(const Row& row) {
   return text;
 }
 
-/// `[a,b]` of whatever `write` makes of each item.
-template <class Items, class Write>
-std::string array(const Items& items, Write write) {
-  std::string out = "[";
-  for (const auto& item : items) {
-    if (out.size() > 1) out += ',';
-    out += write(item);
-  }
-  return out + "]";
-}
-
-std::string row_json(const Row& row) {
-  const auto quote = [](const std::string& text) { return json_string(text); };
-  const auto number = [](std::size_t value) { return std::to_string(value); };
-  std::string out = "{\"model\":" + json_string(row.name) + ",\"registered\":" + (row.known ? "true" : "false") +
-                    ",\"default\":" + (row.name == kDefaultModel ? "true" : "false") +
-                    ",\"bundled\":" + (row.bundled ? "true" : "false");
+void put_row(JsonText& json, const Row& row) {
+  json.begin_object().member("model", row.name).member("registered", row.known.has_value());
+  json.member("default", row.name == kDefaultModel).member("bundled", row.bundled.has_value());
   if (row.known) {
-    out += ",\"dimensions\":" + array(row.known->dimensions, number) +
-           ",\"default_dimension\":" + number(row.known->default_dimension) +
-           ",\"memory\":" + number(row.known->estimated_memory_mb * 1'000'000);
+    json.member("dimensions", row.known->dimensions).member("default_dimension", row.known->default_dimension);
+    json.member("memory", row.known->estimated_memory_mb * 1'000'000);
   }
   if (row.bundled) {
-    out += ",\"dimensions\":" + array(row.bundled->dimensions, number) +
-           ",\"default_dimension\":" + number(row.bundled->default_dimension) +
-           ",\"directory\":" + json_string(row.bundled->directory.string());
+    json.member("dimensions", row.bundled->dimensions).member("default_dimension", row.bundled->default_dimension);
+    json.member("directory", row.bundled->directory.string());
   }
-  const auto revision = [&](const cache::Revision& found) {
-    return "{\"commit\":" + json_string(found.commit) + ",\"refs\":" + array(found.refs, quote) + "}";
-  };
-  out += ",\"cached\":";
-  out += row.cached ? "{\"size\":" + std::to_string(row.cached->bytes) +
-                          ",\"revisions\":" + array(row.cached->revisions, revision) + "}"
-                    : std::string("null");
-  const auto packed = [](const packed_weights::File& file) {
-    return "{\"precision\":" + json_string(to_string(*file.precision)) + ",\"size\":" + std::to_string(file.bytes) +
-           "}";
-  };
-  return out + ",\"packed_weights\":" + array(row.packed, packed) + "}";
+  json.key("cached");
+  if (row.cached) {
+    json.begin_object().member("size", row.cached->bytes);
+    json.list("revisions", row.cached->revisions, [](JsonText& to, const cache::Revision& found) {
+      to.begin_object().member("commit", found.commit).member("refs", found.refs).end_object();
+    });
+    json.end_object();
+  } else {
+    json.raw("null");
+  }
+  json.list("packed_weights", row.packed, [](JsonText& to, const packed_weights::File& file) {
+    to.begin_object().member("precision", to_string(*file.precision)).member("size", file.bytes).end_object();
+  });
+  json.end_object();
 }
 
 int ModelsCommand::run(Session& session) const {
@@ -162,7 +151,7 @@ int ModelsCommand::run(Session& session) const {
   rows.push_back(bundled_row(session));
   std::string text;
   if (json) {
-    text = "{\"models\":" + array(rows, row_json) + "}\n";
+    text = JsonText().begin_object().list("models", rows, put_row).end_object().take() + "\n";
   } else {
     for (const Row& row : rows) text += (text.empty() ? "" : "\n") + row_text(row);
   }

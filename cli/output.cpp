@@ -1,6 +1,5 @@
 #include "cli/output.hpp"
 
-#include "base/file.hpp"
 #include "cli/descriptors.hpp"
 
 #include <algorithm>
@@ -67,8 +66,8 @@ void Output::open_path(const std::string& path) {
   const mode_t mode = exists ? status.st_mode & 0777 : 0666;
   const std::string start = target.filename().string().substr(0, kTemporaryNameBytes);
   temporary_ = (target.parent_path() / ("." + start + "." + random_hex(16) + ".tmp")).string();
-  descriptor_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
-  if (descriptor_ < 0) {
+  own(::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
+  if (!file_) {
     const int error_number = errno;
     temporary_.clear();
     fail(error_number);
@@ -83,8 +82,8 @@ void Output::open_path(const std::string& path) {
 void Output::open_in_place(const std::string& path, bool fifo) {
   // The reader of a FIFO is waited for here and not in open(2), where no signal would end it.
   while (true) {
-    descriptor_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | (fifo && wait_ ? O_NONBLOCK : 0));
-    if (descriptor_ >= 0) break;
+    own(::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | (fifo && wait_ ? O_NONBLOCK : 0)));
+    if (file_) break;
     if (errno == EINTR) continue;
     if (errno != ENXIO || !fifo || !wait_) fail(errno);
     wait_(-1, 0);
@@ -95,7 +94,11 @@ void Output::open_in_place(const std::string& path, bool fifo) {
 
 Output::~Output() {
   remove_temporary();
-  if (descriptor_ > STDERR_FILENO) ::close(descriptor_);
+}
+
+void Output::own(int descriptor) {
+  file_ = UniqueFd(descriptor);
+  descriptor_ = file_.get();
 }
 
 void Output::remove_temporary() noexcept {
@@ -150,7 +153,7 @@ void Output::patch(std::size_t offset, std::string_view bytes) {
 
 void Output::rename_to(const std::string& path) {
   if (fsync(descriptor_) != 0) fail(errno);
-  if (::close(std::exchange(descriptor_, -1)) != 0) fail(errno);
+  own(-1);
   if (std::rename(temporary_.c_str(), path.c_str()) != 0) {
     throw WriteFailure(with_errno("cannot write '" + path + "'", errno) + remedy(errno));
   }

@@ -1,6 +1,7 @@
 // Where results go: standard output, or a file that appears whole or not at all.
 #pragma once
 
+#include "base/file.hpp"
 #include "cli/input.hpp"
 
 #include <cstddef>
@@ -43,6 +44,7 @@ class Output {
   std::optional<std::string> keep_partial();
 
  private:
+  void own(int descriptor);
   void open_path(const std::string& path);
   void open_in_place(const std::string& path, bool fifo);
   void write_all(std::string_view bytes);
@@ -53,7 +55,8 @@ class Output {
   std::string name_;          ///< For messages.
   std::string final_path_{};  ///< Empty: written in place.
   std::string temporary_{};   ///< Empty once renamed or removed.
-  int descriptor_ = -1;
+  UniqueFd file_{};           ///< Nothing where standard output is written to.
+  int descriptor_ = -1;       ///< Of file_ or standard output.
   bool regular_ = false;
   bool may_block_ = false;
   WaitFunction wait_;

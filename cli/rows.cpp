@@ -1,6 +1,7 @@
 #include "cli/rows.hpp"
 
-#include "cli/text.hpp"
+#include "format/json_text.hpp"
+#include "format/npy.hpp"
 
 #include <bit>
 #include <cmath>
@@ -20,31 +21,23 @@ static_assert(std::endian::native == std::endian::little, "f32 and npy rows are 
 
 std::string json_row(std::size_t index, const Embedding& row, const std::vector<std::string>& names,
                      const std::vector<std::string>& kept) {
-  std::string out = "{\"index\":" + std::to_string(index);
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    out += ',';
-    append_json_string(out, names[i]);
-    out += ':';
-    out += i < kept.size() ? kept[i] : "null";
-  }
-  out += ",\"tokens\":" + std::to_string(row.tokens) + ",\"truncated\":" + (row.truncated ? "true" : "false");
-  if (row.truncated) out += ",\"full_tokens\":" + std::to_string(row.full_tokens);
+  format::JsonText json;
+  json.begin_object().member("index", index);
+  for (std::size_t i = 0; i < names.size(); ++i) json.key(names[i]).raw(i < kept.size() ? kept[i] : "null");
+  json.member("tokens", row.tokens).member("truncated", row.truncated);
+  if (row.truncated) json.member("full_tokens", row.full_tokens);
   try {
     if (row.vectors.size() == 1) {
-      out += ",\"dimension\":" + std::to_string(row.vectors[0].first) + ",\"embedding\":";
-      append_floats(out, row.vectors[0].second);
+      json.member("dimension", row.vectors[0].first).member("embedding", row.vectors[0].second);
     } else {
-      out += ",\"embeddings\":{";
-      for (std::size_t i = 0; i < row.vectors.size(); ++i) {
-        out += (i == 0 ? "\"" : ",\"") + std::to_string(row.vectors[i].first) + "\":";
-        append_floats(out, row.vectors[i].second);
-      }
-      out += '}';
+      json.key("embeddings").begin_object();
+      for (const auto& [dimension, vector] : row.vectors) json.member(std::to_string(dimension), vector);
+      json.end_object();
     }
   } catch (const std::domain_error&) {
     refuse_not_finite(index);
   }
-  return out + '}';
+  return json.end_object().take();
 }
 
 std::vector<std::string> names_of(std::optional<std::string> partial) {
@@ -56,9 +49,9 @@ class JsonWriter final : public RowWriter {
  public:
   JsonWriter(const RowsHeader& header, std::unique_ptr<Output> output)
       : names_(header.keep), output_(std::move(output)) {
-    output_->write("{\"model\":" + json_string(header.model) +
-                   ",\"task\":" + (header.task ? json_string(*header.task) : "null") +
-                   ",\"precision\":" + json_string(header.precision) + ",\"data\":[");
+    format::JsonText json;
+    json.begin_object().member("model", header.model).member("task", header.task);
+    output_->write(json.member("precision", header.precision).key("data").begin_array().take());
   }
   void write(std::size_t index, const Embedding& row, const std::vector<std::string>& kept) override {
     const std::string text = json_row(index, row, names_, kept);
@@ -104,7 +97,7 @@ class BinaryWriter final : public RowWriter {
  public:
   BinaryWriter(const RowsHeader& header, std::vector<std::unique_ptr<Output>> outputs, bool npy)
       : dimensions_(header.dimensions), npy_(npy), outputs_(std::move(outputs)) {
-    for (std::size_t i = 0; npy_ && i < outputs_.size(); ++i) outputs_[i]->write(npy_header(0, dimensions_[i]));
+    for (std::size_t i = 0; npy_ && i < outputs_.size(); ++i) outputs_[i]->write(format::npy_header(0, dimensions_[i]));
   }
 
   void write(std::size_t index, const Embedding& row, const std::vector<std::string>&) override {
@@ -137,7 +130,8 @@ class BinaryWriter final : public RowWriter {
 
  private:
   void complete_headers() {
-    for (std::size_t i = 0; npy_ && i < outputs_.size(); ++i) outputs_[i]->patch(0, npy_header(rows_, dimensions_[i]));
+    for (std::size_t i = 0; npy_ && i < outputs_.size(); ++i)
+      outputs_[i]->patch(0, format::npy_header(rows_, dimensions_[i]));
   }
 
   std::vector<std::size_t> dimensions_;
@@ -176,16 +170,6 @@ std::vector<std::unique_ptr<Output>> open_rows(RowFormat format, const std::vect
     }
   }
   return outputs;
-}
-
-std::string npy_header(std::size_t rows, std::size_t columns) {
-  std::string header("\x93NUMPY\x01\x00", 8);
-  header += static_cast<char>(kNpyHeaderBytes - 10);
-  header += '\0';
-  header += "{'descr': '<f4', 'fortran_order': False, 'shape': (" + std::to_string(rows) + ", " +
-            std::to_string(columns) + "), }";
-  header.resize(kNpyHeaderBytes - 1, ' ');
-  return header + '\n';
 }
 
 std::unique_ptr<RowWriter> make_row_writer(RowFormat format, const RowsHeader& header,

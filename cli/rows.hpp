@@ -55,10 +55,4 @@ class RowWriter {
 std::unique_ptr<RowWriter> make_row_writer(RowFormat format, const RowsHeader& header,
                                            std::vector<std::unique_ptr<Output>> outputs);
 
-/// Size of every header that npy_header() makes: room for any number of rows.
-inline constexpr std::size_t kNpyHeaderBytes = 128;
-
-/// NumPy's .npy version 1.0 header of a C-ordered little-endian float32 (rows, columns) array.
-std::string npy_header(std::size_t rows, std::size_t columns);
-
 }  // namespace stella::cli

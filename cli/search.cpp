@@ -7,6 +7,7 @@
 #include "cli/text.hpp"
 #include "cli/text_options.hpp"
 #include "cli/vectors.hpp"
+#include "format/json_text.hpp"
 
 #include <algorithm>
 #include <array>
@@ -238,14 +239,13 @@ std::string SearchRun::table_of(const std::string& query, const std::vector<Matc
 }
 
 std::string SearchRun::json_of(const std::string& query, const std::vector<Match>& matches) {
-  std::string line = "{\"query\":" + json_string(query) + ",\"results\":[";
+  format::JsonText json;
+  json.begin_object().member("query", query).key("results").begin_array();
   for (std::size_t i = 0; i < matches.size(); ++i) {
-    if (i != 0) line += ',';
-    line += "{\"rank\":" + std::to_string(i + 1) + ",\"index\":" + std::to_string(matches[i].index) + ",\"score\":";
-    append_float(line, static_cast<float>(matches[i].score));
-    line += ",\"text\":" + json_string(matches[i].text) + "}";
+    json.begin_object().member("rank", i + 1).member("index", matches[i].index);
+    json.member("score", static_cast<float>(matches[i].score)).member("text", matches[i].text).end_object();
   }
-  return line + "]}\n";
+  return json.end_array().end_object().take() + "\n";
 }
 
 int SearchCommand::run(Session& session) const {

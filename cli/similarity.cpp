@@ -5,6 +5,7 @@
 #include "cli/stream.hpp"
 #include "cli/text.hpp"
 #include "cli/text_options.hpp"
+#include "format/json_text.hpp"
 
 #include <algorithm>
 #include <array>
@@ -68,15 +69,14 @@ void write_table(Output& out, const std::vector<std::string>& labels, const std:
   }
 }
 
-void write_json(Output& out, const std::string& head, const std::vector<std::vector<float>>& vectors) {
-  out.write("{" + head + ",\"similarity\":[");
+/// Behind the `head` of an object that is open yet; a row of the matrix a line.
+void write_json(Output& out, format::JsonText head, const std::vector<std::vector<float>>& vectors) {
+  out.write(head.key("similarity").begin_array().take());
   for (std::size_t row = 0; row < vectors.size(); ++row) {
-    std::string line = row == 0 ? "\n[" : ",\n[";
-    for (std::size_t column = 0; column < vectors.size(); ++column) {
-      if (column != 0) line += ',';
-      append_float(line, static_cast<float>(dot(vectors[row], vectors[column])));
-    }
-    out.write(line + "]");
+    format::JsonText line;
+    line.begin_array();
+    for (const auto& other : vectors) line.value(static_cast<float>(dot(vectors[row], other)));
+    out.write((row == 0 ? "\n" : ",\n") + line.end_array().take());
   }
   out.write("\n]}\n");
 }
@@ -131,12 +131,11 @@ int SimilarityCommand::run(Session& session) const {
 
   Output out("-", waiting(session));
   if (json) {
-    const std::string task = prompt.prompt ? "null" : json_string(options.task);
-    write_json(out,
-               "\"model\":" + json_string(workspace.name()) + ",\"task\":" + task +
-                   ",\"precision\":" + json_string(to_string(model.precision())) +
-                   ",\"dimension\":" + std::to_string(options.dimensions[0]),
-               vectors);
+    format::JsonText head;
+    head.begin_object().member("model", workspace.name()).key("task");
+    prompt.prompt ? head.raw("null") : head.value(options.task);
+    head.member("precision", to_string(model.precision())).member("dimension", options.dimensions[0]);
+    write_json(out, std::move(head), vectors);
   } else {
     write_table(out, labels, vectors);
   }

@@ -13,60 +13,6 @@
 
 namespace stella::cli {
 
-void append_float(std::string& out, float value) {
-  std::array<char, 32> digits{};
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
-  out.append(digits.data(), end);
-}
-
-void append_floats(std::string& out, const std::vector<float>& values) {
-  out += '[';
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (!std::isfinite(values[i])) throw std::domain_error("a vector holds a value that is not finite");
-    if (i != 0) out += ',';
-    append_float(out, values[i]);
-  }
-  out += ']';
-}
-
-std::size_t unseen_bytes(std::string_view text) noexcept {
-  const std::size_t length = utf8::sequence_length(text.data(), text.data() + text.size());
-  return length != 0 && is_obeyed(utf8::decode(text.data()).value) ? length : 0;
-}
-
-void append_json_escape(std::string& out, std::string_view character) {
-  std::array<char, 16> escape{};
-  std::snprintf(escape.data(), escape.size(), "\\u%04x", static_cast<unsigned>(utf8::decode(character.data()).value));
-  out += escape.data();
-}
-
-void append_json_string(std::string& out, std::string_view text) {
-  constexpr std::string_view kNamed = "\"\\\n\r\t";
-  constexpr std::string_view kNames = "\"\\nrt";
-  out += '"';
-  while (!text.empty()) {
-    const std::size_t length = utf8::sequence_length(text.data(), text.data() + text.size());
-    if (const std::size_t named = kNamed.find(text.front()); named != std::string_view::npos) {
-      out += '\\';
-      out += kNames[named];
-    } else if (length == 0) {
-      out += "\xef\xbf\xbd";  // of a file's name, say, that is in no encoding
-    } else if (unseen_bytes(text) != 0) {
-      append_json_escape(out, text.substr(0, length));
-    } else {
-      out += text.substr(0, length);
-    }
-    text.remove_prefix(std::max<std::size_t>(length, 1));
-  }
-  out += '"';
-}
-
-std::string json_string(std::string_view text) {
-  std::string out;
-  append_json_string(out, text);
-  return out;
-}
-
 std::vector<std::size_t> parse_dimensions(const std::string& list) {
   std::vector<std::size_t> dimensions;
   const char* at = list.data();

@@ -1,4 +1,4 @@
-// Numbers and strings as the outputs write them.
+// Numbers as people read and write them.
 #pragma once
 
 #include <cstddef>
@@ -8,22 +8,6 @@
 #include <vector>
 
 namespace stella::cli {
-
-/// Appends the shortest decimal that reads back to the same float32. Not for NaN or infinities, which JSON lacks.
-void append_float(std::string& out, float value);
-
-/// Appends `[v,v,…]`; throws std::domain_error where a value is not finite.
-void append_floats(std::string& out, const std::vector<float>& values);
-
-/// Appends a JSON string with its quotes. Escaped is what JSON demands and what a terminal would obey; bytes that are
-/// not UTF-8, as a file's name may hold them, become U+FFFD.
-void append_json_string(std::string& out, std::string_view text);
-std::string json_string(std::string_view text);
-
-/// Bytes of the character that `text` starts with where a terminal would obey and not show it (base/text.hpp), else 0.
-std::size_t unseen_bytes(std::string_view text) noexcept;
-/// Appends "\u009b" for it.
-void append_json_escape(std::string& out, std::string_view character);
 
 /// "256,1024" → {256, 1024}. Throws Failure(kBadInput) that names the option.
 std::vector<std::size_t> parse_dimensions(const std::string& list);

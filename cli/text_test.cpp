@@ -2,12 +2,6 @@
 
 #include "cli/failure.hpp"
 
-#include <cmath>
-#include <cstdlib>
-#include <cstring>
-#include <limits>
-#include <random>
-#include <stdexcept>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -15,49 +9,6 @@
 
 namespace stella::cli {
 namespace {
-
-std::string print(float value) {
-  std::string out;
-  append_float(out, value);
-  return out;
-}
-
-TEST(Floats, ReadBackToTheSameFloat) {
-  std::mt19937 random(1);
-  for (int i = 0; i < 100'000; ++i) {
-    const auto bits = static_cast<std::uint32_t>(random());
-    float value = 0;
-    std::memcpy(&value, &bits, sizeof value);
-    if (!std::isfinite(value)) continue;
-    const std::string text = print(value);
-    EXPECT_EQ(std::strtof(text.c_str(), nullptr), value) << text;
-  }
-}
-
-TEST(Floats, AreShort) {
-  EXPECT_EQ(print(0.1F), "0.1");
-  EXPECT_EQ(print(1.0F), "1");
-  EXPECT_EQ(print(-0.25F), "-0.25");
-  EXPECT_EQ(print(0.029703768F), "0.029703768");
-  EXPECT_EQ(print(std::numeric_limits<float>::denorm_min()), "1e-45");
-}
-
-TEST(Floats, RefuseWhatJsonCannotSay) {
-  std::string out;
-  EXPECT_THROW(append_floats(out, {1.0F, std::nanf("")}), std::domain_error);
-  out.clear();
-  append_floats(out, {1.0F, -2.5F});
-  EXPECT_EQ(out, "[1,-2.5]");
-}
-
-TEST(JsonString, EscapesWhatJsonDemands) {
-  EXPECT_EQ(json_string("a\"b\\c\n\t\x01é"), "\"a\\\"b\\\\c\\n\\t\\u0001é\"");
-}
-
-TEST(JsonString, HoldsNothingThatATerminalWouldObeyAndIsUtf8) {
-  EXPECT_EQ(json_string("\x7f\u009b"), "\"\\u007f\\u009b\"");
-  EXPECT_EQ(json_string("a\xff\xe9\x80z"), "\"a\ufffd\ufffd\ufffdz\"");
-}
 
 TEST(Dimensions, AreSizesSeparatedByCommas) {
   EXPECT_THAT(parse_dimensions("256,1024"), testing::ElementsAre(256, 1024));

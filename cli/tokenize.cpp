@@ -3,6 +3,7 @@
 #include "cli/output.hpp"
 #include "cli/stream.hpp"
 #include "cli/text_options.hpp"
+#include "format/json_text.hpp"
 
 #include <memory>
 #include <string>
@@ -51,12 +52,7 @@ int TokenizeCommand::run(Session& session) const {
     std::uint64_t count = 0;
     std::size_t truncated = 0;
     for (const Tokens& tokens : results) {
-      std::string line = "[";
-      for (const std::int32_t id : tokens.ids) {
-        if (line.size() > 1) line += ',';
-        line += std::to_string(id);
-      }
-      out.write(line + "]\n");
+      out.write(format::JsonText().value(tokens.ids).take() + "\n");
       count += tokens.ids.size();
       truncated += tokens.truncated ? 1 : 0;
     }

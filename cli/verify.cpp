@@ -3,7 +3,7 @@
 #include "cli/commands.hpp"
 #include "cli/known_vectors.hpp"
 #include "cli/output.hpp"
-#include "cli/text.hpp"
+#include "format/json_text.hpp"
 
 #include <algorithm>
 #include <array>
@@ -171,22 +171,18 @@ std::string as_text(const Verdict& verdict) {
   return out + "\n" + (verdict.passed() ? "pass" : "FAIL") + "\n";
 }
 
-std::string as_json(const Verdict& verdict, const std::string& head) {
-  std::string out = "{" + head + ",\"least_cosine\":" + number("%.9g", verdict.least_cosine) + ",\"heads\":[";
-  bool first = true;
+/// Adds to the object that begins with `json`, and ends it.
+std::string as_json(const Verdict& verdict, format::JsonText json) {
+  json.key("least_cosine").raw(number("%.9g", verdict.least_cosine)).key("heads").begin_array();
   for (const auto& [dimension, result] : verdict.heads) {
-    out += std::string(first ? "" : ",") + "{\"dimension\":" + std::to_string(dimension) +
-           ",\"vectors\":" + std::to_string(result.vectors) +
-           ",\"mean_cosine\":" + number("%.9g", result.sum_cosine / static_cast<double>(result.vectors)) +
-           ",\"min_cosine\":" + number("%.9g", result.least_cosine) +
-           ",\"max_difference\":" + number("%.9g", std::min(result.greatest_difference, 1e9)) +
-           ",\"passed\":" + (verdict.passed(result) ? "true" : "false") + "}";
-    first = false;
+    json.begin_object().member("dimension", dimension).member("vectors", result.vectors);
+    json.key("mean_cosine").raw(number("%.9g", result.sum_cosine / static_cast<double>(result.vectors)));
+    json.key("min_cosine").raw(number("%.9g", result.least_cosine));
+    json.key("max_difference").raw(number("%.9g", std::min(result.greatest_difference, 1e9)));
+    json.member("passed", verdict.passed(result)).end_object();
   }
-  out += "],\"token_lists\":" + std::to_string(verdict.token_lists) +
-         ",\"wrong_token_lists\":" + std::to_string(verdict.wrong_token_lists) +
-         ",\"passed\":" + (verdict.passed() ? "true" : "false") + "}\n";
-  return out;
+  json.end_array().member("token_lists", verdict.token_lists).member("wrong_token_lists", verdict.wrong_token_lists);
+  return json.member("passed", verdict.passed()).end_object().take() + "\n";
 }
 
 int VerifyCommand::run(Session& session) const {
@@ -203,8 +199,9 @@ int VerifyCommand::run(Session& session) const {
   const std::string precision = to_string(model.precision());
   Output out("-");
   if (json) {
-    out.write(as_json(verdict, "\"model\":" + json_string(workspace.name()) + ",\"precision\":" +
-                                   json_string(precision) + ",\"source\":" + json_string(known->source)));
+    format::JsonText head;
+    head.begin_object().member("model", workspace.name()).member("precision", precision);
+    out.write(as_json(verdict, std::move(head.member("source", known->source))));
   } else {
     out.write("model:       " + printable_line(workspace.name()) + "\nprecision:   " + precision +
               "\ncompared to: " + printable_line(known->source) + "\n" + as_text(verdict));

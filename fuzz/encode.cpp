@@ -1,5 +1,6 @@
 // Texts for the two real tokenizers, against a second, naive implementation of their models and what must hold.
 #include "base/file.hpp"
+#include "base/json.hpp"
 #include "fuzz.hpp"
 #include "tokenizer/bpe.hpp"
 #include "tokenizer/normalizer.hpp"
@@ -10,8 +11,6 @@
 #include <unordered_map>
 #include <utility>
 #include <vector>
-
-#include <boost/json.hpp>
 
 using namespace stella;
 using fuzz::check;
@@ -24,7 +23,7 @@ struct Reference {
   explicit Reference(const char* name)
       : json(read_text_file(std::filesystem::path(STELLA_FUZZ_TOKENIZERS) / name)),
         tokenizer(tokenizer::Tokenizer::from_json(json, name)) {
-    const auto file = boost::json::parse(json).as_object();
+    const auto file = json::parse(json).as_object();
     const auto& model = file.at("model").as_object();
     for (const auto& [token, id] : model.at("vocab").as_object()) {
       ids.emplace(token, static_cast<std::int32_t>(id.as_int64()));

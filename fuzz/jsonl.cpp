@@ -53,7 +53,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
              size);
   }
   try {
-    const cli::NpyHeader header = cli::parse_npy_header(fuzz::text_of(data, size));
+    const format::NpyHeader header = format::parse_npy_header(fuzz::text_of(data, size));
     check(header.bytes <= size, "a header lies in the file");
     std::size_t values = 0;
     check(!__builtin_mul_overflow(header.rows, header.columns, &values) && values < SIZE_MAX / 8,

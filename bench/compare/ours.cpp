@@ -22,7 +22,7 @@
 #include <vector>
 
 #include <boost/asio/use_future.hpp>
-#include <boost/json.hpp>
+#include <boost/json/src.hpp>
 
 namespace {
 

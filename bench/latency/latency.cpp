@@ -6,6 +6,7 @@
 //
 // Each round: single queries with nothing else; CLIENTS bulk clients that send REQUESTS requests of TEXTS passages
 // each; the same with a query every MS milliseconds; 1,000 queries as so many requests and as one. Prints JSON.
+#include "base/json.hpp"
 #include "stella/runtime.hpp"
 #include "stella/sync.hpp"
 
@@ -25,8 +26,6 @@
 #include <utility>
 #include <vector>
 
-#include <boost/json.hpp>
-
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -40,7 +39,7 @@ double seconds_since(Clock::time_point start) {
 Texts read_lines(const std::string& path) {
   Texts texts;
   std::ifstream in(path);
-  for (std::string line; std::getline(in, line);) texts.emplace_back(boost::json::parse(line).as_string());
+  for (std::string line; std::getline(in, line);) texts.emplace_back(stella::json::parse(line).as_string());
   if (texts.empty()) throw std::runtime_error("no texts in " + path);
   return texts;
 }
@@ -80,7 +79,7 @@ class Bench {
     std::cerr << "one request " << together_.back() << " s" << std::endl;
   }
 
-  boost::json::object report() const {
+  stella::json::object report() const {
     const double idle = quantile(idle_, 0.95);
     const double busy = quantile(busy_, 0.95);
     const double alone = quantile(alone_, 0.5);
@@ -187,7 +186,7 @@ int run(int argc, char** argv) {
   stella::sync::Model(model).embed("loaded now");
   Bench bench(model, read_lines(argv[2]), read_lines(argv[3]), options);
   for (std::size_t i = 0; i < std::stoul(options["--rounds"]); ++i) bench.run_round();
-  boost::json::object report = bench.report();
+  stella::json::object report = bench.report();
   report["precision"] = stella::to_string(*model.precision());
   std::cout << report << std::endl;
   return 0;

@@ -2,6 +2,7 @@
 //   load     processor seconds to read and compile the tokenizer
 //   encode   processor seconds to encode every text once, on one thread; tokens and bytes
 // bench/tokenizer/compare_tokenizers.py drives it turn by turn with the Hugging Face library.
+#include "base/json.hpp"
 #include "tokenizer/tokenizer.hpp"
 
 #include <ctime>
@@ -10,8 +11,6 @@
 #include <iostream>
 #include <string>
 #include <vector>
-
-#include <boost/json.hpp>
 
 namespace {
 
@@ -25,7 +24,7 @@ std::vector<std::string> read_texts(const char* path) {
   std::ifstream file(path);
   std::vector<std::string> texts;
   for (std::string line; std::getline(file, line);) {
-    const boost::json::value value = boost::json::parse(line);
+    const stella::json::value value = stella::json::parse(line);
     texts.emplace_back(value.as_string());
   }
   return texts;
@@ -45,7 +44,7 @@ int main(int argc, char** argv) try {
     const double begin = processor_seconds();
     if (command == "load") {
       tokenizer = Tokenizer::from_file(argv[1]);
-      std::cout << boost::json::object{{"seconds", processor_seconds() - begin}} << std::endl;
+      std::cout << stella::json::object{{"seconds", processor_seconds() - begin}} << std::endl;
       continue;
     }
     std::size_t tokens = 0;
@@ -54,7 +53,7 @@ int main(int argc, char** argv) try {
       tokens += tokenizer.encode(text).ids.size();
       bytes += text.size();
     }
-    std::cout << boost::json::object{{"seconds", processor_seconds() - begin}, {"tokens", tokens}, {"bytes", bytes}}
+    std::cout << stella::json::object{{"seconds", processor_seconds() - begin}, {"tokens", tokens}, {"bytes", bytes}}
               << std::endl;
   }
   return 0;

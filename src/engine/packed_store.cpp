@@ -1,5 +1,6 @@
 #include "engine/packed_store.hpp"
 
+#include "base/json.hpp"
 #include "base/log.hpp"
 #include "base/sha.hpp"
 #include "base/text.hpp"
@@ -14,13 +15,10 @@
 #include <utility>
 #include <vector>
 
-#include <boost/json.hpp>
-
 namespace stella::engine {
 namespace {
 
 namespace fs = std::filesystem;
-namespace json = boost::json;
 using std::chrono::steady_clock;
 
 constexpr const char* kVersion = "1";  // of what calibration and choice mean

@@ -1,5 +1,6 @@
 #include "hub/listing.hpp"
 
+#include "base/json.hpp"
 #include "base/repo_names.hpp"
 #include "hub/cache/paths.hpp"
 #include "hub/cache/store.hpp"
@@ -9,8 +10,6 @@
 #include <algorithm>
 #include <utility>
 
-#include <boost/json.hpp>
-
 namespace stella::hub {
 namespace {
 
@@ -19,14 +18,14 @@ constexpr int kMaxPages = 1000;
 constexpr std::size_t kMaxPageBytes = 8U << 20U;
 constexpr std::size_t kMaxBytes = 64U << 20U;
 
-std::string text_of(const boost::json::object& entry, std::string_view name) {
-  const boost::json::value* value = entry.if_contains(name);
-  const boost::json::string* text = value != nullptr ? value->if_string() : nullptr;
+std::string text_of(const json::object& entry, std::string_view name) {
+  const json::value* value = entry.if_contains(name);
+  const json::string* text = value != nullptr ? value->if_string() : nullptr;
   return text != nullptr ? std::string(*text) : std::string();
 }
 
-std::uint64_t number_of(const boost::json::object& entry, std::string_view name) {
-  const boost::json::value* value = entry.if_contains(name);
+std::uint64_t number_of(const json::object& entry, std::string_view name) {
+  const json::value* value = entry.if_contains(name);
   if (value == nullptr) return 0;
   boost::system::error_code error;
   const auto number = value->to_number<std::uint64_t>(error);
@@ -51,29 +50,29 @@ void add_file(std::vector<RepoFile>& files, RepoFile file) {
 
 std::vector<RepoFile> parse_revision(std::string_view json, const std::string& what) {
   boost::system::error_code error;
-  const boost::json::value answer = boost::json::parse(json, error);
-  const boost::json::object* object = error ? nullptr : answer.if_object();
-  const boost::json::value* siblings = object != nullptr ? object->if_contains("siblings") : nullptr;
+  const json::value answer = json::parse(json, error);
+  const json::object* object = error ? nullptr : answer.if_object();
+  const json::value* siblings = object != nullptr ? object->if_contains("siblings") : nullptr;
   if (siblings == nullptr || !siblings->is_array()) {
     throw Error(Errc::http_error, what + ": the hub's answer names no files ('siblings')");
   }
   std::vector<RepoFile> files;
-  for (const boost::json::value& item : siblings->get_array()) {
-    if (const boost::json::object* entry = item.if_object()) add_file(files, {text_of(*entry, "rfilename"), 0, {}});
+  for (const json::value& item : siblings->get_array()) {
+    if (const json::object* entry = item.if_object()) add_file(files, {text_of(*entry, "rfilename"), 0, {}});
   }
   return files;
 }
 
 std::vector<RepoFile> parse_tree_page(std::string_view json, const std::string& what) {
   boost::system::error_code error;
-  const boost::json::value page = boost::json::parse(json, error);
+  const json::value page = json::parse(json, error);
   if (error || !page.is_array()) throw Error(Errc::http_error, what + ": the hub's listing is not a JSON array");
   std::vector<RepoFile> files;
-  for (const boost::json::value& item : page.get_array()) {
-    const boost::json::object* entry = item.if_object();
+  for (const json::value& item : page.get_array()) {
+    const json::object* entry = item.if_object();
     if (entry == nullptr || text_of(*entry, "type") != "file") continue;
     RepoFile file{text_of(*entry, "path"), number_of(*entry, "size"), text_of(*entry, "oid")};
-    const boost::json::value* lfs = entry->if_contains("lfs");
+    const json::value* lfs = entry->if_contains("lfs");
     if (lfs != nullptr && lfs->is_object()) {
       file.hash = text_of(lfs->get_object(), "oid");
       file.size = number_of(lfs->get_object(), "size");

@@ -37,7 +37,7 @@ bool Matches::next_of(const StringPattern& pattern, Match& match) const noexcept
   return true;
 }
 
-bool MatchSplitter::Pass::next_segment(Segment& segment) {
+bool MatchSplitter::Walk::next_segment(Segment& segment) {
   if (!has_match_) has_match_ = matches_.next(match_);
   const std::size_t gap_end = has_match_ ? match_.begin : text_.size();
   if (at_ < gap_end) {
@@ -52,13 +52,13 @@ bool MatchSplitter::Pass::next_segment(Segment& segment) {
   return true;
 }
 
-std::string_view MatchSplitter::Pass::replace_held(const Segment& segment) {
+std::string_view MatchSplitter::Walk::replace_held(const Segment& segment) {
   const std::string_view done = held_ ? text_.substr(held_->begin, held_->end - held_->begin) : std::string_view{};
   held_ = segment;
   return done;
 }
 
-std::string_view MatchSplitter::Pass::take(const Segment& segment) {
+std::string_view MatchSplitter::Walk::take(const Segment& segment) {
   const bool after_match = std::exchange(last_matched_, segment.is_match);
   switch (splitter_->behavior_) {
     case MatchBehavior::removed:
@@ -79,7 +79,7 @@ std::string_view MatchSplitter::Pass::take(const Segment& segment) {
   return {};
 }
 
-std::string_view MatchSplitter::Pass::next() {
+std::string_view MatchSplitter::Walk::next() {
   Segment segment{};
   while (next_segment(segment)) {
     if (const std::string_view done = take(segment); !done.empty()) return done;

@@ -45,7 +45,7 @@ class Matches {
   const Pattern* pattern_;
   std::string_view text_;
   std::size_t from_ = 0;
-  std::optional<RegexSplitter::Pass> regex_;
+  std::optional<RegexSplitter::Walk> regex_;
   const CharTable* table_ = &CharTable::instance();
 };
 
@@ -59,10 +59,10 @@ class MatchSplitter {
   MatchSplitter(Pattern pattern, MatchBehavior behavior, bool invert = false)
       : pattern_(std::move(pattern)), behavior_(behavior), invert_(invert) {}
 
-  /// One pass over one text.
-  class Pass {
+  /// One walk over one text.
+  class Walk {
    public:
-    Pass(const MatchSplitter& splitter, std::string_view text, Budget& budget)
+    Walk(const MatchSplitter& splitter, std::string_view text, Budget& budget)
         : splitter_(&splitter), text_(text), matches_(splitter.pattern_, text, budget) {}
     /// The next word; an empty view at the end.
     std::string_view next();

@@ -261,7 +261,7 @@ std::string pcre2_message(int code) {
   return reinterpret_cast<const char*>(text.data());
 }
 
-/// Steps of one pass: callouts, the distance between one and the next, and expanded classes where a match begins.
+/// Steps of one walk: callouts, the distance between one and the next, and expanded classes where a match begins.
 struct RegexSteps {
   Budget* budget;
   std::size_t for_a_start;
@@ -307,17 +307,17 @@ RegexSplitter::~RegexSplitter() = default;
 void RegexSplitter::CodeDelete::operator()(void* code) const noexcept {
   pcre2_code_free(code_of(code));
 }
-void RegexSplitter::Pass::MatchDelete::operator()(void* match) const noexcept {
+void RegexSplitter::Walk::MatchDelete::operator()(void* match) const noexcept {
   pcre2_match_data_free(match_of(match));
 }
-void RegexSplitter::Pass::StackDelete::operator()(void* stack) const noexcept {
+void RegexSplitter::Walk::StackDelete::operator()(void* stack) const noexcept {
   pcre2_jit_stack_free(static_cast<pcre2_jit_stack*>(stack));
 }
-void RegexSplitter::Pass::ContextDelete::operator()(void* context) const noexcept {
+void RegexSplitter::Walk::ContextDelete::operator()(void* context) const noexcept {
   pcre2_match_context_free(static_cast<pcre2_match_context*>(context));
 }
 
-RegexSplitter::Pass::Pass(const RegexSplitter& splitter, std::string_view text, Budget& budget)
+RegexSplitter::Walk::Walk(const RegexSplitter& splitter, std::string_view text, Budget& budget)
     : splitter_(&splitter),
       text_(text),
       budget_(&budget),
@@ -326,14 +326,14 @@ RegexSplitter::Pass::Pass(const RegexSplitter& splitter, std::string_view text, 
   if (!match_ || !context_) {
     throw Error(Errc::out_of_memory, "no memory to tokenize a text of " + std::to_string(text.size()) + " bytes");
   }
-  constexpr std::uint64_t kStepsForAPass = 16;  // what was allocated just now
-  if (!budget.spend(kStepsForAPass)) budget.check("a pattern");
+  constexpr std::uint64_t kStepsForAWalk = 16;  // what was allocated just now
+  if (!budget.spend(kStepsForAWalk)) budget.check("a pattern");
   auto* const context = static_cast<pcre2_match_context*>(context_.get());
   constexpr std::uint32_t kHeapKibibytes = 256 * 1024;  // of the interpreter, where there is no compiled code
   pcre2_set_heap_limit(context, kHeapKibibytes);
 }
 
-bool RegexSplitter::Pass::find() {
+bool RegexSplitter::Walk::find() {
   auto* const context = static_cast<pcre2_match_context*>(context_.get());
   while (from_ <= text_.size()) {
     RegexSteps steps{budget_, splitter_->steps_for_a_start_, from_};
@@ -367,21 +367,21 @@ bool RegexSplitter::Pass::find() {
   return false;
 }
 
-void RegexSplitter::Pass::refuse(int code) const {
+void RegexSplitter::Walk::refuse(int code) const {
   if (code == PCRE2_ERROR_CALLOUT) budget_->check("a pattern");
   throw Error(Errc::limit_exceeded, "a text of " + std::to_string(text_.size()) +
                                         " bytes cannot be split by the pattern " + splitter_->pattern_ + ": " +
                                         pcre2_message(code) + "; shorten it");
 }
 
-bool RegexSplitter::Pass::next_match(std::size_t& begin, std::size_t& end) {
+bool RegexSplitter::Walk::next_match(std::size_t& begin, std::size_t& end) {
   if (!find()) return false;
   begin = match_begin_;
   end = match_end_;
   return true;
 }
 
-std::string_view RegexSplitter::Pass::next() {
+std::string_view RegexSplitter::Walk::next() {
   while (at_ < text_.size()) {
     if (!pending_) pending_ = find();
     const std::size_t begin = at_;

@@ -20,11 +20,11 @@ class RegexSplitter {
   RegexSplitter& operator=(RegexSplitter&&) noexcept;
   ~RegexSplitter();
 
-  /// One pass over one text; the words are matches and what lies between them.
-  class Pass {
+  /// One walk over one text; the words are matches and what lies between them.
+  class Walk {
    public:
     /// All three must outlive this.
-    Pass(const RegexSplitter& splitter, std::string_view text, Budget& budget);
+    Walk(const RegexSplitter& splitter, std::string_view text, Budget& budget);
     /// The next word; an empty view at the end. Throws Error(limit_exceeded) where the pattern takes too many steps on
     /// this text.
     std::string_view next();

@@ -82,8 +82,8 @@ void for_each_word(const Splitter& splitter, std::string_view text, Budget& budg
           spaced += text;
           use(std::string_view(spaced));
         } else if constexpr (std::is_same_v<T, RegexSplitter> || std::is_same_v<T, MatchSplitter>) {
-          typename T::Pass pass(kind, text, budget);
-          for (std::string_view word = pass.next(); !word.empty(); word = pass.next()) use(word);
+          typename T::Walk walk(kind, text, budget);
+          for (std::string_view word = walk.next(); !word.empty(); word = walk.next()) use(word);
         } else {
           const char* at = text.data();
           const char* const end = at + text.size();

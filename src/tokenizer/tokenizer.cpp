@@ -15,7 +15,7 @@ namespace stella::tokenizer {
 namespace {
 
 /// What one encode() works in; kept for the next.
-struct Workspace {
+struct EncodeScratch {
   std::vector<NormalizerScratch> normalized;  // one for each normalizer
   Bpe::Scratch bpe;
   WordPiece::Scratch wordpiece;
@@ -46,22 +46,23 @@ struct Tokenizer::Impl {
   void assign_added_tokens(const std::string& source);
   std::string_view normalize(std::string_view text, std::vector<NormalizerScratch>& scratch, Budget& budget) const;
   void normalize(AlignedText& text, Budget& budget) const;
-  void encode_text(std::string_view text, Workspace& workspace, Budget& budget, std::vector<std::int32_t>& ids) const;
+  void encode_text(std::string_view text, EncodeScratch& scratch, Budget& budget,
+                   std::vector<std::int32_t>& ids) const;
   template <class Model, class Scratch>
   void encode_words(const Model& model, Scratch& scratch, std::string_view text, WordCache& cache, Budget& budget,
                     std::vector<std::int32_t>& ids) const;
   /// The same as encode_text(), with each id's offsets and, where they are trimmed, its spaces.
-  void encode_text(std::string_view text, Workspace& workspace, Budget& budget, Encoding& result,
+  void encode_text(std::string_view text, EncodeScratch& scratch, Budget& budget, Encoding& result,
                    std::vector<TokenSpaces>& spaces) const;
   template <class Model, class Scratch>
   void encode_words(const Model& model, Scratch& scratch, const AlignedText& text, std::size_t begin, std::size_t end,
                     Budget& budget, Encoding& result, std::vector<TokenSpaces>& spaces) const;
 
-  std::unique_ptr<Workspace> borrow() const;
-  void give_back(std::unique_ptr<Workspace> workspace) const;
+  std::unique_ptr<EncodeScratch> borrow() const;
+  void give_back(std::unique_ptr<EncodeScratch> scratch) const;
 
   mutable std::mutex idle_mutex;
-  mutable std::vector<std::unique_ptr<Workspace>> idle;  // at most one for each thread that ever encoded at once
+  mutable std::vector<std::unique_ptr<EncodeScratch>> idle;  // at most one for each thread that ever encoded at once
 };
 
 /// Ids follow the library: those of the file do not count, a token of the model keeps its id, others are numbered on.
@@ -160,18 +161,18 @@ void Tokenizer::Impl::encode_words(const Model& model, Scratch& scratch, std::st
   for_each_word(parts.splitters, text, budget, encode);
 }
 
-void Tokenizer::Impl::encode_text(std::string_view text, Workspace& workspace, Budget& budget,
+void Tokenizer::Impl::encode_text(std::string_view text, EncodeScratch& scratch, Budget& budget,
                                   std::vector<std::int32_t>& ids) const {
   const auto push = [&ids](std::int32_t id, std::string_view) { ids.push_back(id); };
   const auto words = [&](std::string_view part) {
     if (const Bpe* bpe = std::get_if<Bpe>(&parts.model)) {
-      encode_words(*bpe, workspace.bpe, part, workspace.cache, budget, ids);
+      encode_words(*bpe, scratch.bpe, part, scratch.cache, budget, ids);
     } else {
-      encode_words(std::get<WordPiece>(parts.model), workspace.wordpiece, part, workspace.cache, budget, ids);
+      encode_words(std::get<WordPiece>(parts.model), scratch.wordpiece, part, scratch.cache, budget, ids);
     }
   };
   const auto normalized = [&](std::string_view part) {
-    in_normalized_text.split(normalize(part, workspace.normalized, budget), budget, words, push);
+    in_normalized_text.split(normalize(part, scratch.normalized, budget), budget, words, push);
   };
   in_raw_text.split(text, budget, normalized, push);
 }
@@ -195,7 +196,7 @@ void Tokenizer::Impl::encode_words(const Model& model, Scratch& scratch, const A
                         text.offsets().subspan(begin, end - begin), budget, encode);
 }
 
-void Tokenizer::Impl::encode_text(std::string_view text, Workspace& workspace, Budget& budget, Encoding& result,
+void Tokenizer::Impl::encode_text(std::string_view text, EncodeScratch& scratch, Budget& budget, Encoding& result,
                                   std::vector<TokenSpaces>& spaces) const {
   const auto push = [&](std::int32_t id, std::string_view token, const TokenOffsets& offsets) {
     result.ids.push_back(id);
@@ -212,9 +213,9 @@ void Tokenizer::Impl::encode_text(std::string_view text, Workspace& workspace, B
       const std::size_t begin = begin_in(aligned.text(), words_of);
       const std::size_t end = begin + words_of.size();
       if (const Bpe* bpe = std::get_if<Bpe>(&parts.model)) {
-        encode_words(*bpe, workspace.bpe, aligned, begin, end, budget, result, spaces);
+        encode_words(*bpe, scratch.bpe, aligned, begin, end, budget, result, spaces);
       } else {
-        encode_words(std::get<WordPiece>(parts.model), workspace.wordpiece, aligned, begin, end, budget, result,
+        encode_words(std::get<WordPiece>(parts.model), scratch.wordpiece, aligned, begin, end, budget, result,
                      spaces);
       }
     };
@@ -229,23 +230,23 @@ void Tokenizer::Impl::encode_text(std::string_view text, Workspace& workspace, B
   });
 }
 
-std::unique_ptr<Workspace> Tokenizer::Impl::borrow() const {
+std::unique_ptr<EncodeScratch> Tokenizer::Impl::borrow() const {
   {
     const std::lock_guard lock(idle_mutex);
     if (!idle.empty()) {
-      auto workspace = std::move(idle.back());
+      auto scratch = std::move(idle.back());
       idle.pop_back();
-      return workspace;
+      return scratch;
     }
   }
-  auto workspace = std::make_unique<Workspace>();
-  workspace->normalized.resize(parts.normalizers.size());
-  return workspace;
+  auto scratch = std::make_unique<EncodeScratch>();
+  scratch->normalized.resize(parts.normalizers.size());
+  return scratch;
 }
 
-void Tokenizer::Impl::give_back(std::unique_ptr<Workspace> workspace) const {
+void Tokenizer::Impl::give_back(std::unique_ptr<EncodeScratch> scratch) const {
   const std::lock_guard lock(idle_mutex);
-  idle.push_back(std::move(workspace));
+  idle.push_back(std::move(scratch));
 }
 
 Tokenizer Tokenizer::from_json(std::string_view json, const std::string& source, const TokenizerSettings& settings) {
@@ -304,15 +305,15 @@ Encoding Tokenizer::encode(std::string_view text, const EncodeOptions& options) 
   };
   add(impl_->parts.around.before);
   const std::size_t before = result.ids.size();
-  auto workspace = impl_->borrow();
+  auto scratch = impl_->borrow();
   Budget budget(text.size(), options.cancelled);
   std::vector<TokenSpaces> spaces;  // of the text's tokens
   if (options.offsets) {
-    impl_->encode_text(text, *workspace, budget, result, spaces);
+    impl_->encode_text(text, *scratch, budget, result, spaces);
   } else {
-    impl_->encode_text(text, *workspace, budget, result.ids);
+    impl_->encode_text(text, *scratch, budget, result.ids);
   }
-  impl_->give_back(std::move(workspace));
+  impl_->give_back(std::move(scratch));
   const std::size_t own = result.ids.size() - before;
   result.full_tokens = own + specials;
   const std::size_t kept = std::min(own, options.max_length - specials);
@@ -352,10 +353,6 @@ TruncationSide Tokenizer::truncation_side() const noexcept {
 
 std::size_t Tokenizer::special_tokens_per_text() const noexcept {
   return impl_->parts.around.before.size() + impl_->parts.around.after.size();
-}
-
-std::size_t Tokenizer::vocab_size() const noexcept {
-  return std::max(impl_->parts.vocabulary.id_limit(), impl_->added.id_limit());
 }
 
 std::string_view Tokenizer::id_to_token(std::int32_t id) const noexcept {

@@ -72,8 +72,6 @@ class Tokenizer {
   TruncationSide truncation_side() const noexcept;
   /// Ids that the post-processor adds to a single text.
   std::size_t special_tokens_per_text() const noexcept;
-  /// One more than the largest id.
-  std::size_t vocab_size() const noexcept;
   /// "" for an id that does not exist, at a null pointer.
   std::string_view id_to_token(std::int32_t id) const noexcept;
 

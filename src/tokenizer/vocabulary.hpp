@@ -63,8 +63,6 @@ class Vocabulary {
   std::string_view token(std::int32_t id) const noexcept;
   /// Number of different tokens.
   std::size_t size() const noexcept { return entries_.size(); }
-  /// One more than the largest id.
-  std::size_t id_limit() const noexcept { return by_id_.size(); }
 
   /// Calls `use(token, id)` for every token.
   template <class Use>

@@ -11,8 +11,6 @@
 namespace stella::weights {
 namespace {
 
-namespace json = boost::json;
-
 /// Offset behind the string that starts at `at`.
 std::size_t after_string(std::string_view text, std::size_t at) {
   for (++at; at < text.size() && text[at] != '"'; ++at) {

@@ -1,6 +1,7 @@
 // JSON files of a checkpoint, read with errors that say which file and which key.
 #pragma once
 
+#include "base/json.hpp"
 #include "weights/json_limits.hpp"
 
 #include <cstddef>
@@ -8,15 +9,13 @@
 #include <string>
 #include <string_view>
 
-#include <boost/json.hpp>
-
 namespace stella::weights {
 
 /// Parses `text` as Python's json module does, which wrote it: NaN and Infinity are numbers (here all infinite), of a
 /// key that an object holds twice the last counts. A byte-order mark at the start is skipped. Throws
 /// Error(malformed_file) with `file`, line and column, and Error(limit_exceeded) for what is larger than
 /// kMaxJsonBytes or deeper than kMaxJsonDepth.
-boost::json::value parse_json(std::string_view text, const std::string& file);
+json::value parse_json(std::string_view text, const std::string& file);
 
 /// "line 3, column 7", as in messages.
 std::string json_place(std::string_view text, std::size_t offset);
@@ -25,9 +24,9 @@ std::string json_place(std::string_view text, std::size_t offset);
 /// naming file and key where the value has the wrong type or range; a key holding null counts as absent.
 class JsonObject {
  public:
-  JsonObject(const boost::json::value& value, std::string file);
+  JsonObject(const json::value& value, std::string file);
 
-  const boost::json::value* find(std::string_view key) const;
+  const json::value* find(std::string_view key) const;
   bool has(std::string_view key) const { return find(key) != nullptr; }
 
   /// A whole number in [low, kLargest], also where it is written as 8192.0.
@@ -41,7 +40,7 @@ class JsonObject {
   std::string text(std::string_view key) const;
 
   const std::string& file() const noexcept { return file_; }
-  const boost::json::object& items() const noexcept { return *object_; }
+  const json::object& items() const noexcept { return *object_; }
 
   [[noreturn]] void malformed(std::string_view key, const std::string& what) const;
   [[noreturn]] void unsupported(std::string_view key, const std::string& what) const;
@@ -49,7 +48,7 @@ class JsonObject {
   static constexpr std::size_t kLargest = std::size_t{1} << 31;  // keeps every product of two sizes inside 64 bits
 
  private:
-  const boost::json::object* object_;
+  const json::object* object_;
   std::string file_;
 };
 

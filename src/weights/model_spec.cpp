@@ -10,8 +10,6 @@
 namespace stella::weights {
 namespace {
 
-namespace json = boost::json;
-
 void require_text(const JsonObject& object, std::string_view key, std::string_view fallback,
                   std::string_view implemented) {
   const std::string value = object.text_or(key, std::string(fallback));

@@ -1,5 +1,6 @@
 #include "weights/safetensors.hpp"
 
+#include "base/json.hpp"
 #include "base/lfs.hpp"
 #include "stella/error.hpp"
 #include "weights/json_reader.hpp"
@@ -10,12 +11,8 @@
 #include <string_view>
 #include <utility>
 
-#include <boost/json/basic_parser_impl.hpp>
-
 namespace stella::weights {
 namespace {
-
-namespace json = boost::json;
 
 constexpr std::size_t kLengthBytes = 8;
 constexpr std::size_t kSmallestFile = 20;

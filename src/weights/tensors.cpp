@@ -172,16 +172,16 @@ std::vector<std::string> Tensors::names() const {
 }
 
 std::vector<std::string> shard_names(std::string_view index_json, const std::string& source) {
-  const boost::json::value index = parse_json(index_json, source);
+  const json::value index = parse_json(index_json, source);
   const JsonObject top(index, source);
-  const boost::json::value* map = top.find("weight_map");
+  const json::value* map = top.find("weight_map");
   if (map == nullptr) top.malformed("weight_map", "is missing");
   if (!map->is_object() || map->get_object().empty()) top.malformed("weight_map", "is not an object of tensor names");
   std::vector<std::string> shards;
   for (const auto& [tensor, value] : map->get_object()) {
     if (!value.is_string() || !is_plain_shard_name(std::string_view(value.get_string()))) {
       throw Error(Errc::malformed_file,
-                  source + ": tensor '" + std::string(tensor) + "' is said to be in " + boost::json::serialize(value) +
+                  source + ": tensor '" + std::string(tensor) + "' is said to be in " + json::serialize(value) +
                       ", which is not the plain name of a .safetensors file",
                   {.file = source, .tensor = std::string(tensor)});
     }

@@ -1,4 +1,5 @@
 // What a precision does to search: the demo model's ranking of passages for each question, against its ranking in f32.
+#include "base/json.hpp"
 #include "base/mapped_file.hpp"
 #include "support.hpp"
 
@@ -11,7 +12,6 @@
 #include <string>
 #include <vector>
 
-#include <boost/json.hpp>
 #include <gtest/gtest.h>
 
 namespace stella::test {
@@ -28,7 +28,7 @@ RetrievalSet read_pairs() {
   RetrievalSet set;
   std::istringstream lines(read_text_file(STELLA_TEST_DATA "/retrieval/pairs.jsonl"));
   for (std::string line; std::getline(lines, line);) {
-    const boost::json::value pair = boost::json::parse(line);
+    const json::value pair = json::parse(line);
     set.queries.emplace_back(pair.at("query").as_string());
     set.passages.emplace_back(pair.at("passage").as_string());
   }

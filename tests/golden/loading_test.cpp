@@ -1,4 +1,5 @@
 // Checkpoints that are split, damaged or incomplete, at encoder level.
+#include "base/json.hpp"
 #include "base/mapped_file.hpp"
 #include "checkpoint.hpp"
 #include "stella/error.hpp"
@@ -10,7 +11,6 @@
 #include <functional>
 #include <string>
 
-#include <boost/json.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -22,8 +22,8 @@ namespace fs = std::filesystem;
 /// One tensor of a file, with the header's own words for type and shape.
 struct Stored {
   std::string name;
-  boost::json::value type;
-  boost::json::value shape;
+  json::value type;
+  json::value shape;
   std::string bytes;
 };
 
@@ -31,7 +31,7 @@ std::vector<Stored> read_all(const fs::path& path) {
   const std::string file = read_text_file(path);
   std::uint64_t length = 0;
   std::memcpy(&length, file.data(), sizeof length);
-  const boost::json::value header = boost::json::parse(file.substr(8, length));
+  const json::value header = json::parse(file.substr(8, length));
   std::vector<Stored> tensors;
   for (const auto& [key, entry] : header.as_object()) {
     if (key == "__metadata__") continue;
@@ -44,7 +44,7 @@ std::vector<Stored> read_all(const fs::path& path) {
 }
 
 void write_all(const fs::path& path, const std::vector<Stored>& tensors) {
-  boost::json::object header;
+  json::object header;
   std::string data;
   for (const Stored& tensor : tensors) {
     header[tensor.name] = {{"dtype", tensor.type},
@@ -52,7 +52,7 @@ void write_all(const fs::path& path, const std::vector<Stored>& tensors) {
                            {"data_offsets", {data.size(), data.size() + tensor.bytes.size()}}};
     data += tensor.bytes;
   }
-  const std::string text = boost::json::serialize(header);
+  const std::string text = json::serialize(header);
   const std::uint64_t length = text.size();
   std::ofstream out(path, std::ios::binary);
   out.write(reinterpret_cast<const char*>(&length), sizeof length);
@@ -78,7 +78,7 @@ class Loading : public ::testing::Test {
 TEST_F(Loading, ShardsGiveTheSameBitsAsOneFile) {
   std::vector<Stored> tensors = read_all(source_ / "model.safetensors");
   const std::array<std::string, 2> names = {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"};
-  boost::json::object map;
+  json::object map;
   std::array<std::vector<Stored>, 2> shards;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     map[tensors[i].name] = names[i % 2];
@@ -87,7 +87,7 @@ TEST_F(Loading, ShardsGiveTheSameBitsAsOneFile) {
   write_all(folder_ / names[0], shards[0]);
   write_all(folder_ / names[1], shards[1]);
   std::ofstream(folder_ / "model.safetensors.index.json")
-      << boost::json::serialize(boost::json::object{{"metadata", {{"total_size", 0}}}, {"weight_map", map}});
+      << json::serialize(json::object{{"metadata", {{"total_size", 0}}}, {"weight_map", map}});
   EXPECT_EQ(embed(folder_), embed(source_));
 }
 
@@ -119,8 +119,8 @@ TEST_F(Loading, EveryTensorIsNeededAndItsShapeChecked) {
       EXPECT_EQ(error.context().file, file.string());
     }
     std::vector<Stored> other = tensors;
-    other[i].shape = boost::json::array{1, other[i].bytes.size() / 4};
-    if (other[i].shape == tensors[i].shape) other[i].shape = boost::json::array{other[i].bytes.size() / 4};
+    other[i].shape = json::array{1, other[i].bytes.size() / 4};
+    if (other[i].shape == tensors[i].shape) other[i].shape = json::array{other[i].bytes.size() / 4};
     write_all(file, other);
     try {
       embed(folder_);

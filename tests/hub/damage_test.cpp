@@ -206,7 +206,6 @@ TEST_F(HubDamage, WhatIsNoFileIsNeverWaitedFor) {
             EXPECT_TRUE(read_file(outcome.path) == files_.at(file)) << place << ' ' << file;
           }
         }
-        hub::find_cached(request(file));
       }
       changed_.offline = false;
     }

@@ -3,6 +3,7 @@
 //   fault SPEC | clear | expire | suspend | resume | permit GATE [N] | release GATE | wait GATE [TIMES]
 //   revision REPO REVISION DIRECTORY | remove REPO | log | clear-log | info | quit
 // Each is answered by one line: "ok" with what was asked for, as JSON, or "error" with the reason.
+#include "base/json.hpp"
 #include "hub_server.hpp"
 
 #include <csignal>
@@ -15,7 +16,6 @@
 #include <vector>
 
 #include <CLI/CLI.hpp>
-#include <boost/json.hpp>
 
 namespace {
 
@@ -24,9 +24,9 @@ using stella::test::Port;
 using stella::test::Tls;
 
 std::string log_json(const HubServer& hub) {
-  boost::json::array all;
+  stella::json::array all;
   for (const auto& request : hub.log()) {
-    boost::json::object headers;
+    stella::json::object headers;
     for (const auto& [name, value] : request.headers) {
       headers[name] = value;
     }
@@ -40,15 +40,15 @@ std::string log_json(const HubServer& hub) {
                    {"body_bytes", request.body_bytes},
                    {"faulted", request.faulted}});
   }
-  return boost::json::serialize(all);
+  return stella::json::serialize(all);
 }
 
 std::string info_json(const HubServer& hub) {
-  return boost::json::serialize(boost::json::object{{"endpoint", hub.endpoint()},
-                                                    {"cdn", hub.cdn_endpoint()},
-                                                    {"ca_file", hub.ca_file().string()},
-                                                    {"faults_applied", hub.faults_applied()},
-                                                    {"connections", hub.open_connections()}});
+  return stella::json::serialize(stella::json::object{{"endpoint", hub.endpoint()},
+                                                      {"cdn", hub.cdn_endpoint()},
+                                                      {"ca_file", hub.ca_file().string()},
+                                                      {"faults_applied", hub.faults_applied()},
+                                                      {"connections", hub.open_connections()}});
 }
 
 /// Carries out one command and gives what follows "ok".

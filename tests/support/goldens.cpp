@@ -1,16 +1,13 @@
 #include "support/goldens.hpp"
 
+#include "base/json.hpp"
 #include "base/mapped_file.hpp"
 #include "weights/tensors.hpp"
 
 #include <array>
 #include <utility>
 
-#include <boost/json.hpp>
-
 namespace stella::test {
-
-namespace json = boost::json;
 
 std::string Goldens::Case::key() const {
   return std::to_string(text) + "." + task + "." + std::to_string(max_length);

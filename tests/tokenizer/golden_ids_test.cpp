@@ -1,4 +1,5 @@
 // The ids of every checkpoint's goldens, which the PyTorch reference made with the Hugging Face library.
+#include "base/json.hpp"
 #include "base/mapped_file.hpp"
 #include "tokenizer/tokenizer.hpp"
 
@@ -7,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include <boost/json.hpp>
 #include <gtest/gtest.h>
 
 namespace stella::tokenizer {
@@ -28,7 +28,7 @@ class GoldenIds : public ::testing::TestWithParam<fs::path> {};
 
 TEST_P(GoldenIds, EqualTheReferences) {
   const Tokenizer tokenizer = Tokenizer::from_file(GetParam() / "tokenizer.json");
-  const auto goldens = boost::json::parse(read_text_file(GetParam() / "goldens" / "goldens.json")).as_object();
+  const auto goldens = json::parse(read_text_file(GetParam() / "goldens" / "goldens.json")).as_object();
   const auto& texts = goldens.at("texts").as_array();
   const auto& prompts = goldens.at("prompts").as_object();
   std::size_t compared = 0;
@@ -36,7 +36,7 @@ TEST_P(GoldenIds, EqualTheReferences) {
     const auto& one = entry.as_object();
     const auto& prompt = prompts.at(one.at("task").as_string()).as_string();
     const auto& text = texts.at(one.at("text").to_number<std::size_t>()).as_string();
-    const auto wanted = boost::json::value_to<std::vector<std::int32_t>>(one.at("ids"));
+    const auto wanted = json::value_to<std::vector<std::int32_t>>(one.at("ids"));
     const auto encoding = tokenizer.encode(std::string(prompt) + std::string(text),
                                            {.max_length = one.at("max_len").to_number<std::size_t>()});
     EXPECT_EQ(encoding.ids, wanted) << "text " << one.at("text") << ", task " << one.at("task");

@@ -3,6 +3,7 @@
 //   {"text": …, "max_length": … or null, "add_special_tokens": …}  [[id, start, stop, special], …]
 //   {"ids": […], "skip_special_tokens": …}                         the text, as a JSON string
 // The cross tests compare them with the Hugging Face library's.
+#include "base/json.hpp"
 #include "tokenizer/tokenizer.hpp"
 
 #include <cstdint>
@@ -11,11 +12,9 @@
 #include <string>
 #include <vector>
 
-#include <boost/json.hpp>
-
 namespace {
 
-namespace json = boost::json;
+namespace json = stella::json;
 using stella::tokenizer::Tokenizer;
 
 std::string ids(const Tokenizer& tokenizer, const json::array& request) {
