@@ -1,4 +1,5 @@
 // Points 13 and 16-23 of docs/hub.md: what lies on the disk. Python's side of 13-16 and 24 is in interop_test.py.
+#include "hub/cache/store.hpp"
 #include "hub/support.hpp"
 #include "support/unprivileged.hpp"
 
@@ -96,6 +97,9 @@ TEST_F(HubCache, P16_SharedStoreBlobIsFollowedAndNeverWritten) {
 TEST_F(HubCache, P17_DanglingLinkIsAMissAndIsRepaired) {
   ASSERT_TRUE(get("model.safetensors").ok());
   fs::remove(blob("model.safetensors"));
+  const hub::RepoPaths paths(cache(), kRepo);
+  EXPECT_FALSE(hub::cached_file(paths, "main", "model.safetensors"));
+  EXPECT_FALSE(hub::cached_file(paths, commit_, "model.safetensors"));
   changed_.offline = true;
   EXPECT_FALSE(get("model.safetensors").ok());
   changed_.offline = false;

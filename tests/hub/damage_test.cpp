@@ -1,6 +1,7 @@
 // A cache after a power cut, with things in it that are no files, or that cannot be written: what is there is used
 // where it is right, made again where it is not, and never waited for.
 #include "base/file.hpp"
+#include "hub/cache/store.hpp"
 #include "hub/support.hpp"
 #include "stella/log.hpp"
 #include "support/unprivileged.hpp"
@@ -206,6 +207,8 @@ TEST_F(HubDamage, WhatIsNoFileIsNeverWaitedFor) {
             EXPECT_TRUE(read_file(outcome.path) == files_.at(file)) << place << ' ' << file;
           }
         }
+        const hub::FileRequest asked = request(file);
+        hub::cached_file(hub::RepoPaths(asked.options->cache_dir, asked.repo), asked.revision, file);
       }
       changed_.offline = false;
     }
