@@ -154,7 +154,7 @@ void check_offsets(const tokenizer::Tokenizer& tokenizer, const std::string& tex
     return at == text.size() || (static_cast<unsigned char>(text[at]) & 0xC0) != 0x80;
   };
   std::size_t last = 0;
-  for (const tokenizer::TokenOffsets& one : encoding.offsets) {
+  for (const TokenOffsets& one : encoding.offsets) {
     check(one.start >= last && one.start < one.stop && one.stop <= text.size(),
           "offsets are in order, within the text");
     check(begins(one.start) && begins(one.stop), "offsets do not split characters");

@@ -28,7 +28,7 @@ void encode(const tokenizer::Tokenizer& tokenizer, const std::string& text) {
         "a cut text is as long as allowed");
   const tokenizer::Encoding placed = tokenizer.encode(text, {.offsets = true});
   check(placed.ids == all.ids && placed.offsets.size() == all.ids.size(), "offsets change no ids");
-  for (const tokenizer::TokenOffsets& one : placed.offsets) {
+  for (const TokenOffsets& one : placed.offsets) {
     check(one.start <= one.stop && one.stop <= text.size(), "offsets lie in the text");
   }
   fuzz::holds_or_throws(
