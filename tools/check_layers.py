@@ -35,7 +35,7 @@ ROOMS = {
     "hub/download": {"metadata", "request", "resources", "shared_download", "tuning"},
 }
 # Public headers that layers below api may use: plain values, no Asio.
-PLAIN_PUBLIC = {"stella/error.hpp", "stella/callback.hpp", "stella/request.hpp", "stella/options.hpp", "stella/log.hpp", "stella/hub.hpp",
+PLAIN_PUBLIC = {"stella/error.hpp", "stella/callback.hpp", "stella/request.hpp", "stella/result.hpp", "stella/options.hpp", "stella/log.hpp", "stella/hub.hpp",
                 "stella/cache.hpp", "stella/packed_weights.hpp", "stella/pool_status.hpp"}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 

@@ -2,6 +2,7 @@
 
 #include "base/thread.hpp"
 #include "base/typed_error.hpp"
+#include "engine/deadline.hpp"
 #include "stella/error.hpp"
 
 #include <algorithm>
@@ -27,10 +28,6 @@ std::exception_ptr make_error(Errc code, const char* message) {
 
 std::exception_ptr shut_down_error() {
   return make_error(Errc::shut_down, "the runtime is shutting down");
-}
-
-std::exception_ptr deadline_error() {
-  return make_error(Errc::deadline_exceeded, "the request's deadline has passed");
 }
 
 std::exception_ptr overloaded_error() {
