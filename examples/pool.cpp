@@ -32,9 +32,8 @@ int main(int argc, char** argv) {
                   static_cast<unsigned long long>(model.private_bytes >> 10U),
                   static_cast<unsigned long long>(model.mapped_bytes >> 10U));
     }
-    wait_for<std::size_t>([&](auto done) {
-      pool.drain(std::chrono::steady_clock::now() + std::chrono::seconds(5), std::move(done));
-    });
+    wait_for<std::size_t>(
+        [&](auto done) { pool.drain(std::chrono::steady_clock::now() + std::chrono::seconds(5), std::move(done)); });
     std::printf("drained: %llu bytes in use\n", static_cast<unsigned long long>(pool.memory().used));
   } catch (const stella::Error& error) {
     std::fprintf(stderr, "%s\n", error.what());

@@ -182,9 +182,10 @@ void ModelPool::describe(std::string name, std::stop_token stop, Callback<ModelD
 void ModelPool::unload(std::string name, Callback<PoolMemory> callback) {
   auto done = api::completion_of(std::move(callback), state_->callbacks());
   try {
-    state_->callbacks()->check_process();
-    const PoolState::Id id = state_->find(name, *runtime_);
-    state_->unload(id, std::move(done));
+    const auto state = state_;  // the callback may destroy the pool before this returns
+    state->callbacks()->check_process();
+    const PoolState::Id id = state->find(name, *runtime_);
+    state->unload(id, std::move(done));
   } catch (...) {
     done(std::current_exception(), {});
   }
@@ -193,8 +194,9 @@ void ModelPool::unload(std::string name, Callback<PoolMemory> callback) {
 void ModelPool::drain(std::chrono::steady_clock::time_point deadline, Callback<std::size_t> callback) {
   auto done = api::completion_of(std::move(callback), state_->callbacks());
   try {
-    state_->callbacks()->check_process();
-    state_->drain(deadline, std::move(done));
+    const auto state = state_;  // the callback may destroy the pool before this returns
+    state->callbacks()->check_process();
+    state->drain(deadline, std::move(done));
   } catch (...) {
     done(std::current_exception(), {});
   }
