@@ -42,7 +42,7 @@ test-asan: ## The unit tests under AddressSanitizer and UndefinedBehaviorSanitiz
 test-tsan: ## The hub's and the engine's tests under ThreadSanitizer.
 	cmake --preset tsan
 	cmake --build --preset tsan -j $(JOBS) --target stella_thread_tests
-	cd build/tsan && TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp" $(CTEST) -R '^stella_(base|engine|hub|hub_protocol|hub_concurrency|hub_fault|lifetime|pool)_test\.'
+	cd build/tsan && TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp" $(CTEST) -R '^stella_(base|engine|hub|hub_http|hub_cache|hub_download|hub_protocol|hub_concurrency|hub_fault|lifetime|pool)_test\.'
 
 FUZZ = cmake --preset fuzz -DSTELLA_FUZZ_SECONDS=$(1) -DSTELLA_FUZZ_SEED=$(2) >/dev/null && cmake --build --preset fuzz -j $(JOBS) && cd build/fuzz && $(CTEST) -L '^fuzz$$'
 
