@@ -13,6 +13,8 @@ Command add_download(CLI::App& root);
 Command add_models(CLI::App& root);
 Command add_info(CLI::App& root);
 Command add_verify(CLI::App& root);
+/// The HTTP server (server/).
+Command add_serve(CLI::App& root);
 Command add_cache(CLI::App& root);
 /// Last: it completes what was added before it.
 Command add_completion(CLI::App& root);

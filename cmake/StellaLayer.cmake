@@ -42,7 +42,7 @@ function(stella_test_groups)
   set(threaded)
   foreach(candidate stella_base_test stella_engine_test stella_hub_http_test stella_hub_cache_test
                     stella_hub_download_test stella_hub_test stella_hub_protocol_test
-                    stella_hub_concurrency_test stella_hub_fault_test stella_lifetime_test stella_pool_test)
+                    stella_hub_concurrency_test stella_hub_fault_test stella_lifetime_test stella_pool_test stella_server_test)
     if(TARGET ${candidate})
       list(APPEND threaded ${candidate})
     endif()

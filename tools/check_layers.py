@@ -73,12 +73,18 @@ def public_problem(target):
     return None if target.startswith("stella/") else "a public header includes a private one"
 
 
-def cli_problem(target):
-    if target.startswith(("stella/", "cli/", "base/", "format/")) or "/" not in target:
+# Programs on top of the library: what they may include beside the public API.
+PROGRAMS = {
+    # `stella verify` reads goldens, and one reader of the format is enough
+    "cli": ("cli/", "server/", "base/", "format/", "weights/safetensors.hpp"),
+    "server": ("server/", "base/", "format/"),
+}
+
+
+def program_problem(program, target):
+    if target.startswith(("stella/", *PROGRAMS[program])) or "/" not in target:
         return None
-    if target == "weights/safetensors.hpp":  # `stella verify` reads goldens, and one reader of the format is enough
-        return None
-    return "the command line uses the public API, base and format only"
+    return f"'{program}' uses the public API and {', '.join(PROGRAMS[program])} only"
 
 
 def units(root):
@@ -120,7 +126,7 @@ def circle_problems(graph):
 
 def main(root):
     problems = []
-    for source in sorted([*root.glob("src/**/*.?pp"), *root.glob("include/**/*.?pp"), *root.glob("cli/**/*.?pp")]):
+    for source in sorted([*root.glob("src/**/*.?pp"), *root.glob("include/**/*.?pp"), *root.glob("cli/**/*.?pp"), *root.glob("server/**/*.?pp")]):
         path = source.relative_to(root)
         for number, target in includes(source):
             if is_test_support(source, target):
@@ -128,7 +134,7 @@ def main(root):
             if path.parts[0] == "src":
                 problem = layer_problem(layer_of(path.relative_to("src").as_posix()), target)
             else:
-                problem = public_problem(target) if path.parts[0] == "include" else cli_problem(target)
+                problem = public_problem(target) if path.parts[0] == "include" else program_problem(path.parts[0], target)
             if problem:
                 problems.append(f"{path}:{number}: \"{target}\": {problem}")
     problems += circle_problems(units(root))

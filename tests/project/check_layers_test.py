@@ -18,6 +18,10 @@ CASES = [
     ("src/hub/download/a.cpp", '#include "hub/cache/tar.hpp"', 1),
     ("include/stella/a.hpp", '#include "base/log.hpp"', 1),
     ("cli/a.cpp", '#include "engine/engine.hpp"', 1),
+    ("server/http/a.cpp", '#include "server/routes/a.hpp"', 0),
+    ("server/a.cpp", '#include "engine/engine.hpp"', 1),
+    ("server/a.cpp", '#include "cli/options.hpp"', 1),
+    ("cli/a.cpp", '#include "server/server.hpp"', 0),
     ("src/base/a_test.cpp", '#include "support/a.hpp"', 0),
     ("src/base/a.cpp", '#include "support/a.hpp"', 1),
 ]

@@ -1,0 +1,188 @@
+#include "server/service.hpp"
+
+#include "base/ascii.hpp"
+#include "server/await.hpp"
+#include "server/json/strict.hpp"
+#include "server/routes/openai.hpp"
+#include "stella/runtime.hpp"
+
+#include <charconv>
+#include <random>
+#include <utility>
+
+namespace stella::server {
+namespace {
+
+namespace net = boost::asio;
+constexpr std::size_t kLongBody = std::size_t{64} << 10U;
+constexpr std::size_t kPoolThreads = 2;
+
+bool is_json(const std::string& type) {
+  return trim(to_lower(type.substr(0, type.find(';')))) == "application/json";
+}
+
+double random_jitter() {
+  thread_local std::mt19937 random{std::random_device{}()};
+  return std::uniform_real_distribution<double>(0, 1)(random);
+}
+
+/// "a%2Fb" → "a/b".
+std::string unescape(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned value = 0;
+    const char* digits = text.data() + i + 1;
+    const bool escaped =
+        text[i] == '%' && i + 2 < text.size() && std::from_chars(digits, digits + 2, value, 16).ptr == digits + 2;
+    out += escaped ? static_cast<char>(value) : text[i];
+    if (escaped) i += 2;
+  }
+  return out;
+}
+
+Response json_response(std::string body) {
+  Response response;
+  response.body = std::move(body);
+  return response;
+}
+
+}  // namespace
+
+Service::Service(const Options& options, std::shared_ptr<Backend> backend)
+    : options_(options),
+      backend_(std::move(backend)),
+      keys_(options.api_keys),
+      started_(std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+                   .count()),
+      admission_(options.max_concurrent_requests),
+      pool_(kPoolThreads) {}
+
+Service::~Service() {
+  pool_.join();
+}
+
+std::optional<Response> Service::check_header(const Request& request, std::optional<std::uint64_t> body_bytes) const {
+  const Match match = find_route(request.method, request.path);
+  const auto refuse = [&match](ErrorKind kind, const std::string& message) {
+    return error_response(ApiError(kind, message), match.family);
+  };
+  if (match.entry == nullptr && match.allow.empty()) {
+    return refuse(ErrorKind::no_route, "there is no route " + request.path.substr(0, 200));
+  }
+  if (match.entry == nullptr) {
+    Response response = refuse(ErrorKind::wrong_method,
+                               request.path + " takes " + match.allow + ", not " + request.method.substr(0, 20));
+    response.fields.push_back({"allow", match.allow});
+    return response;
+  }
+  const std::string* authorization = find_field(request.fields, "authorization");
+  if (!keys_.empty() && !match.entry->open && (authorization == nullptr || !keys_.accepts(*authorization))) {
+    return refuse(ErrorKind::unauthorized, authorization == nullptr ? "no API key: send `Authorization: Bearer KEY`"
+                                                                    : "the API key is not one of this server's");
+  }
+  if (body_bytes.value_or(0) > options_.limits.body_bytes) {
+    return refuse(ErrorKind::too_large,
+                  "the request body has more than " + std::to_string(options_.limits.body_bytes) + " bytes");
+  }
+  const std::string* expected = find_field(request.fields, "expect");
+  if (expected != nullptr && to_lower(*expected) != "100-continue") {
+    return refuse(ErrorKind::expectation, "Expect may be 100-continue only");
+  }
+  const std::string* type = find_field(request.fields, "content-type");
+  if (match.entry->method == "POST" && (type == nullptr || !is_json(*type))) {
+    return refuse(ErrorKind::media_type,
+                  "the content type must be application/json (curl: -H 'Content-Type: application/json')");
+  }
+  return std::nullopt;
+}
+
+net::awaitable<Response> Service::respond(const Request& request, std::stop_token stop, bool late) {
+  const Match match = find_route(request.method, request.path);
+  const RouteEntry& entry = *match.entry;
+  std::exception_ptr error;
+  try {
+    if (late && !entry.open) throw ApiError(ErrorKind::unhealthy, "the server is shutting down");
+    co_return co_await answer(request, entry, stop);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  co_return fail(error, entry);
+}
+
+Response Service::fail(const std::exception_ptr& error, const RouteEntry& entry) {
+  const ApiError known = to_api_error(error);
+  if (entry.method == "POST") count_failure(known);
+  Response response = error_response(known, entry.family);
+  if (known.kind() == ErrorKind::overloaded || known.kind() == ErrorKind::unhealthy) {
+    add_retry_after(response, admission_.seconds_to_wait(random_jitter()));
+  }
+  return response;
+}
+
+void Service::count_failure(const ApiError& error) {
+  using Failure = Metrics::Failure;
+  switch (error.kind()) {
+    case ErrorKind::overloaded:
+      return metrics_.count_failure(Failure::overloaded);
+    case ErrorKind::tokenizer:
+      return metrics_.count_failure(Failure::tokenization);
+    case ErrorKind::backend:
+    case ErrorKind::unhealthy:
+      return metrics_.count_failure(Failure::inference);
+    case ErrorKind::cancelled:
+    case ErrorKind::timed_out:
+      return metrics_.count_failure(Failure::dropped);
+    default:
+      break;
+  }
+  const bool batch = std::string_view(error.what()).starts_with("batch size");
+  metrics_.count_failure(batch ? Failure::batch_size : Failure::validation);
+}
+
+Response Service::health() const {
+  if (is_draining()) throw ApiError(ErrorKind::unhealthy, "the server is shutting down");
+  if (!backend_->facts()) throw ApiError(ErrorKind::unhealthy, "the model is being loaded");
+  return {};
+}
+
+Response Service::answer_at_once(const Request& request, Route route) const {
+  if (route == Route::metrics) {
+    Response response = json_response(metrics_.text(admission_.under_way()));
+    response.type = "text/plain; version=0.0.4";
+    return response;
+  }
+  if (route == Route::health) return health();
+  if (route == Route::ping) return {};
+  const auto facts = backend_->facts();
+  if (!facts) throw ApiError(ErrorKind::unhealthy, "the model is being loaded");
+  if (route == Route::info)
+    return json_response(info_answer(*facts, options_.version, backend_->model().options().runtime->compute_threads()));
+  if (route == Route::models) return json_response(openai_models(*facts, started_));
+  const std::string name = unescape(std::string_view(request.path).substr(std::string_view("/v1/models/").size()));
+  if (!names_model(*facts, name))
+    throw ApiError(ErrorKind::model_not_found,
+                   "The model `" + name + "` does not exist here; this server has `" + facts->served_name + "`",
+                   "model");
+  return json_response(openai_model(*facts, started_));
+}
+
+net::awaitable<Response> Service::answer(const Request& request, const RouteEntry& entry, std::stop_token stop) {
+  switch (entry.route) {
+    case Route::rerank:
+      throw ApiError(ErrorKind::backend, "Model is not a re-ranker model");
+    case Route::predict:
+      throw ApiError(ErrorKind::backend, "Model is not a classifier model");
+    case Route::embed_sparse:
+      throw ApiError(ErrorKind::backend, "Model is not an embedding model with SPLADE pooling");
+    default:
+      break;
+  }
+  if (entry.method == "GET") co_return answer_at_once(request, entry.route);
+  Call call{request, stop, backend_->facts(), std::chrono::steady_clock::now()};
+  if (!call.facts) throw ApiError(ErrorKind::unhealthy, "the model is being loaded");
+  auto parse = [&request] { return parse_json(request.body); };
+  const json::value body = co_await offload(pool_, request.body.size() > kLongBody, parse);
+  co_return co_await answer_post(call, entry.route, body);
+}
+
+}  // namespace stella::server

@@ -1,0 +1,164 @@
+"""Runs `stella serve` as a user would, on a port that the system chooses, and talks to it. Standard library only."""
+
+import http.client
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import unittest
+
+PROGRAM = os.environ["STELLA_PROGRAM"]
+SOURCE = pathlib.Path(os.environ["STELLA_SOURCE"])
+SMALL = str(SOURCE / "tests/data/checkpoints/stella-small-tiny")
+LARGE = str(SOURCE / "tests/data/checkpoints/stella-large-tiny")
+TIME_LIMIT = 240
+
+
+def take_signals():
+    """A test runner in the background ignores SIGINT, and its children would inherit that."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    def json(self):
+        return json.loads(self.body)
+
+
+class Server:
+    """`stella serve` as a child process; killed at the end if it has not ended by itself."""
+
+    def __init__(self, *arguments, model=SMALL, ready=True, env=None):
+        self._home = tempfile.TemporaryDirectory(prefix="stella-server-")
+        variables = {"PATH": os.environ["PATH"], "HOME": self._home.name, "HF_HOME": self._home.name, "HF_ENDPOINT": "http://127.0.0.1:1"}
+        self.process = subprocess.Popen([PROGRAM, "serve", "--model", model, "--port", "0", *map(str, arguments)],
+                                        env=variables | (env or {}), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, preexec_fn=take_signals)
+        self.lines = [self.process.stderr.readline()]
+        found = re.search(r"listening on (http://(\S+):(\d+))", self.lines[0])
+        if not found:
+            raise RuntimeError(self.lines[0] + self.process.communicate(timeout=TIME_LIMIT)[1])
+        self.url, self.host, self.port = found[1], found[2], int(found[3])
+        if ready:
+            self.lines.append(self.process.stderr.readline())
+            if "ready" not in self.lines[-1]:
+                raise RuntimeError(self.lines[-1])
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(TIME_LIMIT)
+        self.process.stderr.close()
+        self._home.cleanup()
+
+    def connect(self):
+        return http.client.HTTPConnection(self.host, self.port, timeout=TIME_LIMIT)
+
+    def socket(self):
+        return socket.create_connection((self.host, self.port), timeout=TIME_LIMIT)
+
+    def ask(self, method, path, body=None, headers=None, connection=None):
+        own = connection or self.connect()
+        given = dict(headers or {})
+        if body is not None and not isinstance(body, (bytes, str)):
+            body = json.dumps(body)
+        if body is not None and "Content-Type" not in given:
+            given["Content-Type"] = "application/json"
+        own.request(method, path, body, given)
+        response = own.getresponse()
+        answer = Answer(response.status, response.headers, response.read())
+        if not connection:
+            own.close()
+        return answer
+
+    def get(self, path, **options):
+        return self.ask("GET", path, **options)
+
+    def post(self, path, body, **options):
+        return self.ask("POST", path, body, **options)
+
+    def raw(self, *parts):
+        """All that the server sends for these bytes until it closes the connection."""
+        with self.socket() as connection:
+            for part in parts:
+                connection.sendall(part)
+            return read_all(connection)
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self):
+        return self.process.wait(TIME_LIMIT)
+
+
+def read_all(connection):
+    received = b""
+    try:
+        while part := connection.recv(65536):
+            received += part
+    except ConnectionResetError:
+        pass
+    return received
+
+
+def statuses(received):
+    """The status of every answer in what was received."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", received)]
+
+
+def post_bytes(path, body, *fields, version="1.1"):
+    content = json.dumps(body).encode() if not isinstance(body, bytes) else body
+    head = [f"POST {path} HTTP/{version}", "Host: a", "Content-Type: application/json", f"Content-Length: {len(content)}", *fields]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + content
+
+
+def command_line(*arguments):
+    """The rows of `stella embed`."""
+    with tempfile.TemporaryDirectory(prefix="stella-server-") as home:
+        environment = {"PATH": os.environ["PATH"], "HOME": home, "HF_HOME": home, "HF_ENDPOINT": "http://127.0.0.1:1"}
+        done = subprocess.run([PROGRAM, "embed", *map(str, arguments)], env=environment, capture_output=True, timeout=TIME_LIMIT, check=True)
+    return json.loads(done.stdout)["data"]
+
+
+class ServerTest(unittest.TestCase):
+    """One server for the tests of a class; ARGUMENTS are its flags."""
+
+    ARGUMENTS = ()
+    MODEL = SMALL
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server(*cls.ARGUMENTS, model=cls.MODEL)
+        cls.addClassCleanup(cls.server.close)
+
+    def start(self, *arguments, **options):
+        server = Server(*arguments, **options)
+        self.addCleanup(server.close)
+        return server
+
+
+def in_threads(count, work):
+    """work(i) for each i at the same time; its results in order, or its first exception."""
+    results, failures = [None] * count, []
+
+    def run(index):
+        try:
+            results[index] = work(index)
+        except Exception as failure:  # shown by the thread that waits
+            failures.append(failure)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return results

@@ -1,0 +1,195 @@
+"""`stella serve` as a program: how it starts, who may ask, how it ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import unittest
+
+from server_support import PROGRAM, SMALL, TIME_LIMIT, Server, ServerTest, in_threads, post_bytes, read_all, statuses, take_signals
+
+
+class Start(ServerTest):
+    def fail_with(self, status, *arguments, says, env=None):
+        with tempfile.TemporaryDirectory(prefix="stella-server-") as home:
+            variables = {"PATH": os.environ["PATH"], "HOME": home, "HF_HOME": home, "HF_ENDPOINT": "http://127.0.0.1:1"}
+            done = subprocess.run([PROGRAM, "serve", *map(str, arguments)], env=variables | (env or {}), capture_output=True, timeout=TIME_LIMIT, text=True,
+                                  preexec_fn=take_signals)
+        self.assertEqual(done.returncode, status, done.stderr)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        for part in says:
+            self.assertIn(part, done.stderr)
+
+    def test_it_says_where_it_listens_and_how_to_ask(self):
+        self.assertIn(f"listening on http://127.0.0.1:{self.server.port}", self.server.lines[0])
+        self.assertIn("curl http://127.0.0.1:", self.server.lines[1])
+        command = self.server.lines[1].split("try: ", 1)[1]
+        done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=TIME_LIMIT)
+        self.assertIn(b'"object":"list"', done.stdout)
+
+    def test_wrong_options_end_it_with_one_line(self):
+        self.fail_with(2, "--model", SMALL, "--port", "http", says=["--port", "http"])
+        self.fail_with(2, "--model", SMALL, "--port", "65536", says=["65536"])
+        self.fail_with(2, "--model", SMALL, "--host", "nowhere.example", says=["nowhere.example", "127.0.0.1"])
+        self.fail_with(2, "--model", SMALL, "--auto-truncate", "maybe", says=["maybe", "true"])
+        self.fail_with(2, "--model", SMALL, "--frobnicate", says=["--frobnicate"])
+        self.fail_with(2, "--model", SMALL, "--max-concurrent-requests", 2, "--max-client-batch-size", 3,
+                       says=["--max-client-batch-size 3", "--max-concurrent-requests 2"])
+        self.fail_with(2, "--model", SMALL, "--api-key-file", "nothing.txt", says=["nothing.txt"])
+        self.fail_with(1, "--model", SMALL, "--port", self.server.port, says=[str(self.server.port), "in use"])
+
+    def test_the_hosts_own_name_is_no_address_to_listen_on(self):
+        server = self.start(env={"HOSTNAME": "machine"})
+        self.assertEqual(server.host, "127.0.0.1")
+        self.assertEqual(self.start(env={"HOSTNAME": "127.0.0.2"}).host, "127.0.0.2")
+
+    def test_flags_are_variables_too(self):
+        server = self.start(env={"MAX_CLIENT_BATCH_SIZE": "1", "AUTO_TRUNCATE": "false", "SERVED_MODEL_NAME": "mine"})
+        info = server.get("/info").json()
+        self.assertEqual((info["max_client_batch_size"], info["auto_truncate"], info["served_model_name"]), (1, False, "mine"))
+
+
+class Loading(ServerTest):
+    def test_a_model_that_cannot_be_loaded_ends_it(self):
+        server = self.start(model="nobody/nothing", ready=False)
+        self.assertEqual(server.wait(), 3)
+        lines = server.process.stderr.read().splitlines()
+        self.assertIn("nobody/nothing", lines[-1])
+
+    def test_unknown_default_prompt(self):
+        server = self.start("--default-prompt-name", "nonsense", ready=False)
+        self.assertEqual(server.wait(), 2)
+        self.assertIn("nonsense", server.process.stderr.read())
+
+    def test_it_listens_while_it_loads(self):
+        """The hub that has the model's files takes the connection and says nothing."""
+        hub = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(hub.close)
+        server = self.start(model="org/model", ready=False, env={"HF_ENDPOINT": f"http://127.0.0.1:{hub.getsockname()[1]}"})
+        self.assertEqual(server.get("/ping").status, 200)
+        for method, path, body in (("GET", "/health", None), ("POST", "/embed", {"inputs": "a"}), ("GET", "/info", None)):
+            answer = server.ask(method, path, body)
+            self.assertEqual((answer.status, answer.json()["error_type"]), (503, "Unhealthy"))
+            self.assertTrue(answer.headers["retry-after"].isdigit())
+        self.assertEqual(server.post("/v1/embeddings", {"input": "a"}).json()["error"]["type"], "server_error")
+        server.terminate()
+        self.assertEqual(server.wait(), 0)
+
+
+class Keys(ServerTest):
+    ARGUMENTS = ("--api-key", "first", "--api-key", "second")
+
+    def test_what_needs_a_key(self):
+        for path in ("/health", "/ping", "/metrics"):
+            self.assertEqual(self.server.get(path).status, 200)
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer "}, {"Authorization": "first"}):
+            answer = self.server.post("/embed", {"inputs": "a"}, headers=headers)
+            self.assertEqual((answer.status, answer.body), (401, b""))
+            answer = self.server.post("/v1/embeddings", {"input": "a"}, headers=headers)
+            self.assertEqual((answer.status, answer.json()["error"]["code"]), (401, "invalid_api_key"))
+        for key in ("first", "second"):
+            self.assertEqual(self.server.post("/embed", {"inputs": "a"}, headers={"Authorization": f"Bearer {key}"}).status, 200)
+        self.assertEqual(self.server.get("/info").status, 401)
+
+    def test_keys_from_elsewhere(self):
+        self.assertEqual(self.start(env={"STELLA_API_KEY": "third"}).get("/info").status, 401)
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write("# one\nfourth\n")
+            file.flush()
+            server = self.start("--api-key-file", file.name)
+            self.assertEqual(server.get("/info").status, 401)
+            self.assertEqual(server.get("/info", headers={"Authorization": "Bearer fourth"}).status, 200)
+
+
+class Overload(ServerTest):
+    ARGUMENTS = ("--max-concurrent-requests", 4)
+
+    def test_more_than_may_be_under_way(self):
+        self.assertEqual(self.server.get("/info").json()["max_client_batch_size"], 4)
+        long = "word " * 2000
+        answers = in_threads(32, lambda _: self.server.post("/embed", {"inputs": [long] * 4}))
+        self.assertLessEqual({answer.status for answer in answers}, {200, 429})
+        self.assertIn(200, {answer.status for answer in answers})
+        for answer in answers:
+            if answer.status == 429:
+                self.assertEqual(answer.json(), {"error": "Model is overloaded", "error_type": "Overloaded"})
+                self.assertTrue(1 <= int(answer.headers["retry-after"]) <= 60)
+        self.assertEqual(self.server.post("/embed", {"inputs": ["a"] * 4}).status, 200)
+
+
+class Clients(ServerTest):
+    def test_sixty_four_at_the_same_time(self):
+        texts = [f"text {i}" for i in range(64)]
+        wanted = self.server.post("/embed", {"inputs": texts}).json()
+        answers = in_threads(64, lambda i: self.server.post("/embed", {"inputs": texts[i]}).json()[0])
+        self.assertEqual(answers, wanted)
+
+
+class End(ServerTest):
+    def test_idle_connections_are_closed(self):
+        server = self.start()
+        idle, kept = server.socket(), server.connect()
+        self.addCleanup(idle.close)
+        self.addCleanup(kept.close)
+        self.assertEqual(server.get("/ping", connection=kept).status, 200)
+        server.terminate()
+        self.assertEqual(server.wait(), 0)
+        self.assertEqual(read_all(idle), b"")
+
+    def test_what_was_sent_is_answered(self):
+        server = self.start("--drain-timeout", TIME_LIMIT)
+        texts = ["word " * 100] * 16
+        wanted = server.post("/embed", {"inputs": texts[:1]}).json()[0]
+        connections = [server.socket() for _ in range(8)]
+        for connection in connections:
+            self.addCleanup(connection.close)
+            connection.sendall(post_bytes("/embed", {"inputs": texts}))
+        server.terminate()
+        for connection in connections:
+            received = read_all(connection)
+            self.assertEqual(statuses(received), [200])
+            self.assertIn(b"connection: close", received)
+            self.assertEqual(received.count(repr(wanted[0]).encode()), 16)
+        self.assertEqual(server.wait(), 0)
+
+    def test_readiness_goes_at_once(self):
+        """A request of which half was sent holds the server back."""
+        server = self.start("--drain-timeout", 60)
+        content = post_bytes("/embed", {"inputs": "a"})
+        half = server.socket()
+        self.addCleanup(half.close)
+        half.sendall(content[:-5])
+        self.assertEqual(server.get("/health").status, 200)
+        server.terminate()
+        self.assertIn("second signal", server.process.stderr.readline())
+        self.assertEqual(server.get("/health").status, 503)
+        self.assertEqual(server.get("/ping").status, 200)
+        self.assertEqual(server.post("/embed", {"inputs": "a"}).status, 503)
+        half.sendall(content[-5:])
+        self.assertEqual(statuses(read_all(half)), [200])
+        self.assertEqual(server.wait(), 0)
+
+    def test_the_drain_has_an_end(self):
+        server = self.start("--drain-timeout", 1)
+        half = server.socket()
+        self.addCleanup(half.close)
+        half.sendall(post_bytes("/embed", {"inputs": "a"})[:-5])
+        self.assertEqual(server.get("/health").status, 200)
+        server.terminate()
+        self.assertEqual(server.wait(), 0)
+
+    def test_a_second_signal_ends_it_at_once(self):
+        server = self.start("--drain-timeout", 1000)
+        half = server.socket()
+        self.addCleanup(half.close)
+        half.sendall(post_bytes("/embed", {"inputs": "a"})[:-5])
+        self.assertEqual(server.get("/health").status, 200)
+        server.terminate()
+        server.process.stderr.readline()
+        server.process.send_signal(signal.SIGINT)
+        self.assertEqual(server.wait(), 128 + signal.SIGINT)
+
+
+if __name__ == "__main__":
+    unittest.main()
