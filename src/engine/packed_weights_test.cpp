@@ -32,7 +32,7 @@ using engine::PackedStore;
 using engine::SourceIdentity;
 using testing::HasSubstr;
 
-class PackedCareTest : public ::testing::Test {
+class PackedWeightsTest : public ::testing::Test {
  protected:
   static PackedKey key(const std::string& source, Precision precision) {
     return {of(source, "content of " + source), precision, "layout"};
@@ -80,7 +80,7 @@ class PackedCareTest : public ::testing::Test {
   PackedStore store_{folder_};
 };
 
-TEST_F(PackedCareTest, TheFolderLiesInTheHubsHomeAndNeverInItsCache) {
+TEST_F(PackedWeightsTest, TheFolderLiesInTheHubsHomeAndNeverInItsCache) {
   HubOptions hub;
   hub.cache_dir = "/tmp/x";
   EXPECT_EQ(default_directory(hub), "") << "beside a folder that somebody named, who knows whose it is";
@@ -93,7 +93,7 @@ TEST_F(PackedCareTest, TheFolderLiesInTheHubsHomeAndNeverInItsCache) {
   EXPECT_EQ(default_directory(hub), "/data/stella");
 }
 
-TEST_F(PackedCareTest, ListSaysWhatTheFilesAre) {
+TEST_F(PackedWeightsTest, ListSaysWhatTheFilesAre) {
   EXPECT_TRUE(list(folder_).files.empty());
   const fs::path whole = pack("org/name");
   std::ofstream(folder_ / "name-f32-0123456789abcdef.packed") << "damaged";
@@ -114,7 +114,7 @@ TEST_F(PackedCareTest, ListSaysWhatTheFilesAre) {
   EXPECT_EQ(contents.bytes, file.bytes + 7 + 4);
 }
 
-TEST_F(PackedCareTest, RemovesWhatBelongsToOneSource) {
+TEST_F(PackedWeightsTest, RemovesWhatBelongsToOneSource) {
   const fs::path other = pack("other/name");
   const auto bytes = fs::file_size(pack("org/name")) + fs::file_size(pack("org/name", Precision::f32));
   write_old(folder_ / "name-int8-0123456789abcdef.packed.tmp-1-0");
@@ -129,7 +129,7 @@ TEST_F(PackedCareTest, RemovesWhatBelongsToOneSource) {
   EXPECT_EQ(packed_weights::remove(folder_, "org/name").files, 0U);
 }
 
-TEST_F(PackedCareTest, RemovesAllButOtherFiles) {
+TEST_F(PackedWeightsTest, RemovesAllButOtherFiles) {
   pack("org/name");
   pack("another");
   std::ofstream(folder_ / "unrelated.txt") << "x";
@@ -138,7 +138,7 @@ TEST_F(PackedCareTest, RemovesAllButOtherFiles) {
   EXPECT_EQ(packed_weights::remove(root_ / "nowhere").files, 0U);
 }
 
-TEST_F(PackedCareTest, ADirectoryIsTheSameUnderAllItsNames) {
+TEST_F(PackedWeightsTest, ADirectoryIsTheSameUnderAllItsNames) {
   fs::create_directories(root_ / "models/mine");
   fs::create_directory_symlink(root_ / "models", root_ / "link");
   pack((root_ / "link/mine/").string());
@@ -146,7 +146,7 @@ TEST_F(PackedCareTest, ADirectoryIsTheSameUnderAllItsNames) {
   EXPECT_EQ(packed_weights::remove(folder_, (root_ / "models/../link/mine").string()).files, 1U);
 }
 
-TEST_F(PackedCareTest, WhatIsBeingWrittenIsKeptAndWhatWasLeftIsNot) {
+TEST_F(PackedWeightsTest, WhatIsBeingWrittenIsKeptAndWhatWasLeftIsNot) {
   const PackedKey key = this->key("org/name", Precision::int16);
   auto writer = start(key);
   const fs::path temporary = list(folder_).files.at(0).path;
@@ -163,14 +163,14 @@ TEST_F(PackedCareTest, WhatIsBeingWrittenIsKeptAndWhatWasLeftIsNot) {
   EXPECT_TRUE(store_.find(key).has_value());
 }
 
-TEST_F(PackedCareTest, AModelKeepsWhatItHasMapped) {
+TEST_F(PackedWeightsTest, AModelKeepsWhatItHasMapped) {
   pack("org/name");
   const auto stored = store_.find(key("org/name", Precision::int16));
   EXPECT_EQ(packed_weights::remove(folder_).files, 1U);
   EXPECT_EQ(stored->file->part("weights")[9'999], std::byte{'w'});
 }
 
-TEST_F(PackedCareTest, VerifyFindsADamagedByteAndRepairRemovesTheFile) {
+TEST_F(PackedWeightsTest, VerifyFindsADamagedByteAndRepairRemovesTheFile) {
   const fs::path sound = pack("org/sound");
   const fs::path bad = pack("org/name");
   EXPECT_TRUE(verify(folder_).problems.empty());
@@ -191,7 +191,7 @@ TEST_F(PackedCareTest, VerifyFindsADamagedByteAndRepairRemovesTheFile) {
   EXPECT_TRUE(verify(folder_).problems.empty());
 }
 
-TEST_F(PackedCareTest, VerifyTakesAFileThatWasCutShortForTheSourceInItsName) {
+TEST_F(PackedWeightsTest, VerifyTakesAFileThatWasCutShortForTheSourceInItsName) {
   fs::resize_file(pack("org/name"), 5'000);
   pack("org/sound");
   EXPECT_TRUE(verify(folder_, "org/sound").problems.empty());
@@ -202,7 +202,7 @@ TEST_F(PackedCareTest, VerifyTakesAFileThatWasCutShortForTheSourceInItsName) {
   EXPECT_EQ(list(folder_).files.size(), 1U);
 }
 
-TEST_F(PackedCareTest, VerifyShowsItsProgressAndStops) {
+TEST_F(PackedWeightsTest, VerifyShowsItsProgressAndStops) {
   const fs::path path = pack("org/name");
   std::vector<Progress> seen;
   verify(folder_, {}, false, [&](const Progress& progress) { seen.push_back(progress); });
@@ -218,7 +218,7 @@ TEST_F(PackedCareTest, VerifyShowsItsProgressAndStops) {
               HasSubstr("cancelled"));
 }
 
-TEST_F(PackedCareTest, WhatWasMadeFromDamagedBlobsIsRemovedWithItsChoice) {
+TEST_F(PackedWeightsTest, WhatWasMadeFromDamagedBlobsIsRemovedWithItsChoice) {
   const std::string damaged(64, 'd');
   const std::string sound(64, 'a');
   const fs::path poisoned = pack({of("org/sharded", sound + "|" + damaged), Precision::int16, "layout"});
@@ -231,7 +231,7 @@ TEST_F(PackedCareTest, WhatWasMadeFromDamagedBlobsIsRemovedWithItsChoice) {
   EXPECT_EQ(remove_made_from(root_ / "nowhere", {damaged}).files, 0U);
 }
 
-TEST_F(PackedCareTest, AWriterSweepsWhatWasLeftAndItsOwnSourcesOldVersions) {
+TEST_F(PackedWeightsTest, AWriterSweepsWhatWasLeftAndItsOwnSourcesOldVersions) {
   fs::create_directories(root_ / "one/same");
   fs::create_directories(root_ / "two/same");
   const std::string mine = root_ / "one/same";
@@ -249,7 +249,7 @@ TEST_F(PackedCareTest, AWriterSweepsWhatWasLeftAndItsOwnSourcesOldVersions) {
   EXPECT_TRUE(store_.commit(*writer, busy, {}));
 }
 
-TEST_F(PackedCareTest, AnotherRevisionThatIsStillInTheHubsCacheKeepsItsPackedWeights) {
+TEST_F(PackedWeightsTest, AnotherRevisionThatIsStillInTheHubsCacheKeepsItsPackedWeights) {
   const fs::path blobs = root_ / "models--a--b/blobs";
   fs::create_directories(blobs);
   const auto revision = [&](char digit) {
@@ -267,7 +267,7 @@ TEST_F(PackedCareTest, AnotherRevisionThatIsStillInTheHubsCacheKeepsItsPackedWei
   EXPECT_TRUE(fs::exists(second));
 }
 
-TEST_F(PackedCareTest, AGoodFileSurvivesAPassingError) {
+TEST_F(PackedWeightsTest, AGoodFileSurvivesAPassingError) {
   const PackedKey key = this->key("org/name", Precision::f32);
   const fs::path path = pack(key);
 #if !defined(__SANITIZE_ADDRESS__)  // UBSan, which runs beside it, opens pipes to look at an exception
@@ -288,7 +288,7 @@ TEST_F(PackedCareTest, AGoodFileSurvivesAPassingError) {
   EXPECT_FALSE(fs::exists(path));
 }
 
-TEST_F(PackedCareTest, FilesThatOthersCouldHaveWrittenAreNotUsed) {
+TEST_F(PackedWeightsTest, FilesThatOthersCouldHaveWrittenAreNotUsed) {
   const PackedKey key = this->key("org/name", Precision::int16);
   const fs::path path = pack(key);
   const fs::path choice = *std::find_if(fs::directory_iterator(folder_), fs::directory_iterator(),
@@ -317,7 +317,7 @@ TEST_F(PackedCareTest, FilesThatOthersCouldHaveWrittenAreNotUsed) {
   EXPECT_EQ(fs::file_size(root_ / "victim"), 9U);
 }
 
-TEST_F(PackedCareTest, AHugeChoiceIsNone) {
+TEST_F(PackedWeightsTest, AHugeChoiceIsNone) {
   const PackedKey key = this->key("org/name", Precision::int16);
   pack(key);
   for (const auto& file : fs::directory_iterator(folder_)) {
@@ -326,7 +326,7 @@ TEST_F(PackedCareTest, AHugeChoiceIsNone) {
   EXPECT_FALSE(store_.choice(key.source, "kernels").has_value());
 }
 
-TEST_F(PackedCareTest, AFolderThatOthersCanWriteToKeepsNothingAndSaysSoOnce) {
+TEST_F(PackedWeightsTest, AFolderThatOthersCanWriteToKeepsNothingAndSaysSoOnce) {
   const PackedKey key = this->key("org/name", Precision::int16);
   pack(key);
   fs::permissions(folder_, fs::perms::all);
@@ -345,7 +345,7 @@ TEST_F(PackedCareTest, AFolderThatOthersCanWriteToKeepsNothingAndSaysSoOnce) {
   EXPECT_EQ(files(), 2U);
 }
 
-TEST_F(PackedCareTest, OneAtATimeMayChooseAndPack) {
+TEST_F(PackedWeightsTest, OneAtATimeMayChooseAndPack) {
   const SourceIdentity source = of("org/name", "content");
   auto lock = store_.lock(source, [] {});
   ASSERT_NE(lock, nullptr);
@@ -369,7 +369,7 @@ TEST_F(PackedCareTest, OneAtATimeMayChooseAndPack) {
   EXPECT_THAT(engine::test::error_of([&] { store.lock(source, give_up); }, Errc::cancelled), HasSubstr("enough"));
 }
 
-TEST_F(PackedCareTest, AFileInPlaceOfTheFolderHoldsNothing) {
+TEST_F(PackedWeightsTest, AFileInPlaceOfTheFolderHoldsNothing) {
   std::ofstream(folder_) << "a file";
   EXPECT_TRUE(list(folder_).files.empty());
   EXPECT_EQ(packed_weights::remove(folder_).files, 0U);
