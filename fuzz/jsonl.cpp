@@ -1,4 +1,5 @@
 // Input of `stella embed --input`: lines and JSON Lines; and the header of a .npy file.
+#include "base/text.hpp"
 #include "cli/input.hpp"
 #include "cli/vectors.hpp"
 #include "fuzz.hpp"
@@ -32,7 +33,7 @@ void read_all(const std::filesystem::path& path, cli::FileSourceOptions options,
           check(value.find('\n') == std::string::npos && !value.empty(), "a kept value is on one line");
         }
       }
-      for (const std::size_t index : chunk.indices) fuzz::check_line(cli::one_line(source->describe(index)));
+      for (const std::size_t index : chunk.indices) fuzz::check_line(printable_line(source->describe(index)));
     }
     check(total <= input_size, "texts are no longer than the input");
   } catch (const cli::Failure& failure) {

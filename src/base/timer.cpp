@@ -53,7 +53,8 @@ void Timer::work() {
     }
     const auto first = alarms_.begin();
     if (Clock::now() < first->first.first) {
-      changed_.wait_until(lock, first->first.first);
+      const auto when = first->first.first;  // the alarm may be cancelled while this waits
+      changed_.wait_until(lock, when);
       continue;
     }
     auto call = std::move(first->second);
