@@ -99,7 +99,7 @@ TEST(Guard, RefusesLinesThatTwoProgramsReadDifferently) {
                                        "G(T / HTTP/1.1\r\nHost: a\r\n\r\n",
                                        " GET / HTTP/1.1\r\nHost: a\r\n\r\n",
                                        "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
-                                       std::string("GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n", 35)};
+                                       std::string("GET / HTTP/1.1\r\nHost: a\r\nX: ") + '\0' + "\r\n\r\n"};
   for (const std::string& head : heads) EXPECT_EQ(status_of(head), 400) << head;
 }
 

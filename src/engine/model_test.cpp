@@ -275,8 +275,11 @@ TEST_F(ModelTest, AsksForMemoryBeforeAPartIsLoadedAndKeepsItWhileThePartIsUsed) 
   const auto gate = std::make_shared<Grants>();
   const auto model = open(kSmall, {}, gate);
   gate->refuses = true;
+  EmbedRequest without_head = job({});  // which would ask too, whenever its turn comes
+  without_head.options.pooled = false;
+  without_head.options.token_states = true;
   Result<EmbedResult> refused;
-  model->embed(job({256}), {}, refused.completion());
+  model->embed(std::move(without_head), {}, refused.completion());
   EXPECT_EQ(refused.message(Errc::out_of_memory), "no room");
   EXPECT_EQ(model->parts().peek_encoder(), nullptr);
   gate->refuses = false;
