@@ -122,7 +122,9 @@ class Bench {
           for (std::size_t t = 0; t < number("--texts"); ++t) {
             texts.push_back(passages_[(c * 61 + r * number("--texts") + t) % passages_.size()]);
           }
-          tokens += model_sync().embed(request_for(std::move(texts), std::to_string(c))).stats.tokens;
+          stella::EmbedRequest request = request_for(std::move(texts), std::to_string(c));
+          request.options.priority = stella::Priority::bulk;
+          tokens += model_sync().embed(std::move(request)).stats.tokens;
         }
       });
     }
