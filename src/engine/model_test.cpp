@@ -46,10 +46,11 @@ class WatchedFiles final : public ModelFiles {
     }
     if (fails) return done(std::make_exception_ptr(Error(Errc::http_error, "the hub answered 500")), {});
     if (gate == nullptr) return files_->get(std::move(file), std::move(stop), std::move(done));
-    pool_.post([this, gate, file = std::move(file), stop = std::move(stop), done = std::move(done)]() mutable {
-      gate->pass();
-      files_->get(std::move(file), std::move(stop), std::move(done));
-    });
+    pool_.post(
+        [files = files_, gate, file = std::move(file), stop = std::move(stop), done = std::move(done)]() mutable {
+          gate->pass();
+          files->get(std::move(file), std::move(stop), std::move(done));
+        });
   }
   void list(std::stop_token stop, Completion<std::vector<std::string>> done) override {
     files_->list(std::move(stop), std::move(done));
@@ -207,6 +208,7 @@ TEST_F(ModelTest, ADeadlineEndsARequestWhileItsModelLoads) {
   Result<EmbedResult> served;
   model->embed(std::move(patient), {}, served.completion());
   EXPECT_EQ(served.get().texts.size(), 1U);
+  pool_.stop();  // the thread that was held has left the gate
 }
 
 TEST_F(ModelTest, SeveralModelsLoadWithOneThreadForFilesAndOneForLoading) {
@@ -259,7 +261,10 @@ class Grants final : public MemoryGate {
                Completion<std::shared_ptr<MemoryLease>> done) override {
     if (refuses) return done(std::make_exception_ptr(Error(Errc::out_of_memory, "no room")), nullptr);
     auto lease = std::make_shared<Lease>();
-    asked.push_back({part, needs, lease});
+    {
+      const std::lock_guard lock(mutex);
+      asked.push_back({part, needs, lease});
+    }
     done(nullptr, lease);
   }
   struct Asked {
@@ -267,7 +272,8 @@ class Grants final : public MemoryGate {
     LoadNeeds needs;
     std::weak_ptr<Lease> lease;
   };
-  std::vector<Asked> asked;
+  std::mutex mutex;
+  std::vector<Asked> asked;  // guarded by mutex while anything loads
   bool refuses = false;
 };
 
