@@ -236,7 +236,7 @@ PoolMemory PoolState::memory() const {
 
 std::size_t PoolState::waiting_loads() const {
   const std::lock_guard lock(mutex_);
-  return waiting_.size();
+  return table_.left_waiting();
 }
 
 void PoolState::reserve(Id id, ModelPart part, const LoadNeeds& needs, const std::stop_token& stop, LeaseDone done) {

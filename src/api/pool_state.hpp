@@ -70,7 +70,7 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
   PoolHealth health() const;
   PoolCounters counters() const;
   PoolMemory memory() const;
-  std::size_t waiting_loads() const;  // for memory
+  std::size_t waiting_loads() const;  // for memory that was not there when it was looked for
 
   const std::shared_ptr<Callbacks>& callbacks() const noexcept { return callbacks_; }
 

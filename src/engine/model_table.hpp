@@ -75,6 +75,8 @@ class ModelTable {
   void release(LeaseId lease) noexcept;
   bool is_waiting(LeaseId lease) const noexcept;
   bool has_waiting() const noexcept;
+  /// Leases that a step looked at and could not grant.
+  std::size_t left_waiting() const noexcept;
 
   /// Lets go of the model: of what is loaded at the next step, of what is being loaded when it has been.
   void unload(Id id) { models_.at(id).unload_asked = true; }
@@ -105,6 +107,7 @@ class ModelTable {
     LoadNeeds needs{};
     TimePoint asked{};
     Phase phase = Phase::waiting;
+    bool left_waiting = false;  // by a step
     MemoryBudget::Grant grant{};
   };
   struct Entry {

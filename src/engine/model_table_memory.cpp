@@ -104,6 +104,12 @@ bool ModelTable::has_waiting() const noexcept {
                      [](const auto& lease) { return lease.second.phase == Phase::waiting; });
 }
 
+std::size_t ModelTable::left_waiting() const noexcept {
+  return static_cast<std::size_t>(std::count_if(leases_.begin(), leases_.end(), [](const auto& lease) {
+    return lease.second.phase == Phase::waiting && lease.second.left_waiting;
+  }));
+}
+
 bool ModelTable::is_unloaded(Id id, LeaseId last) const {
   if (models_.at(id).unload_asked) return false;
   return std::none_of(leases_.begin(), leases_.upper_bound(last),
@@ -196,6 +202,7 @@ void ModelTable::serve_waiting(TimePoint now, std::optional<std::uint64_t> avail
       at = leases_.erase(at);
       continue;
     }
+    lease.left_waiting = true;
     const Bytes coming = sum([](const Lease& other) { return other.phase == Phase::leaving; }) - promised;
     make_room(missing - coming, step);
     promised += missing;

@@ -219,8 +219,10 @@ TEST_F(Table, WhatFitsIsGrantedBeforeWhatHasToWait) {
   const Admission big = begin(b_);
   const LeaseId waiting = ask(b_, 60, 60);
   const LeaseId head = ask(a_, 10, 10, 0, ModelPart::head);  // without which a would stay busy
+  EXPECT_EQ(table_.left_waiting(), 0U);
   EXPECT_THAT(step().granted, ElementsAre(head));
   EXPECT_TRUE(table_.is_waiting(waiting));
+  EXPECT_EQ(table_.left_waiting(), 1U);
   end(busy);
   end(big);
 }
