@@ -35,7 +35,7 @@ struct DownloadCommand {
 
   int run(Session& session) const;
   int run_unpack(Session& session) const;
-  std::string write_archive(Workspace& workspace) const;
+  std::string write_archive(ModelSession& model_session) const;
 };
 
 void print(const std::string& text) {
@@ -66,12 +66,12 @@ void copy_file(const std::filesystem::path& from, const std::filesystem::path& t
 }
 
 /// The archive's name, as it was given.
-std::string DownloadCommand::write_archive(Workspace& workspace) const {
-  Screen& screen = workspace.screen();
-  run_blocking(workspace.session(), [&](const std::stop_token& stop) {
+std::string DownloadCommand::write_archive(ModelSession& model_session) const {
+  Screen& screen = model_session.screen();
+  run_blocking(model_session.session(), [&](const std::stop_token& stop) {
     const auto show = [&](const Progress& progress) { screen.display().on_check(progress); };
-    cache::pack(*workspace.model().options().hub, workspace.model().info().registry_key, common->revision, *pack, show,
-                stop);
+    cache::pack(*model_session.model().options().hub, model_session.model().info().registry_key, common->revision,
+                *pack, show, stop);
   });
   return *pack;
 }
@@ -98,23 +98,23 @@ int DownloadCommand::run(Session& session) const {
   if (pack && local_dir) throw Failure(kBadInput, "both --pack and --local-dir; give one of them");
   const bool all = dimensions == "all";
   const auto wanted = dimensions && !all ? parse_dimensions(*dimensions) : std::vector<std::size_t>{};
-  Workspace workspace(session, *common, ProgressStyle::lines);
-  if (pack && workspace.model().info().local) {
-    throw Failure(kBadInput,
-                  "--pack is for models of the hub, and '" + workspace.name() + "' is a directory; copy that as it is");
+  ModelSession model_session(session, *common, ProgressStyle::lines);
+  if (pack && model_session.model().info().local) {
+    throw Failure(kBadInput, "--pack is for models of the hub, and '" + model_session.name() +
+                                 "' is a directory; copy that as it is");
   }
-  const auto files = workspace.fetching([&] {
+  const auto files = model_session.fetching([&] {
     return session.run<std::vector<DownloadedFile>>(
-        [&](auto token) { workspace.model().download(wanted, all, std::move(token)); });
+        [&](auto token) { model_session.model().download(wanted, all, std::move(token)); });
   });
   std::string result;
   if (pack) {
-    result = write_archive(workspace);
+    result = write_archive(model_session);
   } else if (local_dir) {
     result = *local_dir;
     for (const DownloadedFile& file : files) copy_file(file.path, std::filesystem::path(result) / file.file, session);
   } else {
-    result = workspace.describe().directory.string();
+    result = model_session.describe().directory.string();
   }
   print(result + "\n");
   return kOk;

@@ -102,13 +102,13 @@ class EmbedRun {
   void check_options();
   void check_files() const;
   void open_outputs();
-  void prepare(Workspace& workspace);
-  void embed(Workspace& workspace, LoadedStellaModel& model);
+  void prepare(ModelSession& model_session);
+  void embed(ModelSession& model_session, LoadedStellaModel& model);
   void write(const Chunk& chunk, const std::vector<Embedding>& results);
   /// What became of the rows that were finished before a failure: "; 7 rows were finished before and are in
   /// 'v.npy.partial'".
   std::string keep_rows(bool interrupted);
-  void remark_on_task(Workspace& workspace);
+  void remark_on_task(ModelSession& model_session);
   void write_meta(const ModelDescription& description);
 
   const EmbedCommand& command_;
@@ -191,17 +191,17 @@ void EmbedRun::open_outputs() {
 }
 
 /// Finds what the model cannot do before its weights are fetched and loaded.
-void EmbedRun::prepare(Workspace& workspace) {
-  const ModelDescription description = workspace.describe();
-  for (const std::size_t dimension : options_.dimensions) workspace.model().embedding_dimension(dimension);
-  if (options_.dimensions.empty()) options_.dimensions = {workspace.model().embedding_dimension()};
+void EmbedRun::prepare(ModelSession& model_session) {
+  const ModelDescription description = model_session.describe();
+  for (const std::size_t dimension : options_.dimensions) model_session.model().embedding_dimension(dimension);
+  if (options_.dimensions.empty()) options_.dimensions = {model_session.model().embedding_dimension()};
   if (options_.prompt) {
     prompt_ = *options_.prompt;
   } else {
     header_.task = options_.task = effective_task(command_.prompt, description);
     prompt_ = prompt_of(options_.task, description);
   }
-  header_.model = workspace.name();
+  header_.model = model_session.name();
   header_.dimensions = options_.dimensions;
   limit_ = command_.prompt.max_length.value_or(description.default_max_length);
   as_queries_ = prompt_ == prompt_of("s2p", description);
@@ -210,19 +210,19 @@ void EmbedRun::prepare(Workspace& workspace) {
 }
 
 void EmbedRun::run() {
-  Workspace workspace(session_, *command_.common);
-  prepare(workspace);
-  LoadedStellaModel model = workspace.load();
+  ModelSession model_session(session_, *command_.common);
+  prepare(model_session);
+  LoadedStellaModel model = model_session.load();
   header_.precision = to_string(model.precision());
   writer_ = make_row_writer(format_, header_, std::move(outputs_));
   const bool rows_on_terminal = command_.output == "-" && isatty(STDOUT_FILENO) == 1;
-  report_.emplace(workspace, *source_, command_.texts.input && !rows_on_terminal);
+  report_.emplace(model_session, *source_, command_.texts.input && !rows_on_terminal);
   try {
-    embed(workspace, model);
+    embed(model_session, model);
   } catch (const WriteFailure&) {
     throw;
   } catch (const Interrupted& interrupted) {
-    if (rows_ == 0) workspace.fetching([] { throw; });  // heads are fetched when they are first used
+    if (rows_ == 0) model_session.fetching([] { throw; });  // heads are fetched when they are first used
     throw Interrupted(interrupted.signal_number(), interrupted.what() + keep_rows(true));
   } catch (const Failure& failure) {
     throw Failure(failure.status(), failure.what() + keep_rows(false));
@@ -232,17 +232,17 @@ void EmbedRun::run() {
   writer_->finish();
   write_meta(model.description());
   report_->finish(limit_);
-  if (rows_ != 0) remark_on_task(workspace);
+  if (rows_ != 0) remark_on_task(model_session);
 }
 
-void EmbedRun::embed(Workspace& workspace, LoadedStellaModel& model) {
+void EmbedRun::embed(ModelSession& model_session, LoadedStellaModel& model) {
   const auto start = [&](std::vector<std::string> chunk) {
     return session_.start<std::vector<Embedding>>(
         [&](auto token) { model.batch_embed(std::move(chunk), options_, std::move(token)); });
   };
   stream_texts<Embedding>(session_, *source_, start, [&](const Chunk& chunk, const std::vector<Embedding>& results) {
     write(chunk, results);
-    if (report_->seconds() >= kSecondsToRemark) remark_on_task(workspace);
+    if (report_->seconds() >= kSecondsToRemark) remark_on_task(model_session);
   });
 }
 
@@ -283,11 +283,11 @@ std::string EmbedRun::keep_rows(bool interrupted) {
   }
 }
 
-void EmbedRun::remark_on_task(Workspace& workspace) {
+void EmbedRun::remark_on_task(ModelSession& model_session) {
   if (!std::exchange(remark_due_, false)) return;
-  workspace.warn(std::string("no --task was given: the texts were embedded ") +
-                 (as_queries_ ? "as search queries (--task " : "with the prompt of the model's default (--task ") +
-                 options_.task + "); embed passages that are to be found with --task document");
+  model_session.warn(std::string("no --task was given: the texts were embedded ") +
+                     (as_queries_ ? "as search queries (--task " : "with the prompt of the model's default (--task ") +
+                     options_.task + "); embed passages that are to be found with --task document");
 }
 
 void EmbedRun::write_meta(const ModelDescription& description) {

@@ -117,11 +117,11 @@ class Report {
   format::JsonText json_ = std::move(format::JsonText().begin_object());
 };
 
-void report_precisions(Report& report, Workspace& workspace) {
+void report_precisions(Report& report, ModelSession& model_session) {
   std::string text;
   format::JsonText array;
   array.begin_array();
-  for (const Precision precision : workspace.runtime().precisions()) {
+  for (const Precision precision : model_session.runtime().precisions()) {
     text += std::string(text.empty() ? "" : ", ") + to_string(precision);
     array.value(to_string(precision));
   }
@@ -131,24 +131,24 @@ void report_precisions(Report& report, Workspace& workspace) {
 /// What Precision::automatic stands for is known of a model, not of a machine.
 constexpr const char* kChosenLater = "chosen for a model at its first load";
 
-void report_program(Report& report, Workspace& workspace) {
+void report_program(Report& report, ModelSession& model_session) {
   const Processor processor = read_processor();
   report.add("version", std::string(STELLA_VERSION));
   report.add("processor", processor.name);
   report.add("features", processor.features);
-  report.add("kernels", workspace.runtime().kernels_name());
-  report_precisions(report, workspace);
-  report.add("threads", workspace.runtime().compute_threads());
-  const HubOptions hub = *workspace.model().options().hub;
+  report.add("kernels", model_session.runtime().kernels_name());
+  report_precisions(report, model_session);
+  report.add("threads", model_session.runtime().compute_threads());
+  const HubOptions hub = *model_session.model().options().hub;
   report.add("hub", hub.endpoint);
   report.add("cache", hub.cache_dir.string());
   report.add_raw("offline", hub.offline ? "yes" : "no", hub.offline ? "true" : "false");
   report.add_raw("token", hub.token.empty() ? "none" : "set", hub.token.empty() ? "false" : "true");
 }
 
-void report_model(Report& report, Workspace& workspace) {
-  const ModelDescription model = workspace.describe();
-  report.add("model", workspace.name());
+void report_model(Report& report, ModelSession& model_session) {
+  const ModelDescription model = model_session.describe();
+  report.add("model", model_session.name());
   report.add("directory", model.directory.string());
   report.add("type", model.model_type);
   report.add("hidden", model.hidden);
@@ -187,13 +187,13 @@ void report_model(Report& report, Workspace& workspace) {
 }
 
 int InfoCommand::run(Session& session) const {
-  Workspace workspace(session, *common);
+  ModelSession model_session(session, *common);
   Report report;
-  report_program(report, workspace);
+  report_program(report, model_session);
   if (common->model) {
-    report_model(report, workspace);
+    report_model(report, model_session);
   } else {
-    const Precision asked = workspace.model().options().precision;
+    const Precision asked = model_session.model().options().precision;
     report.add("precision", std::string(asked == Precision::automatic ? kChosenLater : to_string(asked)));
   }
   Output out("-");

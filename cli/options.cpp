@@ -175,7 +175,7 @@ bool FinishedFiles::is_news(const Progress& progress) {
   return news;
 }
 
-Workspace::Workspace(Session& session, const CommonOptions& options, ProgressStyle otherwise)
+ModelSession::ModelSession(Session& session, const CommonOptions& options, ProgressStyle otherwise)
     : session_(session), name_(options.model_or_default()), screen_(options, hub_options(options), otherwise) {
   if (options.threads.value_or(1) > kMaxThreads) {
     throw Failure(kBadInput, "--threads " + std::to_string(*options.threads) + " is more than the most, " +
@@ -199,17 +199,17 @@ Workspace::Workspace(Session& session, const CommonOptions& options, ProgressSty
   model_.emplace(name_, std::move(model));
 }
 
-Workspace::~Workspace() {
+ModelSession::~ModelSession() {
   model_.reset();
   runtime_.reset();
 }
 
-ModelDescription Workspace::describe() {
+ModelDescription ModelSession::describe() {
   return fetching(
       [this] { return session_.run<ModelDescription>([this](auto token) { model_->describe(std::move(token)); }); });
 }
 
-LoadedStellaModel Workspace::load() {
+LoadedStellaModel ModelSession::load() {
   auto loaded = fetching([this] {
     return session_.run<LoadedStellaModel>([this](auto token) { LoadedStellaModel::load(*model_, std::move(token)); });
   });

@@ -104,13 +104,13 @@ class FinishedFiles {
 };
 
 /// The model that the options name, with the threads and the display that it needs.
-class Workspace {
+class ModelSession {
  public:
   /// `otherwise` as for Screen.
-  Workspace(Session& session, const CommonOptions& options, ProgressStyle otherwise = ProgressStyle::none);
-  Workspace(const Workspace&) = delete;
-  Workspace& operator=(const Workspace&) = delete;
-  ~Workspace();
+  ModelSession(Session& session, const CommonOptions& options, ProgressStyle otherwise = ProgressStyle::none);
+  ModelSession(const ModelSession&) = delete;
+  ModelSession& operator=(const ModelSession&) = delete;
+  ~ModelSession();
 
   StellaEmbeddingModel& model() noexcept { return *model_; }
   Session& session() noexcept { return session_; }

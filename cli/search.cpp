@@ -68,8 +68,8 @@ class SearchRun {
 
  private:
   std::string how_to_make_vectors() const;
-  void embed_queries(Workspace& workspace, LoadedStellaModel& model, const ModelDescription& description);
-  void embed_passages(Workspace& workspace, LoadedStellaModel& model, std::size_t limit);
+  void embed_queries(ModelSession& model_session, LoadedStellaModel& model, const ModelDescription& description);
+  void embed_passages(ModelSession& model_session, LoadedStellaModel& model, std::size_t limit);
   void read_passages();
   void offer(const std::string& text, std::size_t index, std::span<const float> vector);
   void print();
@@ -121,21 +121,22 @@ std::string SearchRun::how_to_make_vectors() const {
 }
 
 void SearchRun::run() {
-  Workspace workspace(session_, *command_.common);
-  const ModelDescription description = workspace.describe();
+  ModelSession model_session(session_, *command_.common);
+  const ModelDescription description = model_session.describe();
   const auto wanted = rows_ ? std::optional(rows_->columns()) : command_.dimension;
-  options_.dimensions = {workspace.model().embedding_dimension(wanted)};
-  LoadedStellaModel model = workspace.load();
-  embed_queries(workspace, model, description);
+  options_.dimensions = {model_session.model().embedding_dimension(wanted)};
+  LoadedStellaModel model = model_session.load();
+  embed_queries(model_session, model, description);
   if (rows_) {
     read_passages();
   } else {
-    embed_passages(workspace, model, command_.max_length.value_or(description.default_max_length));
+    embed_passages(model_session, model, command_.max_length.value_or(description.default_max_length));
   }
   print();
 }
 
-void SearchRun::embed_queries(Workspace& workspace, LoadedStellaModel& model, const ModelDescription& description) {
+void SearchRun::embed_queries(ModelSession& model_session, LoadedStellaModel& model,
+                              const ModelDescription& description) {
   options_.task = description.default_task;
   for (const char* task : {"query", "s2p"}) {
     if (description.prompts.contains(task)) options_.task = task;
@@ -148,8 +149,9 @@ void SearchRun::embed_queries(Workspace& workspace, LoadedStellaModel& model, co
   stream_texts<Embedding>(session_, *source, start, [&](const Chunk& chunk, std::vector<Embedding> results) {
     for (std::size_t i = 0; i < results.size(); ++i) {
       if (results[i].truncated) {
-        workspace.warn(source->describe(chunk.indices[i]) + " was cut from " + std::to_string(results[i].full_tokens) +
-                       " to " + std::to_string(results[i].tokens) + " tokens");
+        model_session.warn(source->describe(chunk.indices[i]) + " was cut from " +
+                           std::to_string(results[i].full_tokens) + " to " + std::to_string(results[i].tokens) +
+                           " tokens");
       }
       query_vectors_.push_back(std::move(results[i].vectors.at(0).second));
     }
@@ -160,10 +162,10 @@ void SearchRun::offer(const std::string& text, std::size_t index, std::span<cons
   for (std::size_t q = 0; q < queries_.size(); ++q) rankings_[q].offer(cosine(query_vectors_[q], vector), index, text);
 }
 
-void SearchRun::embed_passages(Workspace& workspace, LoadedStellaModel& model, std::size_t limit) {
+void SearchRun::embed_passages(ModelSession& model_session, LoadedStellaModel& model, std::size_t limit) {
   EmbedOptions options = options_;
   options.task = "document";
-  TextReport report(workspace, *source_, true);
+  TextReport report(model_session, *source_, true);
   const auto start = [&](std::vector<std::string> chunk) {
     return session_.start<std::vector<Embedding>>(
         [&](auto token) { model.batch_embed(std::move(chunk), options, std::move(token)); });

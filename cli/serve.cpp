@@ -208,9 +208,9 @@ void ServeRun::run(Screen& screen) {
 int ServeCommand::run(Session& session) const {
   const server::Options options = this->options();
   raise_descriptor_limit();
-  Workspace workspace(session, *common, ProgressStyle::lines);
-  ServeRun run(options, workspace.model().core());
-  run.run(workspace.screen());
+  ModelSession model_session(session, *common, ProgressStyle::lines);
+  ServeRun run(options, model_session.model().core());
+  run.run(model_session.screen());
   return kOk;
 }
 

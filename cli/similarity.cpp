@@ -97,15 +97,15 @@ int SimilarityCommand::run(Session& session) const {
   }
   check_prompt(prompt);
   const auto source = open_texts(texts, session);
-  Workspace workspace(session, *common);
-  const ModelDescription description = workspace.describe();
+  ModelSession model_session(session, *common);
+  const ModelDescription description = model_session.describe();
   EmbedOptions options;
-  options.dimensions = {workspace.model().embedding_dimension(dimension)};
+  options.dimensions = {model_session.model().embedding_dimension(dimension)};
   options.prompt = prompt.prompt;
   if (!prompt.prompt) options.task = task_of_likes(prompt, description);
   options.max_length = prompt.max_length;
-  LoadedStellaModel model = workspace.load();
-  TextReport report(workspace, *source, texts.input.has_value());
+  LoadedStellaModel model = model_session.load();
+  TextReport report(model_session, *source, texts.input.has_value());
 
   std::vector<std::string> labels;
   std::vector<std::vector<float>> vectors;
@@ -132,7 +132,7 @@ int SimilarityCommand::run(Session& session) const {
   Output out("-", waiting(session));
   if (json) {
     format::JsonText head;
-    head.begin_object().member("model", workspace.name()).key("task");
+    head.begin_object().member("model", model_session.name()).key("task");
     prompt.prompt ? head.raw("null") : head.value(options.task);
     head.member("precision", to_string(model.precision())).member("dimension", options.dimensions[0]);
     write_json(out, std::move(head), vectors);

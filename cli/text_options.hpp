@@ -64,8 +64,8 @@ std::string prompt_of(const std::string& task, const ModelDescription& descripti
 class TextReport {
  public:
   /// `show_bar`: with a bar of the texts, on a terminal.
-  TextReport(Workspace& workspace, const TextSource& source, bool show_bar)
-      : workspace_(workspace), source_(source), show_bar_(show_bar) {}
+  TextReport(ModelSession& model_session, const TextSource& source, bool show_bar)
+      : workspace_(model_session), source_(source), show_bar_(show_bar) {}
 
   /// A chunk's results are out.
   void add(const Chunk& chunk, std::uint64_t tokens, std::size_t truncated);
@@ -79,7 +79,7 @@ class TextReport {
   double seconds() const;
 
  private:
-  Workspace& workspace_;
+  ModelSession& workspace_;
   const TextSource& source_;
   bool show_bar_;
   TextProgress progress_{};

@@ -34,19 +34,19 @@ struct TokenizeCommand {
 int TokenizeCommand::run(Session& session) const {
   check_prompt(prompt);
   const auto source = open_texts(texts, session);
-  Workspace workspace(session, *common);
+  ModelSession model_session(session, *common);
   TokenizeOptions options;
   options.prompt = prompt.prompt;
-  const ModelDescription description = workspace.describe();
+  const ModelDescription description = model_session.describe();
   if (!prompt.prompt) options.task = effective_task(prompt, description);
   options.max_length = prompt.max_length;
   options.add_special_tokens = !no_special;
 
   Output out("-", waiting(session));
-  TextReport report(workspace, *source, false);
+  TextReport report(model_session, *source, false);
   const auto start = [&](std::vector<std::string> chunk) {
     return session.start<std::vector<Tokens>>(
-        [&](auto token) { workspace.model().tokenize(std::move(chunk), options, std::move(token)); });
+        [&](auto token) { model_session.model().tokenize(std::move(chunk), options, std::move(token)); });
   };
   stream_texts<Tokens>(session, *source, start, [&](const Chunk& chunk, const std::vector<Tokens>& results) {
     std::uint64_t count = 0;

@@ -186,24 +186,24 @@ std::string as_json(const Verdict& verdict, format::JsonText json) {
 }
 
 int VerifyCommand::run(Session& session) const {
-  Workspace workspace(session, *common);
-  const ModelDescription description = workspace.describe();
+  ModelSession model_session(session, *common);
+  const ModelDescription description = model_session.describe();
   std::optional<KnownVectors> known = read_goldens(description.directory);
-  if (!known) known = read_published(workspace.name(), share_directory());
+  if (!known) known = read_published(model_session.name(), share_directory());
   if (!known) {
-    throw Failure(kBadInput, "no known vectors for '" + workspace.name() + "'; verify knows " + kDefaultModel +
+    throw Failure(kBadInput, "no known vectors for '" + model_session.name() + "'; verify knows " + kDefaultModel +
                                  ", demo, and directories that hold goldens/goldens.json");
   }
-  LoadedStellaModel model = workspace.load();
+  LoadedStellaModel model = model_session.load();
   const Verdict verdict = verify(session, model, *known);
   const std::string precision = to_string(model.precision());
   Output out("-");
   if (json) {
     format::JsonText head;
-    head.begin_object().member("model", workspace.name()).member("precision", precision);
+    head.begin_object().member("model", model_session.name()).member("precision", precision);
     out.write(as_json(verdict, std::move(head.member("source", known->source))));
   } else {
-    out.write("model:       " + printable_line(workspace.name()) + "\nprecision:   " + precision +
+    out.write("model:       " + printable_line(model_session.name()) + "\nprecision:   " + precision +
               "\ncompared to: " + printable_line(known->source) + "\n" + as_text(verdict));
   }
   out.commit();

@@ -1,36 +1,15 @@
 #include "api/callbacks.hpp"
 
 #include "base/thread_pool.hpp"
+#include "stella/detail/patience.hpp"
 #include "stella/error.hpp"
 
-#include <chrono>
-#include <exception>
 #include <memory>
-#include <new>
 #include <thread>
 #include <unistd.h>
 #include <utility>
 
 namespace stella::api {
-namespace {
-
-/// Calls `submit` until it has the memory that it needs: whoever waits for a callback has nothing else to wait for.
-/// When all patience is gone the callback is dropped.
-template <class Submit>
-void with_patience(Submit submit) {
-  constexpr int kTries = 1000;
-  for (int i = 1;; ++i) {
-    try {
-      return submit();
-    } catch (const std::bad_alloc&) {
-      if (i == kTries) throw;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-  }
-}
-
-}  // namespace
-
 Callbacks::Callbacks() : process_(::getpid()), threads_(std::make_unique<CallbackThreads>()) {}
 
 Callbacks::~Callbacks() {
@@ -51,7 +30,8 @@ void Callbacks::check_process() const {
 
 void Callbacks::post(const std::shared_ptr<Task>& task) {
   if (is_forked()) return std::thread([task] { task->run(); }).detach();
-  with_patience([&] { threads_->post([task] { task->run(); }); });
+  // When all patience is gone the callback is dropped.
+  detail::with_patience([&] { threads_->post([task] { task->run(); }); });
 }
 
 }  // namespace stella::api

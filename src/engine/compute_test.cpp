@@ -174,18 +174,9 @@ TEST(Compute, TokenizesManyTextsWithoutAnEncoder) {
 }
 
 TEST(Compute, AnEncodersErrorIsTheRequests) {
-  class Failing final : public models::Encoder {
-   public:
-    const float* forward(const models::PackedBatch&, float*, ParallelTeam&, models::Activations&,
-                         FunctionRef<bool()>) const override {
-      throw std::bad_alloc();
-    }
-    std::size_t hidden() const noexcept override { return 2; }
-    std::size_t weight_bytes() const noexcept override { return 0; }
-  };
   Compute compute(1);
   Result<EmbedResult> result;
-  submit(compute, request_for(std::make_shared<Failing>(), {"a"}), {}, result.completion());
+  submit(compute, request_for(std::make_shared<FailingEncoder>(), {"a"}), {}, result.completion());
   EXPECT_THAT(result.message(Errc::out_of_memory), HasSubstr("out of memory"));
 }
 

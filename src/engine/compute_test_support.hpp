@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <stop_token>
 #include <string>
 #include <utility>
@@ -66,6 +67,17 @@ inline std::string words(std::size_t count, const std::string& word = "a") {
   for (std::size_t i = 0; i < count; ++i) text += word + " ";
   return text;
 }
+
+/// Has no memory left.
+class FailingEncoder final : public models::Encoder {
+ public:
+  const float* forward(const models::PackedBatch&, float*, ParallelTeam&, models::Activations&,
+                       FunctionRef<bool()>) const override {
+    throw std::bad_alloc();
+  }
+  std::size_t hidden() const noexcept override { return 2; }
+  std::size_t weight_bytes() const noexcept override { return 0; }
+};
 
 /// A request of texts or of token ids, and what a model adds to it.
 struct Asked {

@@ -19,7 +19,7 @@ class ThreadPool;
 namespace stella::engine {
 
 /// Files of one checkpoint by their path inside it. Thread-safe; completions run on threads of the implementation, or
-/// inline where nothing had to be waited for.
+/// inline where nothing had to be waited for. An operation may outlive the object: what it needs it keeps.
 class ModelFiles {
  public:
   virtual ~ModelFiles() = default;

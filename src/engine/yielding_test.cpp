@@ -140,22 +140,13 @@ TEST(Yielding, APassIsLeftAfterAQueryThatRanInsideIt) {
 }
 
 TEST(Yielding, AFailingQueryIsNoMatterOfThePassItInterrupts) {
-  class Failing final : public models::Encoder {
-   public:
-    const float* forward(const models::PackedBatch&, float*, ParallelTeam&, models::Activations&,
-                         FunctionRef<bool()>) const override {
-      throw std::bad_alloc();
-    }
-    std::size_t hidden() const noexcept override { return 2; }
-    std::size_t weight_bytes() const noexcept override { return 0; }
-  };
   const auto encoder = std::make_shared<HeldEncoder>();
   Compute compute(1);
   Result<EmbedResult> bulk;
   submit(compute, bulk_request_for(encoder, {words(1000)}), {}, bulk.completion());
   encoder->wait_until_held();
   Result<EmbedResult> query;
-  submit(compute, request_for(std::make_shared<Failing>(), {words(3)}), {}, query.completion());
+  submit(compute, request_for(std::make_shared<FailingEncoder>(), {words(3)}), {}, query.completion());
   EXPECT_THAT(query.message(Errc::out_of_memory), HasSubstr("out of memory"));
   encoder->released = true;
   EXPECT_THAT(lengths_of(bulk.get()), ElementsAre(1002));

@@ -101,7 +101,7 @@ void Listing::start(std::stop_token stop) {
     return complete(std::current_exception());
   }
   if (!request_.options->offline) return ask(tree_url(request_.options->endpoint, request_.repo, request_.revision));
-  Failure failure;
+  HttpFailure failure;
   failure.code = Errc::offline;
   failure.message = "offline mode is on (HF_HUB_OFFLINE or --offline)";
   from_cache(failure);
@@ -120,7 +120,7 @@ void Listing::ask(const std::string& url) {
   question.retries = resources_.tuning.retries;
   question.most_bytes = kMaxPageBytes;
   query_ = std::make_unique<Query>(resources_.loop, std::move(question),
-                                   [this](std::optional<Answer> answer, std::optional<Failure> failure) {
+                                   [this](std::optional<Answer> answer, std::optional<HttpFailure> failure) {
                                      const auto self = shared_from_this();
                                      const auto query = std::move(query_);
                                      if (failure) return unanswered(*failure);
@@ -155,7 +155,7 @@ void Listing::answered(const Answer& answer) {
   ask(*url);
 }
 
-void Listing::unanswered(const Failure& failure) {
+void Listing::unanswered(const HttpFailure& failure) {
   if (failure.ambiguous && !std::exchange(by_revision_, true)) {
     files_.clear();
     return ask(revision_url(request_.options->endpoint, request_.repo, request_.revision));
@@ -169,7 +169,7 @@ void Listing::unanswered(const Failure& failure) {
   from_cache(failure);
 }
 
-void Listing::from_cache(const Failure& failure) {
+void Listing::from_cache(const HttpFailure& failure) {
   using Files = std::vector<RepoFile>;
   resources_.files.run<Files>(
       [paths = RepoPaths(request_.options->cache_dir, request_.repo), revision = request_.revision] {

@@ -42,8 +42,8 @@ class Listing : public std::enable_shared_from_this<Listing> {
  private:
   void ask(const std::string& url);
   void answered(const Answer& answer);
-  void unanswered(const Failure& failure);
-  void from_cache(const Failure& failure);
+  void unanswered(const HttpFailure& failure);
+  void from_cache(const HttpFailure& failure);
   void complete(std::exception_ptr error);
 
   Resources& resources_;

@@ -2,16 +2,15 @@
 #pragma once
 
 #include "stella/callback.hpp"
+#include "stella/detail/patience.hpp"
 #include "stella/handler.hpp"
 #include "stella/model.hpp"
 
 #include <atomic>
-#include <chrono>
 #include <exception>
 #include <memory>
 #include <new>
 #include <stop_token>
-#include <thread>
 #include <utility>
 
 #include <boost/asio/any_completion_executor.hpp>
@@ -64,24 +63,11 @@ class PendingHandler : public std::enable_shared_from_this<PendingHandler<T>> {
     if (const auto* marked = executor.template target<MarkedExecutor>()) {
       return marked->execute([self = this->shared_from_this()] { self->run(); });
     }
-    post(executor);
+    // When all patience is gone the handler is dropped.
+    with_patience([&] { executor.execute([self = this->shared_from_this()] { self->run(); }); });
   }
 
  private:
-  /// Until there is the memory for it: whoever waits for a completion has nothing else to wait for. When all patience
-  /// is gone the handler is dropped.
-  void post(const boost::asio::any_completion_executor& executor) {
-    constexpr int kTries = 1000;
-    for (int i = 1;; ++i) {
-      try {
-        return executor.execute([self = this->shared_from_this()] { self->run(); });
-      } catch (const std::bad_alloc&) {
-        if (i == kTries) throw;
-        std::this_thread::sleep_for(std::chrono::milliseconds(10));
-      }
-    }
-  }
-
   void run() {
     auto handler = std::move(handler_);
     boost::asio::get_associated_cancellation_slot(handler).clear();

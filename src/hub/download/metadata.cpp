@@ -103,7 +103,7 @@ FileMetadata metadata_from(const HttpHead& head, const Asked& asked) {
   metadata.location = head.url;
   if (redirect) {
     auto target = redirect_target(head);
-    if (const auto* failure = std::get_if<Failure>(&target)) throw failure->error();
+    if (const auto* failure = std::get_if<HttpFailure>(&target)) throw failure->error();
     metadata.location = std::get<std::string>(std::move(target));
   }
   return metadata;

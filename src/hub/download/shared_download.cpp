@@ -169,7 +169,7 @@ void SharedDownload::looked(const Look& look) {
   }
   cached_ = look.cached;
   if (offline) {
-    Failure failure;
+    HttpFailure failure;
     failure.code = Errc::offline;
     failure.message = "offline mode is on (HF_HUB_OFFLINE or --offline)";
     return unanswered(failure);
@@ -191,19 +191,19 @@ void SharedDownload::ask_hub(bool patiently) {
   question.retries = resources_.tuning.retries;
   if (!patiently) question.retries.retries = question.retries.retries_unreachable = 0;
   query_ = std::make_unique<Query>(resources_.loop, std::move(question),
-                                   [this](std::optional<Answer> answer, std::optional<Failure> failure) {
+                                   [this](std::optional<Answer> answer, std::optional<HttpFailure> failure) {
                                      const auto self = shared_from_this();
                                      const auto query = std::move(query_);
                                      answered(std::move(answer), std::move(failure));
                                    });
 }
 
-void SharedDownload::answered(std::optional<Answer> answer, std::optional<Failure> failure) {
+void SharedDownload::answered(std::optional<Answer> answer, std::optional<HttpFailure> failure) {
   if (failure) return unanswered(*failure);
   try {
     metadata_ = metadata_from(answer->head, {is_own_endpoint(request_.options->endpoint), request_.revision});
   } catch (const Error& error) {
-    Failure bad;
+    HttpFailure bad;
     bad.code = error.errc();
     bad.message = error.what();
     bad.context = error.context();
@@ -213,7 +213,7 @@ void SharedDownload::answered(std::optional<Answer> answer, std::optional<Failur
 }
 
 // hub.md's table of errors: which of them a cached copy may stand in for, and what is raised without one.
-void SharedDownload::unanswered(const Failure& failure) {
+void SharedDownload::unanswered(const HttpFailure& failure) {
   if (failure.code == Errc::revision_not_found) return fail(failure.exception());
   if (failure.ambiguous && !cached_) return fail(failure.exception());
   if (failure.code == Errc::entry_not_found && !failure.ambiguous) {

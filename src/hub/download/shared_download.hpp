@@ -72,8 +72,8 @@ class SharedDownload final : public std::enable_shared_from_this<SharedDownload>
   void leave(std::uint64_t id, const std::exception_ptr& error);
   void looked(const Look& look);
   void ask_hub(bool patiently);
-  void answered(std::optional<Answer> answer, std::optional<Failure> failure);
-  void unanswered(const Failure& failure);
+  void answered(std::optional<Answer> answer, std::optional<HttpFailure> failure);
+  void unanswered(const HttpFailure& failure);
   void prepare();
   void try_lock();
   void locked(const Place& place);

@@ -17,7 +17,7 @@ Stream::Stream(Resources& resources, StreamOwner& owner, const HubOptions& optio
   FetchCallbacks callbacks;
   callbacks.on_head = [this](const HttpHead& head) { return take_head(head); };
   callbacks.on_body = [this](std::span<const std::byte> bytes) { return owner_.stream_body(*this, bytes); };
-  callbacks.on_done = [this](std::optional<Failure> failure) { ended(std::move(failure)); };
+  callbacks.on_done = [this](std::optional<HttpFailure> failure) { ended(std::move(failure)); };
   fetch_ =
       std::make_unique<Fetch>(resources.loop, options, std::move(request), what_, Follow::all, std::move(callbacks));
 }
@@ -28,7 +28,7 @@ bool Stream::take_head(const HttpHead& head) {
   return false;
 }
 
-void Stream::ended(std::optional<Failure> failure) {
+void Stream::ended(std::optional<HttpFailure> failure) {
   if (refusal) failure = std::move(refusal);
   owner_.stream_ended(*this, std::move(failure));
 }

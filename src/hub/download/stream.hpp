@@ -20,7 +20,7 @@ class StreamOwner {
   /// Bytes at the piece's position, which the owner advances. Must not destroy any stream.
   virtual BodyVerdict stream_body(Stream& stream, std::span<const std::byte> bytes) = 0;
   /// Over, with a failure or with the answer's end; may destroy the stream.
-  virtual void stream_ended(Stream& stream, std::optional<Failure> failure) = 0;
+  virtual void stream_ended(Stream& stream, std::optional<HttpFailure> failure) = 0;
 
  protected:
   ~StreamOwner() = default;
@@ -40,14 +40,14 @@ class Stream {
 
   // The owner's notes about this stream.
   PiecePlan::Piece& piece;
-  bool has_length = false;         ///< The answer says how long it is, and says that it is everything.
-  bool superseded = false;         ///< Another stream took over; its end means nothing.
-  std::optional<Failure> refusal;  ///< Why the owner refused the answer.
+  bool has_length = false;             ///< The answer says how long it is, and says that it is everything.
+  bool superseded = false;             ///< Another stream took over; its end means nothing.
+  std::optional<HttpFailure> refusal;  ///< Why the owner refused the answer.
   BodySink::Lane lane;
 
  private:
   bool take_head(const HttpHead& head);
-  void ended(std::optional<Failure> failure);
+  void ended(std::optional<HttpFailure> failure);
 
   StreamOwner& owner_;
   std::string what_;

@@ -32,7 +32,7 @@ PieceLimits limits_of(const ClientTuning& tuning, std::size_t connections) {
 }
 
 // The signed address of a body has run out, or its host has forgotten it.
-bool is_expired(const Failure& failure) {
+bool is_expired(const HttpFailure& failure) {
   const int status = failure.context.http_status;
   return status == 401 || status == 403 || status == 404 || status == 410;
 }
@@ -113,8 +113,8 @@ void Transfer::fill() {
   }
 }
 
-Failure Transfer::failure_of(const Stream& stream, int status, const std::string& how) const {
-  Failure failure;
+HttpFailure Transfer::failure_of(const Stream& stream, int status, const std::string& how) const {
+  HttpFailure failure;
   failure.context.url = redacted(stream.url());
   failure.context.http_status = status;
   failure.message = job_.what + ": " + failure.context.url + " " + how;
@@ -214,7 +214,7 @@ void Transfer::drop_streams() {
   while (!streams_.empty()) remove_stream(*streams_.back());
 }
 
-void Transfer::stream_ended(Stream& stream, std::optional<Failure> failure) {
+void Transfer::stream_ended(Stream& stream, std::optional<HttpFailure> failure) {
   const auto self = shared_from_this();
   const PiecePlan::Piece piece = stream.piece;
   const bool sized = plan_.size().has_value();
@@ -329,8 +329,8 @@ void Transfer::accept(std::string blob, Received::Checked checked) {
   finish(nullptr);
 }
 
-Failure Transfer::integrity_failure(const std::string& how) const {
-  Failure failure;
+HttpFailure Transfer::integrity_failure(const std::string& how) const {
+  HttpFailure failure;
   failure.code = Errc::integrity;
   const std::string& endpoint = job_.options->endpoint;
   failure.message = job_.what + ": " + how + "; nothing was stored. " +
@@ -341,24 +341,24 @@ Failure Transfer::integrity_failure(const std::string& how) const {
   return failure;
 }
 
-Failure Transfer::too_large() const {
+HttpFailure Transfer::too_large() const {
   const std::string of = plan_.size() ? "has " + std::to_string(*plan_.size()) + " bytes; at most "
                                       : std::string("does not say how large it is; at most ");
   return beyond_limit("names a file that " + of + std::to_string(most_bytes_) + " are taken", url_, job_.what);
 }
 
-Failure Transfer::pointer_failure() const {
+HttpFailure Transfer::pointer_failure() const {
   return integrity_failure("what came is a Git LFS pointer and not the file that it stands for");
 }
 
-void Transfer::failed(const Failure& failure) {
+void Transfer::failed(const HttpFailure& failure) {
   if (!is_receiving()) return;
   if (failure.code == Errc::limit_exceeded) sink_->file()->remove();
   if (failure.context.http_status == 416) {
     plan_.use_no_ranges();
     return contradicted("the hub's host refuses a range inside the announced size");
   }
-  Failure again = failure;
+  HttpFailure again = failure;
   const bool expired = is_expired(failure);
   if (expired) again.retry = true;
   if (failure.context.http_status == 429 || failure.context.http_status == 503) throughput_.back_off();
@@ -399,7 +399,7 @@ void Transfer::resolve() {
   question.options = job_.options;
   question.retries = resources_.tuning.retries;
   query_ = std::make_unique<Query>(resources_.loop, std::move(question),
-                                   [this](std::optional<Answer> answer, std::optional<Failure> failure) {
+                                   [this](std::optional<Answer> answer, std::optional<HttpFailure> failure) {
                                      const auto self = shared_from_this();
                                      const auto query = std::move(query_);
                                      if (failure) return finish(failure->exception());

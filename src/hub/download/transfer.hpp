@@ -85,7 +85,7 @@ class Transfer final : public std::enable_shared_from_this<Transfer>,
   void fill() override;
   bool stream_head(Stream& stream, const HttpHead& head) override;
   BodyVerdict stream_body(Stream& stream, std::span<const std::byte> bytes) override;
-  void stream_ended(Stream& stream, std::optional<Failure> failure) override;
+  void stream_ended(Stream& stream, std::optional<HttpFailure> failure) override;
   void sink_changed() override;
 
   template <class Work>
@@ -101,11 +101,11 @@ class Transfer final : public std::enable_shared_from_this<Transfer>,
   void verify();
   void verify_plain_sha1();
   void accept(std::string blob, Received::Checked checked);
-  Failure failure_of(const Stream& stream, int status, const std::string& how) const;
-  Failure integrity_failure(const std::string& how) const;
-  Failure pointer_failure() const;
-  Failure too_large() const;
-  void failed(const Failure& failure);
+  HttpFailure failure_of(const Stream& stream, int status, const std::string& how) const;
+  HttpFailure integrity_failure(const std::string& how) const;
+  HttpFailure pointer_failure() const;
+  HttpFailure too_large() const;
+  void failed(const HttpFailure& failure);
   void contradicted(const std::string& how);
   void resolve();
   void resolved(const Answer& answer);

@@ -75,10 +75,10 @@ ErrorContext context_of(const HttpHead& head) {
   return context;
 }
 
-std::variant<std::string, Failure> redirect_target(const HttpHead& head) {
+std::variant<std::string, HttpFailure> redirect_target(const HttpHead& head) {
   const auto target = resolve_location(head.url, head.value("location"));
   if (target && !is_downgrade(head.url, *target)) return *target;
-  Failure failure;
+  HttpFailure failure;
   failure.context = context_of(head);
   failure.message =
       failure.context.url + (target ? " redirects from https to http; refused" : " redirects to no usable address");
@@ -97,8 +97,8 @@ std::optional<std::chrono::milliseconds> requested_wait(const HttpHead& head, st
   return *wait + std::chrono::seconds(1);
 }
 
-Failure failure_from(const HttpHead& head, const std::string& what, std::time_t now, bool mirror) {
-  Failure failure;
+HttpFailure failure_from(const HttpHead& head, const std::string& what, std::time_t now, bool mirror) {
+  HttpFailure failure;
   failure.context = context_of(head);
   const std::string code = head.value("x-error-code");
   const std::string message = head.value("x-error-message");

@@ -29,7 +29,7 @@ struct HttpHead {
 };
 
 /// Why a request failed, and what may be done about it.
-struct Failure {
+struct HttpFailure {
   Errc code = Errc::http_error;
   std::string message;
   ErrorContext context{};
@@ -47,14 +47,14 @@ bool is_redirect(int status) noexcept;
 
 /// The absolute address to which the answer, a redirect, leads, or why it is not gone to: there is none, or it is http
 /// where the answer came by https.
-std::variant<std::string, Failure> redirect_target(const HttpHead& head);
+std::variant<std::string, HttpFailure> redirect_target(const HttpHead& head);
 
 /// Where an answer came from, for errors.
 ErrorContext context_of(const HttpHead& head);
 
 /// The typed failure of an answer of status 400 or more. `what` names the file and the repository. A 404 of a mirror
 /// that says nothing else is entry_not_found, and ambiguous.
-Failure failure_from(const HttpHead& head, const std::string& what, std::time_t now, bool mirror = false);
+HttpFailure failure_from(const HttpHead& head, const std::string& what, std::time_t now, bool mirror = false);
 
 /// Statuses that another try may cure: 408, 429, 5xx (501 and 505 aside).
 bool is_transient(int status) noexcept;

@@ -29,7 +29,7 @@ TEST(Answer, ErrorTable) {
 }
 
 TEST(Answer, ErrorsCarryTheAddressWithoutItsSecretsOnOneLine) {
-  const Failure failure =
+  const HttpFailure failure =
       failure_from(answer(500, {{"x-request-id", "r1"}, {"x-error-message", "two\nlines"}}), "f of org/name", kNow);
   EXPECT_EQ(failure.context.url, "https://hub.example/org/name/resolve/main/f");
   EXPECT_EQ(failure.context.request_id, "r1");

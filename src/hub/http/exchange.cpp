@@ -237,17 +237,17 @@ std::size_t HttpExchange::take_body(std::span<const std::byte> bytes) {
   return bytes.size();
 }
 
-Failure beyond_limit(const std::string& limit, const std::string& url, const std::string& what) {
-  Failure failure;
+HttpFailure beyond_limit(const std::string& limit, const std::string& url, const std::string& what) {
+  HttpFailure failure;
   failure.code = Errc::limit_exceeded;
   failure.context.url = redacted(url);
   failure.message = what + ": " + failure.context.url + " " + limit;
   return failure;
 }
 
-Failure failure_from(const HttpEnd& end, const std::string& url, const std::string& what) {
+HttpFailure failure_from(const HttpEnd& end, const std::string& url, const std::string& what) {
   if (!end.limit.empty()) return beyond_limit(end.limit, url, what);
-  Failure failure;
+  HttpFailure failure;
   failure.code = Errc::hub_unreachable;
   failure.context.url = redacted(url);
   const bool certificate = end.code == CURLE_PEER_FAILED_VERIFICATION || end.code == CURLE_SSL_CACERT_BADFILE ||

@@ -88,10 +88,10 @@ class HttpExchange final : private CurlUser {
   char error_text_[CURL_ERROR_SIZE] = {};
 };
 
-/// "{what}: {url} {goes beyond the limit}": Failure(limit_exceeded), not to be retried.
-Failure beyond_limit(const std::string& limit, const std::string& url, const std::string& what);
+/// "{what}: {url} {goes beyond the limit}": HttpFailure(limit_exceeded), not to be retried.
+HttpFailure beyond_limit(const std::string& limit, const std::string& url, const std::string& what);
 
 /// The failure of a request that ended without an answer to act on; `what` names the file and the repository.
-Failure failure_from(const HttpEnd& end, const std::string& url, const std::string& what);
+HttpFailure failure_from(const HttpEnd& end, const std::string& url, const std::string& what);
 
 }  // namespace stella::hub

@@ -38,7 +38,7 @@ bool Fetch::take_head(const HttpHead& head) {
   constexpr int kMaxRedirects = 20;
   if (!is_redirect(head.status) || (follow_ == Follow::on_hub && leaves_hub(head))) return callbacks_.on_head(head);
   auto target = redirect_target(head);
-  if (auto* failure = std::get_if<Failure>(&target)) {
+  if (auto* failure = std::get_if<HttpFailure>(&target)) {
     failure_ = std::move(*failure);
   } else if (++redirects_ >= kMaxRedirects) {
     failure_.emplace();

@@ -24,7 +24,7 @@ struct FetchCallbacks {
   UniqueFunction<BodyVerdict(std::span<const std::byte>)> on_body{};
   /// Exactly once, unless the fetch is destroyed before; may destroy it. With a failure where no answer came whole;
   /// without one also where on_head or on_body ended it.
-  UniqueFunction<void(std::optional<Failure>)> on_done{};
+  UniqueFunction<void(std::optional<HttpFailure>)> on_done{};
 };
 
 /// Loop thread only; destroying it ends it without on_done.
@@ -56,7 +56,7 @@ class Fetch {
   int redirects_ = 0;
   std::optional<std::string> next_;  // where the answer that is coming leads
   std::uint64_t next_bytes_ = 0;     // of its body
-  std::optional<Failure> failure_;
+  std::optional<HttpFailure> failure_;
   std::unique_ptr<HttpExchange> exchange_;
 };
 

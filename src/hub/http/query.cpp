@@ -46,12 +46,12 @@ void Query::ask() {
     answer_.body.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     return BodyVerdict::take;
   };
-  callbacks.on_done = [this](std::optional<Failure> failure) { answered(std::move(failure)); };
+  callbacks.on_done = [this](std::optional<HttpFailure> failure) { answered(std::move(failure)); };
   fetch_ = std::make_unique<Fetch>(loop_, *question_.options, std::move(request), question_.what, Follow::on_hub,
                                    std::move(callbacks));
 }
 
-void Query::answered(std::optional<Failure> failure) {
+void Query::answered(std::optional<HttpFailure> failure) {
   fetch_.reset();
   const HttpHead& head = answer_.head;
   if (failure) {
@@ -68,13 +68,13 @@ void Query::answered(std::optional<Failure> failure) {
   }
 }
 
-void Query::fail(const Failure& failure) {
+void Query::fail(const HttpFailure& failure) {
   const auto wait = backoff_.next(failure);
   if (!wait) return complete(std::nullopt, failure);
   timer_ = loop_.after(*wait, [this] { ask(); });
 }
 
-void Query::complete(std::optional<Answer> answer, std::optional<Failure> failure) {
+void Query::complete(std::optional<Answer> answer, std::optional<HttpFailure> failure) {
   auto done = std::move(done_);
   done(std::move(answer), std::move(failure));
 }

@@ -29,7 +29,7 @@ class Query {
  public:
   /// `done` gets an answer of status 2xx, or a redirect that leaves the hub (not followed), or a failure. It may
   /// destroy the query.
-  using Done = UniqueFunction<void(std::optional<Answer>, std::optional<Failure>)>;
+  using Done = UniqueFunction<void(std::optional<Answer>, std::optional<HttpFailure>)>;
 
   Query(EventLoop& loop, Question question, Done done);
   Query(const Query&) = delete;
@@ -38,9 +38,9 @@ class Query {
 
  private:
   void ask();
-  void answered(std::optional<Failure> failure);
-  void fail(const Failure& failure);
-  void complete(std::optional<Answer> answer, std::optional<Failure> failure);
+  void answered(std::optional<HttpFailure> failure);
+  void fail(const HttpFailure& failure);
+  void complete(std::optional<Answer> answer, std::optional<HttpFailure> failure);
 
   EventLoop& loop_;
   Question question_;

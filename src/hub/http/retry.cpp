@@ -4,7 +4,7 @@
 
 namespace stella::hub {
 
-std::optional<std::chrono::milliseconds> Backoff::next(const Failure& failure) {
+std::optional<std::chrono::milliseconds> Backoff::next(const HttpFailure& failure) {
   if (!failure.retry) return std::nullopt;
   const int most =
       failure.code == Errc::hub_unreachable && failure.never_connected ? policy_.retries_unreachable : policy_.retries;

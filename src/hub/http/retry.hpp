@@ -25,7 +25,7 @@ class Backoff {
   explicit Backoff(const RetryPolicy& policy) : policy_(policy) {}
 
   /// Counts a failure. The wait before the next try; nothing where there should be none.
-  std::optional<std::chrono::milliseconds> next(const Failure& failure);
+  std::optional<std::chrono::milliseconds> next(const HttpFailure& failure);
 
   /// Bytes arrived: the count in a row starts again, and the count in all is eased by one for each 16 MiB.
   void progress(std::uint64_t bytes) noexcept;

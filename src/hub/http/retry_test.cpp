@@ -13,7 +13,7 @@ TEST(Backoff, DoublesWithJitterAndEnds) {
   policy.longest = milliseconds(400);
   policy.retries = 4;
   Backoff backoff(policy);
-  Failure failure;
+  HttpFailure failure;
   failure.retry = true;
   for (const int full : {100, 200, 400, 400}) {
     const auto wait = backoff.next(failure);
@@ -28,7 +28,7 @@ TEST(Backoff, DoublesWithJitterAndEnds) {
 
 TEST(Backoff, HonoursWhatIsAskedForUpToTheCap) {
   Backoff backoff(RetryPolicy{});
-  Failure failure;
+  HttpFailure failure;
   failure.retry = true;
   failure.wait = milliseconds(3000);
   EXPECT_EQ(backoff.next(failure), milliseconds(3000));
@@ -42,7 +42,7 @@ TEST(Backoff, IsBoundedWhateverTheProgress) {
   RetryPolicy policy;
   policy.retries_in_all = 10;
   Backoff backoff(policy);
-  Failure failure;
+  HttpFailure failure;
   failure.retry = true;
   int tries = 0;
   while (tries < 1000 && backoff.next(failure)) {
