@@ -4,7 +4,7 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 CTEST := ctest --output-on-failure --no-tests=error -j $(JOBS)
 
-.PHONY: help setup build demo test test-release test-asan test-tsan test-fuzz fuzz test-full test-real-hub bench lint format install \
+.PHONY: help setup build demo test test-release test-asan test-tsan test-fuzz fuzz soak test-full test-real-hub bench lint format install \
         uninstall clean
 
 help: ## Print this list.
@@ -23,7 +23,7 @@ demo: setup ## Build, then search forty passages with the bundled model, at two 
 	@scripts/demo
 
 test: setup ## All tests: release build, ASan+UBSan unit tests, TSan hub and engine tests, fuzzers. Ends with ctest's summary.
-	@scripts/setup --fuzz
+	@scripts/setup --fuzz --browser
 	@$(MAKE) --no-print-directory test-asan
 	@$(MAKE) --no-print-directory test-tsan
 	@$(MAKE) --no-print-directory test-fuzz
@@ -53,6 +53,9 @@ MINUTES ?= 10
 fuzz: ## The fuzzers, each for MINUTES=10; fuzz/README.md says what to do with what they find.
 	@scripts/setup --fuzz
 	$(call FUZZ,$$((60 * $(MINUTES))),0)
+
+soak: build ## A server for ten minutes under right, broken and abandoned requests: memory and descriptors flat, vectors right.
+	python3 -B tests/server/soak.py build/release/stella . 600
 
 test-full: build ## Not in CI: full-size Small and Large checkpoints (random weights) through a local hub; 10 GB of disk, 24 GiB of memory.
 	cmake --preset release -DSTELLA_BUILD_TESTS=ON >/dev/null

@@ -15,6 +15,8 @@ Command add_info(CLI::App& root);
 Command add_verify(CLI::App& root);
 /// The HTTP server (server/).
 Command add_serve(CLI::App& root);
+/// Load on a server that runs already.
+Command add_bench(CLI::App& root);
 Command add_cache(CLI::App& root);
 /// Last: it completes what was added before it.
 Command add_completion(CLI::App& root);

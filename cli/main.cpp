@@ -122,9 +122,9 @@ int run(int argc, const char* const* argv) {
   root.set_version_flag("--version", "stella " STELLA_VERSION, "Print the program's version and exit");
   root.set_help_flag("--help,-h", "Print this help and exit");
   root.require_subcommand(1);
-  const std::vector<Command> commands{add_embed(root),    add_search(root),    add_similarity(root), add_tokenize(root),
-                                      add_download(root), add_models(root),    add_info(root),       add_verify(root),
-                                      add_cache(root),  add_serve(root),    add_completion(root)};
+  const std::vector<Command> commands{add_embed(root),    add_search(root), add_similarity(root), add_tokenize(root),
+                                      add_download(root), add_models(root), add_info(root),       add_verify(root),
+                                      add_cache(root),    add_serve(root),  add_bench(root),      add_completion(root)};
   for (const Command& command : commands) command.app->set_help_flag("--help,-h", "Print this help and exit");
   forbid_flag_values(root);
   try {

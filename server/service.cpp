@@ -3,6 +3,7 @@
 #include "base/ascii.hpp"
 #include "server/await.hpp"
 #include "server/json/strict.hpp"
+#include "server/page/page.hpp"
 #include "server/routes/openai.hpp"
 #include "stella/runtime.hpp"
 
@@ -38,6 +39,17 @@ std::string unescape(std::string_view text) {
     if (escaped) i += 2;
   }
   return out;
+}
+
+Response page_response() {
+  Response response;
+  response.type = "text/html; charset=utf-8";
+  response.body = kPage;
+  response.fields = {{"content-security-policy", std::string(kPagePolicy)},
+                     {"x-content-type-options", "nosniff"},
+                     {"referrer-policy", "no-referrer"},
+                     {"cache-control", "no-cache"}};
+  return response;
 }
 
 Response json_response(std::string body) {
@@ -151,6 +163,7 @@ Response Service::answer_at_once(const Request& request, Route route) const {
     response.type = "text/plain; version=0.0.4";
     return response;
   }
+  if (route == Route::page) return page_response();
   if (route == Route::health) return health();
   if (route == Route::ping) return {};
   const auto facts = backend_->facts();

@@ -5,7 +5,7 @@
 namespace stella::server {
 namespace {
 
-constexpr std::array<RouteEntry, 19> kRoutes{{{"POST", "/v1/embeddings", Route::embeddings, Family::openai, false},
+constexpr std::array<RouteEntry, 20> kRoutes{{{"POST", "/v1/embeddings", Route::embeddings, Family::openai, false},
                                               {"POST", "/embeddings", Route::embeddings, Family::openai, false},
                                               {"GET", "/v1/models", Route::models, Family::openai, false},
                                               {"GET", "/v1/models/", Route::model, Family::openai, false},
@@ -14,6 +14,7 @@ constexpr std::array<RouteEntry, 19> kRoutes{{{"POST", "/v1/embeddings", Route::
                                               {"POST", "/similarity", Route::similarity, Family::tei, false},
                                               {"POST", "/tokenize", Route::tokenize, Family::tei, false},
                                               {"POST", "/decode", Route::decode, Family::tei, false},
+                                              {"GET", "/", Route::page, Family::tei, true},
                                               {"POST", "/", Route::root, Family::tei, false},
                                               {"POST", "/invocations", Route::root, Family::tei, false},
                                               {"POST", "/vertex", Route::vertex, Family::tei, false},
@@ -42,7 +43,8 @@ Match find_route(std::string_view method, std::string_view path) {
       match.entry = &entry;
       return match;
     }
-    match.allow = entry.method == "GET" ? "GET, HEAD" : entry.method;
+    match.allow += match.allow.empty() ? "" : ", ";
+    match.allow += entry.method == "GET" ? "GET, HEAD" : entry.method;
   }
   return match;
 }

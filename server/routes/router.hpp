@@ -18,6 +18,7 @@ enum class Route : std::uint8_t {
   similarity,
   tokenize,
   decode,
+  page,  ///< GET /: the playground.
   root,  ///< POST /: /embed or /similarity, by the shape of the body.
   vertex,
   info,

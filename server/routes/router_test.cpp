@@ -11,6 +11,9 @@ TEST(Router, FindsRoutes) {
   EXPECT_EQ(find_route("POST", "/v1/embeddings").entry->route, Route::embeddings);
   EXPECT_EQ(find_route("GET", "/v1/models/org/model").entry->route, Route::model);
   EXPECT_EQ(find_route("POST", "/").entry->route, Route::root);
+  EXPECT_EQ(find_route("GET", "/").entry->route, Route::page);
+  EXPECT_TRUE(find_route("GET", "/").entry->open);
+  EXPECT_FALSE(find_route("POST", "/").entry->open);
   EXPECT_EQ(find_route("HEAD", "/health").entry->route, Route::health);
   EXPECT_TRUE(find_route("GET", "/metrics").entry->open);
   EXPECT_FALSE(find_route("GET", "/info").entry->open);
@@ -20,6 +23,7 @@ TEST(Router, SaysWhatAPathHas) {
   EXPECT_EQ(find_route("GET", "/embed").entry, nullptr);
   EXPECT_EQ(find_route("GET", "/embed").allow, "POST");
   EXPECT_EQ(find_route("DELETE", "/v1/models/a").allow, "GET, HEAD");
+  EXPECT_EQ(find_route("PUT", "/").allow, "GET, HEAD, POST");
   EXPECT_EQ(find_route("POST", "/nothing").entry, nullptr);
   EXPECT_EQ(find_route("POST", "/nothing").allow, "");
   EXPECT_EQ(find_route("POST", "/embed/").allow, "");
@@ -37,7 +41,8 @@ TEST(Message, PathsOfTargets) {
 TEST(Message, RequestIds) {
   EXPECT_EQ(request_id_of({{"x-request-id", "abc 1"}}), "abc 1");
   EXPECT_EQ(request_id_of({{"x-request-id", std::string(128, 'x')}}), std::string(128, 'x'));
-  for (const std::string& wrong : {std::string(129, 'x'), std::string(), std::string("a\tb"), std::string("\xc3\xa9")}) {
+  for (const std::string& wrong :
+       {std::string(129, 'x'), std::string(), std::string("a\tb"), std::string("\xc3\xa9")}) {
     EXPECT_NE(request_id_of({{"x-request-id", wrong}}), wrong);
   }
   EXPECT_EQ(request_id_of({}).size(), 16);
