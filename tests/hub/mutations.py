@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # (points, test program, filter, [(file below src/hub, text, replacement)])
 MUTATIONS = [
     ("P01 revision not encoded", "protocol", "*P01*", [("http/url.cpp", '"/resolve/" + quote(revision, false)', '"/resolve/" + quote(revision, true)')]),
-    ("P02 organisation demanded", "protocol", "*P02*", [("../base/repo_names.cpp", "? is_repo_part(all)", "? false")]),
+    ("P02 organisation demanded", "protocol", "*P02*", [("../base/repo_names.cpp", "? is_repo_part(id)", "? false")]),
     ("P03 gzip accepted", "protocol", "*P03*", [("http/exchange.cpp", "Accept-Encoding: identity", "Accept-Encoding: gzip")]),
     ("P04 query of a redirect dropped", "protocol", "*P04*", [("http/url.cpp", "curl_url_set(url.get(), CURLUPART_FRAGMENT, nullptr, 0);\n  std::string resolved", "curl_url_set(url.get(), CURLUPART_QUERY, nullptr, 0);\n  std::string resolved")]),
     ("P05 weak etags kept weak", "protocol", "*P05*", [("download/metadata.cpp", 'if (header.starts_with("W/")) header.remove_prefix(2);', "")]),
