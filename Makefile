@@ -4,7 +4,10 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 CTEST := ctest --output-on-failure --no-tests=error -j $(JOBS)
 
-.PHONY: help setup build demo test test-release test-asan test-tsan test-fuzz fuzz soak test-full test-real-hub bench lint format install \
+# The Python whose wheel `make wheel` builds.
+PYTHON ?= python3
+
+.PHONY: help setup build demo wheel test test-python-full test-release test-asan test-tsan test-fuzz fuzz soak test-full test-real-hub bench lint format install \
         uninstall clean
 
 help: ## Print this list.
@@ -56,6 +59,15 @@ fuzz: ## The fuzzers, each for MINUTES=10; fuzz/README.md says what to do with w
 
 soak: build ## A server for ten minutes under right, broken and abandoned requests: memory and descriptors flat, vectors right.
 	python3 -B tests/server/soak.py build/release/stella . 600
+
+wheel: ## The Python package as dist/stella_cpp-*.whl, which needs nothing of the system but glibc and libstdc++.
+	@scripts/setup --wheel
+	@scripts/wheel $(PYTHON)
+
+test-python-full: wheel ## Not in CI: `pip install .` in a clone, the wheel, and the frameworks' own tests, each in an environment of its own.
+	cmake --preset release -DSTELLA_BUILD_TESTS=ON >/dev/null
+	cmake --build --preset release -j $(JOBS) --target stella_cli
+	scripts/test-python-full
 
 test-full: build ## Not in CI: full-size Small and Large checkpoints (random weights) through a local hub; 10 GB of disk, 24 GiB of memory.
 	cmake --preset release -DSTELLA_BUILD_TESTS=ON >/dev/null
