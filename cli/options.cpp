@@ -149,9 +149,13 @@ void add_common(CLI::App& app, CommonOptions& options, ModelArgument argument) {
   add_program(app, options);
 }
 
+LogLevel least_logged(const CommonOptions& options) {
+  return options.quiet ? LogLevel::error : parse_log_level(options.log_level);
+}
+
 Screen::Screen(const CommonOptions& options, const HubOptions& hub, ProgressStyle otherwise)
     : quiet_(options.quiet), display_(choose_style(options, hub, otherwise), STDERR_FILENO) {
-  const LogLevel least = options.quiet ? LogLevel::error : parse_log_level(options.log_level);
+  const LogLevel least = least_logged(options);
   set_log_sink([this, least](LogLevel level, std::string_view line) {
     if (level >= least) display_.print(printable_line(prefix_of(level) + std::string(line)));
   });

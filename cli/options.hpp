@@ -5,6 +5,7 @@
 #include "cli/progress.hpp"
 #include "cli/session.hpp"
 #include "stella/error.hpp"
+#include "stella/log.hpp"
 #include "stella/options.hpp"
 #include "stella/runtime.hpp"
 #include "stella/stella.hpp"
@@ -72,6 +73,9 @@ struct Command {
   std::shared_ptr<const CommonOptions> common{};
   std::function<int(Session&)> run{};
 };
+
+/// Of --log-level and --quiet: remarks below this are not shown.
+LogLevel least_logged(const CommonOptions& options);
 
 /// Progress and the library's remarks on standard error, while it lives.
 class Screen {

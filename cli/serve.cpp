@@ -2,8 +2,10 @@
 #include "cli/commands.hpp"
 #include "cli/options.hpp"
 #include "server/keys.hpp"
+#include "server/observe/logs.hpp"
 #include "server/server.hpp"
 #include "stella/error.hpp"
+#include "stella/log.hpp"
 
 #include <algorithm>
 #include <arpa/inet.h>
@@ -48,6 +50,7 @@ docs/server.md has the routes, the limits and the clients that were tried.)";
 constexpr const char* kServer = "Server";
 constexpr const char* kRequests = "Requests";
 constexpr const char* kLimits = "Limits";
+constexpr const char* kLogs = "Logs and traces";
 
 struct ServeCommand {
   std::shared_ptr<CommonOptions> common = std::make_shared<CommonOptions>();
@@ -67,6 +70,10 @@ struct ServeCommand {
   std::optional<std::size_t> max_connections_per_address{};
   std::optional<std::size_t> request_timeout{};
   std::optional<std::size_t> drain_timeout{};
+  bool access_log = false;
+  bool json_output = false;
+  std::optional<std::string> otlp_endpoint{};
+  std::string otlp_service_name = "stella";
 
   server::Options options() const;
   int run(Session& session) const;
@@ -124,7 +131,22 @@ server::Options ServeCommand::options() const {
   if (request_timeout) options.request_timeout = kSecond * *request_timeout;
   if (drain_timeout) options.drain_timeout = kSecond * *drain_timeout;
   options.version = STELLA_VERSION;
+  options.access_log = access_log;
+  options.json_output = json_output;
+  options.otlp_endpoint = otlp_endpoint;
+  options.otlp_service_name = otlp_service_name;
   return options;
+}
+
+std::string json_remark(LogLevel level, std::string_view line) {
+  return server::json_line(level, line, std::chrono::system_clock::now());
+}
+
+/// In place of the screen's.
+void log_as_json(LogLevel least) {
+  set_log_sink([least](LogLevel level, std::string_view line) {
+    if (level >= least) std::fprintf(stderr, "%s\n", json_remark(level, line).c_str());
+  });
 }
 
 /// A descriptor for each connection.
@@ -138,7 +160,8 @@ void raise_descriptor_limit() {
 /// Runs the server until a signal has ended it, or its model cannot be loaded.
 class ServeRun {
  public:
-  ServeRun(const server::Options& options, const Model& model) : server_(io_, options, model) {}
+  ServeRun(const server::Options& options, const Model& model)
+      : json_(options.json_output), server_(io_, options, model) {}
 
   void run(Screen& screen);
 
@@ -146,8 +169,11 @@ class ServeRun {
   void watch_signals();
   void on_signal();
   void end();
-  void say(const std::string& line) const { std::fprintf(stderr, "stella: %s\n", line.c_str()); }
+  void say(const std::string& line) const {
+    std::fprintf(stderr, "%s\n", (json_ ? json_remark(LogLevel::info, line) : "stella: " + line).c_str());
+  }
 
+  const bool json_;
   boost::asio::io_context io_{1};
   boost::asio::posix::stream_descriptor signals_{io_};
   server::Server server_;
@@ -208,7 +234,8 @@ void ServeRun::run(Screen& screen) {
 int ServeCommand::run(Session& session) const {
   const server::Options options = this->options();
   raise_descriptor_limit();
-  ModelSession model_session(session, *common, ProgressStyle::lines);
+  ModelSession model_session(session, *common, json_output ? ProgressStyle::none : ProgressStyle::lines);
+  if (json_output) log_as_json(least_logged(*common));
   ServeRun run(options, model_session.model().core());
   run.run(model_session.screen());
   return kOk;
@@ -292,6 +319,24 @@ void add_limits(CLI::App& app, ServeCommand& command) {
       ->group(kLimits);
 }
 
+void add_logs(CLI::App& app, ServeCommand& command) {
+  app.add_flag("--access-log", command.access_log, "A line for each request, without texts and keys")
+      ->envname("ACCESS_LOG")
+      ->group(kLogs);
+  app.add_flag("--json-output", command.json_output, "Logs as a JSON object a line")
+      ->envname("JSON_OUTPUT")
+      ->group(kLogs);
+  add_string(app, "--otlp-endpoint", command.otlp_endpoint,
+             "Send a span for each request to this collector (OTLP over HTTP), http://127.0.0.1:4318 for example")
+      ->type_name("URL")
+      ->envname("OTLP_ENDPOINT")
+      ->group(kLogs);
+  add_string(app, "--otlp-service-name", command.otlp_service_name, "What spans call this server (default stella)")
+      ->type_name("NAME")
+      ->envname("OTLP_SERVICE_NAME")
+      ->group(kLogs);
+}
+
 }  // namespace
 
 Command add_serve(CLI::App& root) {
@@ -301,6 +346,7 @@ Command add_serve(CLI::App& root) {
   add_server(*app, *command);
   add_requests(*app, *command);
   add_limits(*app, *command);
+  add_logs(*app, *command);
   add_common(*app, *command->common);
   return {app, command->common, [command](Session& session) { return command->run(session); }};
 }

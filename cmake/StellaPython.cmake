@@ -1,26 +1,28 @@
-# Python for tests: one virtual environment in the build folder, made by the ctest fixture `python_env` from
-# tests/python/requirements.txt. The interpreter is ${STELLA_PYTHON}; only tests that need the fixture may use it.
-set(STELLA_PYTHON "${CMAKE_BINARY_DIR}/python-env/bin/python")
+# Python for tests: virtual environments in the build folder, made by ctest fixtures of their names. `python_env`, from
+# tests/python/requirements.txt, is that of most tests; the server's clients, which disagree with it about versions, have
+# their own. Only tests that need the fixture may use the interpreter.
 
 # Where python3 is missing the tests are registered all the same and the fixture fails, saying so: a test that vanishes
 # silently proves nothing.
-function(stella_python_environment)
-  add_test(NAME python_env
-    COMMAND sh ${PROJECT_SOURCE_DIR}/tests/python/make_env.sh
-      ${CMAKE_BINARY_DIR}/python-env ${PROJECT_SOURCE_DIR}/tests/python/requirements.txt)
-  set_tests_properties(python_env PROPERTIES FIXTURES_SETUP python_env LABELS python TIMEOUT 900)
+function(stella_python_environment name requirements)
+  get_filename_component(file "${requirements}" ABSOLUTE)
+  add_test(NAME ${name} COMMAND sh ${PROJECT_SOURCE_DIR}/tests/python/make_env.sh ${CMAKE_BINARY_DIR}/${name} ${file})
+  set_tests_properties(${name} PROPERTIES FIXTURES_SETUP ${name} LABELS python TIMEOUT 900)
 endfunction()
 
-# stella_python_test(<name> SCRIPT <file.py> [ARGS <argument>...] [LABELS <label>...] [TIMEOUT <seconds>])
+# stella_python_test(<name> SCRIPT <file.py> [ENV <environment>] [ARGS <argument>...] [LABELS <label>...] [TIMEOUT <seconds>])
 #
 # Runs the script in the environment. ARGS may hold generator expressions such as $<TARGET_FILE:stella>.
 function(stella_python_test name)
-  cmake_parse_arguments(arg "" "SCRIPT;TIMEOUT" "ARGS;LABELS" ${ARGN})
+  cmake_parse_arguments(arg "" "SCRIPT;TIMEOUT;ENV" "ARGS;LABELS" ${ARGN})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
   endif()
+  if(NOT arg_ENV)
+    set(arg_ENV python_env)
+  endif()
   get_filename_component(script "${arg_SCRIPT}" ABSOLUTE)
-  add_test(NAME ${name} COMMAND ${STELLA_PYTHON} -B ${script} ${arg_ARGS})
-  set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED python_env TIMEOUT ${arg_TIMEOUT} LABELS "python;${arg_LABELS}"
+  add_test(NAME ${name} COMMAND ${CMAKE_BINARY_DIR}/${arg_ENV}/bin/python -B ${script} ${arg_ARGS})
+  set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED ${arg_ENV} TIMEOUT ${arg_TIMEOUT} LABELS "python;${arg_LABELS}"
     ENVIRONMENT "PYTHONPATH=${PROJECT_SOURCE_DIR}/tests/python")
 endfunction()

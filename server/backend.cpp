@@ -2,6 +2,7 @@
 
 #include "server/await.hpp"
 #include "server/routes/errors.hpp"
+#include "server/routes/fingerprint.hpp"
 #include "stella/error.hpp"
 
 #include <algorithm>
@@ -24,6 +25,7 @@ ModelFacts Backend::facts_of(ModelDescription description) const {
   facts.id = options_.model_id;
   facts.served_name = options_.served_model_name.value_or(options_.model_id);
   facts.provider = model_.info().provider;
+  facts.weights = weights_of(options_.model_id, description.commit, description.directory);
   facts.description = std::move(description);
   facts.max_client_batch_size = options_.max_client_batch_size;
   facts.max_concurrent_requests = options_.max_concurrent_requests;

@@ -1,7 +1,10 @@
 #include "server/metrics.hpp"
 
+#include "server/observe/process_figures.hpp"
+#include "server/observe/prometheus.hpp"
+
 #include <algorithm>
-#include <charconv>
+#include <utility>
 
 namespace stella::server {
 namespace {
@@ -10,22 +13,15 @@ constexpr std::array<const char*, 2> kMethods{"single", "batch"};
 constexpr std::array<const char*, 7> kFailures{"validation", "batch_size", "overloaded", "tokenization",
                                                "inference",  "model_type", "dropped"};
 
-std::string number(double value) {
-  std::array<char, 32> text{};
-  const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
-  return {text.data(), end};
-}
-
 double seconds(std::chrono::nanoseconds time) {
   return std::chrono::duration<double>(time).count();
 }
 
-void append_type(std::string& out, std::string_view name, std::string_view type) {
-  out += "# TYPE ";
-  out += name;
-  out += " ";
-  out += type;
-  out += "\n";
+constexpr std::array<const char*, 2> kQueues{"interactive", "bulk"};
+
+std::string text_of(const Metrics::Labels& labels) {
+  return label("model", labels.model) + "," + label("dimension", labels.dimension) + "," +
+         label("precision", labels.precision);
 }
 
 template <class Counters, class Names>
@@ -55,10 +51,10 @@ void Histogram::append(std::string& out, std::string_view name) const {
   std::uint64_t below = 0;
   for (std::size_t i = 0; i <= buckets_; ++i) {
     below += counts_.at(i).load();
-    out += prefix + "_bucket{le=\"" + (i == buckets_ ? "+Inf" : number(ends_.at(i))) + "\"} " + std::to_string(below) +
-           "\n";
+    out += prefix + "_bucket{le=\"" + (i == buckets_ ? "+Inf" : prometheus_number(ends_.at(i))) + "\"} " +
+           std::to_string(below) + "\n";
   }
-  out += prefix + "_sum " + number(sum_.load()) + "\n" + prefix + "_count " + std::to_string(below) + "\n";
+  out += prefix + "_sum " + prometheus_number(sum_.load()) + "\n" + prefix + "_count " + std::to_string(below) + "\n";
 }
 
 void Metrics::Durations::observe(const Timing& timing) noexcept {
@@ -82,20 +78,56 @@ void Metrics::count_success(bool batch, std::size_t texts, const Timing& timing)
   embed_.observe(timing);
 }
 
+void Metrics::declare(const Labels& labels) {
+  const std::lock_guard lock(mutex_);
+  by_labels_.try_emplace(text_of(labels));
+}
+
+void Metrics::count_texts(const Labels& labels, std::size_t texts, std::size_t tokens) {
+  const std::lock_guard lock(mutex_);
+  Work& work = by_labels_[text_of(labels)];
+  work.texts += texts;
+  work.tokens += tokens;
+}
+
+void Metrics::count_transfer(const Progress& progress) {
+  const std::lock_guard lock(mutex_);
+  // What the first call says may have been there before. Several parts of a load may be told of one file.
+  Transfer& file = transfers_.try_emplace(progress.repo + "/" + progress.file, Transfer{progress.bytes}).first->second;
+  if (!progress.from_cache) hub_bytes_ += progress.bytes - std::min(progress.bytes, file.bytes);
+  file.bytes = std::max(file.bytes, progress.bytes);
+  if (!progress.finished || std::exchange(file.finished, true)) return;
+  ++(progress.from_cache ? hub_cached_ : hub_files_);
+}
+
+void Metrics::append_own(std::string& out) const {
+  const std::lock_guard lock(mutex_);
+  const auto all = [&](const char* name, std::uint64_t Work::*member) {
+    append_type(out, name, "counter");
+    for (const auto& [labels, work] : by_labels_) append_sample(out, name, labels, static_cast<double>(work.*member));
+  };
+  all("stella_embedded_texts_total", &Work::texts);
+  all("stella_embedded_tokens_total", &Work::tokens);
+  append_metric(out, "stella_hub_downloaded_files_total", "counter", static_cast<double>(hub_files_));
+  append_metric(out, "stella_hub_downloaded_bytes_total", "counter", static_cast<double>(hub_bytes_));
+  append_metric(out, "stella_hub_cached_files_total", "counter", static_cast<double>(hub_cached_));
+}
+
 std::string Metrics::text(std::size_t queue) const {
   std::string out;
   append_counters(out, "te_request_count", "method", requests_, kMethods);
   append_counters(out, "te_request_success", "method", successes_, kMethods);
   append_counters(out, "te_request_failure", "err", failures_, kFailures);
-  append_type(out, "te_embed_count", "counter");
-  out += "te_embed_count " + std::to_string(embeds_.load()) + "\n";
-  append_type(out, "te_embed_success", "counter");
-  out += "te_embed_success " + std::to_string(embedded_.load()) + "\n";
+  append_metric(out, "te_embed_count", "counter", static_cast<double>(embeds_.load()));
+  append_metric(out, "te_embed_success", "counter", static_cast<double>(embedded_.load()));
   request_.append(out, "te_request_");
   embed_.append(out, "te_embed_");
   lengths_.append(out, "te_request_input_length");
-  append_type(out, "te_queue_size", "gauge");
-  return out + "te_queue_size " + std::to_string(queue) + "\n";
+  append_metric(out, "te_queue_size", "gauge", static_cast<double>(queue));
+  append_counters(out, "stella_requests_total", "queue", by_queue_, kQueues);
+  append_own(out);
+  append_process_figures(out);
+  return out;
 }
 
 }  // namespace stella::server

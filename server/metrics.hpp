@@ -1,11 +1,15 @@
-// Counters in Prometheus' text format, under TEI's names. All are there from the start, at zero.
+// Counters in Prometheus' text format, under TEI's names and our own. All are there from the start, at zero.
 #pragma once
+
+#include "stella/options.hpp"
 
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -56,6 +60,19 @@ class Metrics {
   void count_success(bool batch, std::size_t texts, const Timing& timing) noexcept;
   void count_length(std::size_t tokens) noexcept { lengths_.observe(static_cast<double>(tokens)); }
 
+  /// Of texts by what they were embedded with.
+  struct Labels {
+    std::string model;
+    std::string dimension;
+    std::string precision;
+  };
+  /// From now on they are there, at zero.
+  void declare(const Labels& labels);
+  void count_texts(const Labels& labels, std::size_t texts, std::size_t tokens);
+  void count_queue(bool bulk) noexcept { ++by_queue_.at(bulk ? 1 : 0); }
+  /// What the hub's transfers say of themselves.
+  void count_transfer(const Progress& progress);
+
   /// `queue`: texts that are under way.
   std::string text(std::size_t queue) const;
 
@@ -73,6 +90,24 @@ class Metrics {
     void append(std::string& out, const std::string& prefix) const;
     Histogram all, tokenization, queue, inference;
   };
+
+  struct Work {
+    std::uint64_t texts = 0;
+    std::uint64_t tokens = 0;
+  };
+  struct Transfer {
+    std::uint64_t bytes = 0;
+    bool finished = false;
+  };
+  void append_own(std::string& out) const;
+
+  std::array<std::atomic<std::uint64_t>, 2> by_queue_{};  ///< Interactive, bulk.
+  mutable std::mutex mutex_{};
+  std::map<std::string, Work> by_labels_{};  // guarded by mutex_, as what follows
+  std::map<std::string, Transfer> transfers_{};
+  std::uint64_t hub_files_ = 0;
+  std::uint64_t hub_bytes_ = 0;
+  std::uint64_t hub_cached_ = 0;
 
   std::array<std::atomic<std::uint64_t>, 2> requests_{};  ///< Single, batch.
   std::array<std::atomic<std::uint64_t>, 2> successes_{};

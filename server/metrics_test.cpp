@@ -1,5 +1,10 @@
 #include "server/metrics.hpp"
 
+#include <ctime>
+#include <fcntl.h>
+#include <string>
+#include <unistd.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -35,6 +40,65 @@ TEST(Metrics, Count) {
   EXPECT_THAT(text, HasSubstr("te_embed_success 3\n"));
   EXPECT_THAT(text, HasSubstr("te_request_duration_sum 0.001\nte_request_duration_count 1\n"));
   EXPECT_THAT(text, HasSubstr("te_queue_size 5\n"));
+}
+
+TEST(Metrics, ByModelHeadAndPrecision) {
+  Metrics metrics;
+  metrics.declare({"org/\"model\"", "256", "f32"});
+  metrics.declare({"m", "1024", "int16"});
+  metrics.count_texts({"m", "1024", "int16"}, 3, 40);
+  metrics.declare({"m", "1024", "int16"});
+  metrics.count_queue(true);
+  const std::string text = metrics.text(0);
+  EXPECT_THAT(
+      text,
+      HasSubstr("stella_embedded_texts_total{model=\"org/\\\"model\\\"\",dimension=\"256\",precision=\"f32\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("stella_embedded_texts_total{model=\"m\",dimension=\"1024\",precision=\"int16\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("stella_embedded_tokens_total{model=\"m\",dimension=\"1024\",precision=\"int16\"} 40\n"));
+  EXPECT_THAT(text, HasSubstr("stella_requests_total{queue=\"interactive\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("stella_requests_total{queue=\"bulk\"} 1\n"));
+}
+
+TEST(Metrics, TransfersOfTheHub) {
+  Metrics metrics;
+  Progress progress;
+  progress.repo = "org/model";
+  progress.file = "model.safetensors";
+  for (const std::uint64_t bytes : {100, 150, 150, 400}) {  // 100 were there from an earlier try
+    progress.bytes = bytes;
+    metrics.count_transfer(progress);
+  }
+  progress.finished = true;
+  metrics.count_transfer(progress);
+  metrics.count_transfer(progress);  // told to another part of the load
+  progress.file = "config.json";
+  progress.from_cache = true;
+  metrics.count_transfer(progress);
+  const std::string text = metrics.text(0);
+  EXPECT_THAT(text, HasSubstr("stella_hub_downloaded_bytes_total 300\n"));
+  EXPECT_THAT(text, HasSubstr("stella_hub_downloaded_files_total 1\n"));
+  EXPECT_THAT(text, HasSubstr("stella_hub_cached_files_total 1\n"));
+}
+
+/// The kernel's own figures, read another way.
+TEST(Metrics, OfTheProcess) {
+  const auto value = [](const std::string& text, const std::string& name) {
+    const std::size_t at = text.find("\n" + name + " ");
+    EXPECT_NE(at, std::string::npos) << name;
+    return at == std::string::npos ? 0 : std::stod(text.substr(at + name.size() + 2));
+  };
+  const std::string before = Metrics().text(0);
+  const int opened = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  const std::string after = Metrics().text(0);
+  ::close(opened);
+  EXPECT_EQ(value(after, "process_open_fds"), value(before, "process_open_fds") + 1);
+  EXPECT_GT(value(after, "process_resident_memory_bytes"), 1e6);
+  EXPECT_GT(value(after, "process_virtual_memory_bytes"), value(after, "process_resident_memory_bytes"));
+  EXPECT_GE(value(after, "process_cpu_seconds_total"), value(before, "process_cpu_seconds_total"));
+  EXPECT_GE(value(after, "process_threads"), 1);
+  const double age = static_cast<double>(std::time(nullptr)) - value(after, "process_start_time_seconds");
+  EXPECT_GE(age, -2);
+  EXPECT_LT(age, 86'400);
 }
 
 TEST(Histogram, BucketsAddUp) {

@@ -38,6 +38,10 @@ struct Options {
   std::optional<std::chrono::milliseconds> request_timeout{};
   std::chrono::milliseconds drain_timeout{30'000};
   std::string version{};
+  bool access_log = false;                     ///< A line for each request, to standard error.
+  bool json_output = false;                    ///< Logs as JSON.
+  std::optional<std::string> otlp_endpoint{};  ///< Where spans go; none: nowhere.
+  std::string otlp_service_name = "stella";
   Limits limits{};
 };
 

@@ -4,11 +4,14 @@
 #include "server/await.hpp"
 #include "server/json/strict.hpp"
 #include "server/page/page.hpp"
+#include "server/routes/common.hpp"
 #include "server/routes/openai.hpp"
+#include "server/routes/openapi.hpp"
 #include "stella/runtime.hpp"
 
 #include <charconv>
 #include <random>
+#include <unistd.h>
 #include <utility>
 
 namespace stella::server {
@@ -17,6 +20,9 @@ namespace {
 namespace net = boost::asio;
 constexpr std::size_t kLongBody = std::size_t{64} << 10U;
 constexpr std::size_t kPoolThreads = 2;
+constexpr std::string_view kDocsPolicy =
+    "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; base-uri 'none'; "
+    "frame-ancestors 'none'";
 
 bool is_json(const std::string& type) {
   return trim(to_lower(type.substr(0, type.find(';')))) == "application/json";
@@ -41,11 +47,12 @@ std::string unescape(std::string_view text) {
   return out;
 }
 
-Response page_response() {
+/// A page of which nothing comes from elsewhere.
+Response page_response(std::string_view page, std::string_view policy) {
   Response response;
   response.type = "text/html; charset=utf-8";
-  response.body = kPage;
-  response.fields = {{"content-security-policy", std::string(kPagePolicy)},
+  response.body = page;
+  response.fields = {{"content-security-policy", std::string(policy)},
                      {"x-content-type-options", "nosniff"},
                      {"referrer-policy", "no-referrer"},
                      {"cache-control", "no-cache"}};
@@ -58,7 +65,18 @@ Response json_response(std::string body) {
   return response;
 }
 
+Observer observer_of(const Options& options) {
+  return {options.access_log ? std::make_shared<LogWriter>(STDERR_FILENO, options.json_output) : nullptr,
+          options.otlp_endpoint
+              ? std::make_shared<SpanExporter>(*options.otlp_endpoint, options.otlp_service_name, options.version)
+              : nullptr};
+}
+
 }  // namespace
+
+Metrics::Labels labels_of(const ModelFacts& facts, const std::string& dimension) {
+  return {facts.served_name, dimension, to_string(facts.description.precision.value_or(Precision::f32))};
+}
 
 Service::Service(const Options& options, std::shared_ptr<Backend> backend)
     : options_(options),
@@ -67,6 +85,7 @@ Service::Service(const Options& options, std::shared_ptr<Backend> backend)
       started_(std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
                    .count()),
       admission_(options.max_concurrent_requests),
+      observer_(observer_of(options)),
       pool_(kPoolThreads) {}
 
 Service::~Service() {
@@ -101,7 +120,9 @@ std::optional<Response> Service::check_header(const Request& request, std::optio
     return refuse(ErrorKind::expectation, "Expect may be 100-continue only");
   }
   const std::string* type = find_field(request.fields, "content-type");
-  if (match.entry->method == "POST" && (type == nullptr || !is_json(*type))) {
+  // Ollama's own documentation posts with curl's type for forms.
+  const bool any_type = match.family == Family::ollama;
+  if (match.entry->method == "POST" && !any_type && (type == nullptr || !is_json(*type))) {
     return refuse(ErrorKind::media_type,
                   "the content type must be application/json (curl: -H 'Content-Type: application/json')");
   }
@@ -157,13 +178,26 @@ Response Service::health() const {
   return {};
 }
 
-Response Service::answer_at_once(const Request& request, Route route) const {
+/// The counters of every head are there before it is asked for.
+std::string Service::metrics_text() {
+  if (const auto facts = backend_->facts()) {
+    const auto& description = facts->description;
+    for (const std::size_t dimension : description.dimensions)
+      metrics_.declare(labels_of(*facts, std::to_string(dimension)));
+    metrics_.declare(labels_of(*facts, std::to_string(description.default_dimension)));
+  }
+  return metrics_.text(admission_.under_way());
+}
+
+Response Service::answer_at_once(const Request& request, Route route) {
   if (route == Route::metrics) {
-    Response response = json_response(metrics_.text(admission_.under_way()));
+    Response response = json_response(metrics_text());
     response.type = "text/plain; version=0.0.4";
     return response;
   }
-  if (route == Route::page) return page_response();
+  if (route == Route::page) return page_response(kPage, kPagePolicy);
+  if (route == Route::openapi) return json_response(std::string(kOpenApi));
+  if (route == Route::docs) return page_response(kDocsPage, kDocsPolicy);
   if (route == Route::health) return health();
   if (route == Route::ping) return {};
   const auto facts = backend_->facts();
@@ -172,10 +206,7 @@ Response Service::answer_at_once(const Request& request, Route route) const {
     return json_response(info_answer(*facts, options_.version, backend_->model().options().runtime->compute_threads()));
   if (route == Route::models) return json_response(openai_models(*facts, started_));
   const std::string name = unescape(std::string_view(request.path).substr(std::string_view("/v1/models/").size()));
-  if (!names_model(*facts, name))
-    throw ApiError(ErrorKind::model_not_found,
-                   "The model `" + name + "` does not exist here; this server has `" + facts->served_name + "`",
-                   "model");
+  check_model(*facts, name);
   return json_response(openai_model(*facts, started_));
 }
 

@@ -7,6 +7,7 @@
 #include "server/http/message.hpp"
 #include "server/keys.hpp"
 #include "server/metrics.hpp"
+#include "server/observe/observer.hpp"
 #include "server/options.hpp"
 #include "server/routes/embedded.hpp"
 #include "server/routes/router.hpp"
@@ -25,6 +26,9 @@
 #include <boost/asio/thread_pool.hpp>
 
 namespace stella::server {
+
+/// `dimension`: "1024", or "tokens" for the states of tokens.
+Metrics::Labels labels_of(const ModelFacts& facts, const std::string& dimension);
 
 /// Thread-safe. Awaitables run on any executor; what takes long runs on a pool of two threads.
 class Service {
@@ -45,6 +49,7 @@ class Service {
   /// From now on the server is not ready.
   void drain() noexcept { draining_ = true; }
   bool is_draining() const noexcept { return draining_; }
+  const Observer& observer() const noexcept { return observer_; }
 
  private:
   struct Call {
@@ -56,10 +61,12 @@ class Service {
 
   boost::asio::awaitable<Response> answer(const Request& request, const RouteEntry& entry, std::stop_token stop);
   Response health() const;
-  Response answer_at_once(const Request& request, Route route) const;
+  Response answer_at_once(const Request& request, Route route);
   boost::asio::awaitable<Response> answer_post(const Call& call, Route route, const json::value& body);
   boost::asio::awaitable<Response> embeddings(const Call& call, const json::value& body);
   boost::asio::awaitable<Response> embed(const Call& call, TeiRequest request, Route route);
+  boost::asio::awaitable<Response> ollama(const Call& call, const json::value& body, Route route);
+  boost::asio::awaitable<Response> cohere(const Call& call, const json::value& body);
   boost::asio::awaitable<Response> vertex(const Call& call, const json::value& body);
   boost::asio::awaitable<Response> tokenize(const Call& call, const json::value& body);
   boost::asio::awaitable<Response> decode(const Call& call, const json::value& body);
@@ -70,10 +77,12 @@ class Service {
                                           EmbedOptions options);
   /// Writes the body on the pool where it is long, and adds the headers of a computed answer.
   template <class Write>
-  boost::asio::awaitable<Response> finish(const Call& call, const Embedded& embedded, bool batch,
-                                          std::size_t characters, std::size_t bytes, Write write);
+  boost::asio::awaitable<Response> finish(const Call& call, const Inputs& inputs, const EmbedOptions& options,
+                                          const Embedded& embedded, Write write);
   Response fail(const std::exception_ptr& error, const RouteEntry& entry);
   void count_failure(const ApiError& error);
+  void count_texts(const ModelFacts& facts, const EmbedOptions& options, const Embedded& embedded);
+  std::string metrics_text();
   void set_terms(const Call& call, EmbedOptions& options) const;
 
   const Options options_;
@@ -82,6 +91,7 @@ class Service {
   const std::int64_t started_;  ///< Seconds since 1970.
   Admission admission_;
   Metrics metrics_{};
+  const Observer observer_;
   std::atomic<bool> draining_{false};
   boost::asio::thread_pool pool_;
 };

@@ -1,6 +1,9 @@
 // The routes that ask the model.
 #include "server/await.hpp"
+#include "server/routes/cohere.hpp"
 #include "server/routes/fields.hpp"
+#include "server/routes/fingerprint.hpp"
+#include "server/routes/ollama.hpp"
 #include "server/routes/openai.hpp"
 #include "server/service.hpp"
 #include "stella/error.hpp"
@@ -41,6 +44,17 @@ Priority asked_priority(const Request& request) {
   refuse_field("x-priority", "interactive or bulk");
 }
 
+/// As Priority::automatic has it.
+bool is_bulk(const Inputs& inputs, Priority priority) {
+  constexpr std::size_t kMaxBytes = 4096;
+  constexpr std::size_t kMaxIds = 1024;
+  std::size_t bytes = 0;
+  for (const std::string& text : inputs.texts) bytes += text.size();
+  std::size_t ids = 0;
+  for (const TokenIds& list : inputs.ids) ids += list.size();
+  return priority == Priority::bulk || (priority == Priority::automatic && (bytes > kMaxBytes || ids > kMaxIds));
+}
+
 std::size_t floats_of(const EmbedOptions& options, const ModelFacts& facts, std::size_t texts) {
   std::size_t sum = options.dimensions.empty() ? facts.description.default_dimension : 0;
   for (const std::size_t dimension : options.dimensions) sum += dimension;
@@ -66,6 +80,7 @@ net::awaitable<Embedded> Service::compute(const Call& call, Inputs& inputs, Embe
   auto permit = admission_.enter(inputs.size());
   if (!permit) throw ApiError(ErrorKind::overloaded, "Model is overloaded");
   set_terms(call, options);
+  metrics_.count_queue(is_bulk(inputs, options.priority));
   std::exception_ptr too_long;
   EmbedResult results[2];
   for (const bool of_ids : {false, true}) {
@@ -113,9 +128,19 @@ net::awaitable<void> Service::say_length(const Call& call, const std::vector<std
   }
 }
 
+void Service::count_texts(const ModelFacts& facts, const EmbedOptions& options, const Embedded& embedded) {
+  std::vector<std::size_t> dimensions = options.dimensions;
+  if (dimensions.empty() && options.pooled) dimensions.push_back(facts.description.default_dimension);
+  for (const std::size_t dimension : dimensions) {
+    metrics_.count_texts(labels_of(facts, std::to_string(dimension)), embedded.size(), embedded.tokens());
+  }
+  if (options.token_states) metrics_.count_texts(labels_of(facts, "tokens"), embedded.size(), embedded.tokens());
+}
+
 template <class Write>
-net::awaitable<Response> Service::finish(const Call& call, const Embedded& embedded, bool batch, std::size_t characters,
-                                         std::size_t bytes, Write write) {
+net::awaitable<Response> Service::finish(const Call& call, const Inputs& inputs, const EmbedOptions& options,
+                                         const Embedded& embedded, Write write) {
+  const std::size_t bytes = kBytesOfFloat * floats_of(options, *call.facts, embedded.size());
   Response response;
   response.body = co_await offload(pool_, bytes > kLongAnswer, std::move(write));
   Timing timing;
@@ -123,20 +148,23 @@ net::awaitable<Response> Service::finish(const Call& call, const Embedded& embed
   timing.tokenizing = embedded.tokenizing();
   timing.queued = embedded.queued();
   timing.computing = embedded.computing();
-  metrics_.count_success(batch, embedded.size(), timing);
+  metrics_.count_success(!inputs.single, embedded.size(), timing);
   for (std::size_t i = 0; i < embedded.size(); ++i) metrics_.count_length(embedded.count(i).tokens);
+  count_texts(*call.facts, options, embedded);
+  response.work = {embedded.size(), embedded.tokens(), timing.queued, timing.tokenizing, timing.computing};
   const auto add = [&response](const char* name, std::string value) {
     response.fields.push_back({name, std::move(value)});
   };
   add("x-compute-type", "cpu");
   add("x-compute-time", milliseconds(timing.total));
-  add("x-compute-characters", std::to_string(characters));
+  add("x-compute-characters", std::to_string(inputs.characters));
   add("x-compute-tokens", std::to_string(embedded.tokens()));
   add("x-total-time", milliseconds(timing.total));
   add("x-tokenization-time", milliseconds(timing.tokenizing));
   add("x-queue-time", milliseconds(timing.queued));
   add("x-inference-time", milliseconds(timing.computing));
   add("x-truncated-inputs", std::to_string(embedded.truncated()));
+  add("x-embedding-fingerprint", fingerprint_of(*call.facts, options));
   co_return response;
 }
 
@@ -153,6 +181,11 @@ net::awaitable<Response> Service::answer_post(const Call& call, Route route, con
       co_return co_await tokenize(call, body);
     case Route::decode:
       co_return co_await decode(call, body);
+    case Route::ollama_embed:
+    case Route::ollama_embeddings:
+      co_return co_await ollama(call, body, route);
+    case Route::cohere_embed:
+      co_return co_await cohere(call, body);
     default:
       break;
   }
@@ -163,20 +196,36 @@ net::awaitable<Response> Service::answer_post(const Call& call, Route route, con
 
 net::awaitable<Response> Service::embeddings(const Call& call, const json::value& body) {
   OpenAiRequest request = parse_openai(body, *call.facts);
-  const std::size_t bytes = kBytesOfFloat * floats_of(request.options, *call.facts, request.inputs.size());
   const Embedded embedded = co_await compute(call, request.inputs, request.options);
   auto write = [&] { return openai_answer(embedded, request.encoding, *call.facts); };
-  co_return co_await finish(call, embedded, !request.inputs.single, request.inputs.characters, bytes, write);
+  co_return co_await finish(call, request.inputs, request.options, embedded, write);
 }
 
 net::awaitable<Response> Service::embed(const Call& call, TeiRequest request, Route route) {
-  const std::size_t bytes = kBytesOfFloat * floats_of(request.options, *call.facts, request.inputs.size());
   const Embedded embedded = co_await compute(call, request.inputs, request.options);
   auto write = [&] {
     if (route == Route::similarity) return similarity_answer(embedded);
     return route == Route::embed_all ? embed_all_answer(embedded) : embed_answer(request, embedded);
   };
-  co_return co_await finish(call, embedded, !request.inputs.single, request.inputs.characters, bytes, write);
+  co_return co_await finish(call, request.inputs, request.options, embedded, write);
+}
+
+net::awaitable<Response> Service::ollama(const Call& call, const json::value& body, Route route) {
+  const bool older = route == Route::ollama_embeddings;
+  OllamaRequest request = older ? parse_ollama_embeddings(body, *call.facts) : parse_ollama_embed(body, *call.facts);
+  const Embedded embedded = co_await compute(call, request.inputs, request.options);
+  auto write = [&] {
+    if (older) return ollama_embeddings_answer(embedded);
+    return ollama_embed_answer(request, embedded, std::chrono::steady_clock::now() - call.start);
+  };
+  co_return co_await finish(call, request.inputs, request.options, embedded, write);
+}
+
+net::awaitable<Response> Service::cohere(const Call& call, const json::value& body) {
+  CohereRequest request = parse_cohere(body, *call.facts);
+  const Embedded embedded = co_await compute(call, request.inputs, request.options);
+  auto write = [&] { return cohere_answer(request, embedded, call.request.id); };
+  co_return co_await finish(call, request.inputs, request.options, embedded, write);
 }
 
 net::awaitable<Response> Service::vertex(const Call& call, const json::value& body) {

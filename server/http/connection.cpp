@@ -75,10 +75,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   net::awaitable<bool> write(const Response& response, const std::string& id, bool with_body, bool keep);
   net::awaitable<bool> write_all(net::const_buffer bytes);
   net::awaitable<bool> refuse(const Refusal& refusal);
+  net::awaitable<bool> refuse(const Refusal& refusal, const Request& request);
   net::awaitable<void> linger();
   net::awaitable<error_code> read_some();
   void watch(std::stop_source stop);
   bool has_more() const;
+  std::string peer() const;
   std::string_view unread() const { return {static_cast<const char*>(buffer_.data().data()), buffer_.size()}; }
 
   net::ip::tcp::socket socket_;
@@ -97,6 +99,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
 bool Connection::has_more() const {
   error_code error;
   return buffer_.size() != 0 || socket_.available(error) != 0;
+}
+
+std::string Connection::peer() const {
+  error_code ignored;
+  return socket_.remote_endpoint(ignored).address().to_string();
 }
 
 void Connection::listen_to_entry() {
@@ -240,12 +247,26 @@ net::awaitable<bool> Connection::write(const Response& response, const std::stri
   co_return co_await write_all(net::buffer(response.body));
 }
 
-/// False, for the connection's end.
+/// Of a request whose header is not whole or not sound: its first line may say all the same which client to answer.
 net::awaitable<bool> Connection::refuse(const Refusal& refusal) {
-  Response response = error_response(ApiError(ErrorKind::wrong_shape, std::string(refusal.reason)), Family::tei);
+  Request request;
+  const std::string_view line = unread().substr(0, unread().find("\r\n"));
+  const std::size_t space = line.find(' ');
+  request.method = std::string(line.substr(0, space));
+  if (space != std::string_view::npos)
+    request.path = path_of(line.substr(space + 1, line.find(' ', space + 1) - space - 1));
+  request.peer = peer();
+  Observer::begin(request);
+  co_return co_await refuse(refusal, request);
+}
+
+/// False, for the connection's end.
+net::awaitable<bool> Connection::refuse(const Refusal& refusal, const Request& request) {
+  const Family family = find_route(request.method, request.path).family;
+  Response response = error_response(ApiError(ErrorKind::wrong_shape, std::string(refusal.reason)), family);
   response.status = refusal.status;
-  const std::string id = request_id_of({});
-  if (co_await write(response, id, true, false)) co_await linger();
+  service_->observer().end(request, response);
+  if (co_await write(response, request.id, true, false)) co_await linger();
   co_return false;
 }
 
@@ -274,22 +295,22 @@ net::awaitable<bool> Connection::serve_request() {
   }
   buffer_.consume(used);
 
-  error_code ignored;
-  Request request = request_of(parser, socket_.remote_endpoint(ignored).address().to_string());
-  const std::string id = request_id_of(request.fields);
+  Request request = request_of(parser, peer());
+  Observer::begin(request);
   const bool expects = find_field(request.fields, "expect") != nullptr;
   std::optional<std::uint64_t> length;
   if (const auto announced = parser.content_length()) length = *announced;
   std::optional<Response> early = service_->check_header(request, length);
   if (early && !parser.is_done() && (expects || length.value_or(0) > limits_.body_bytes)) {
-    if (co_await write(*early, id, true, false)) co_await linger();
+    service_->observer().end(request, *early);
+    if (co_await write(*early, request.id, true, false)) co_await linger();
     co_return false;
   }
   if (expects && !parser.is_done() && buffer_.size() == 0) {
     constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
     if (!co_await write_all(net::buffer(kContinue))) co_return false;
   }
-  if (const auto refusal = co_await read_body(parser)) co_return co_await refuse(*refusal);
+  if (const auto refusal = co_await read_body(parser)) co_return co_await refuse(*refusal, request);
   if (gone_) co_return false;
 
   request.body = std::move(parser.get().body());
@@ -299,9 +320,10 @@ net::awaitable<bool> Connection::serve_request() {
   } else {
     response = co_await respond(request);
   }
+  service_->observer().end(request, response);
   const bool leaving = service_->is_draining() && (entry_->is_late() || !has_more());
   const bool keep = parser.keep_alive() && !response.close && !leaving && !stopped_;
-  co_return co_await write(response, id, request.method != "HEAD", keep) && keep;
+  co_return co_await write(response, request.id, request.method != "HEAD", keep) && keep;
 }
 
 net::awaitable<void> Connection::run() {

@@ -1,6 +1,11 @@
 // A request and an answer as values: what the routes see of HTTP.
 #pragma once
 
+#include "server/observe/trace_context.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -29,6 +34,22 @@ struct Request {
   Fields fields{};     ///< Of the header; those of a chunked body's trailer are dropped.
   std::string body{};
   std::string peer{};  ///< Address, without the port.
+  std::string id{};    ///< request_id_of() the fields.
+
+  // Of Observer::begin().
+  std::chrono::system_clock::time_point start{};
+  std::chrono::steady_clock::time_point since{};
+  std::optional<TraceContext> parent{};  ///< Of whoever asks.
+  TraceContext trace{};                  ///< Ours.
+};
+
+/// What an answer took of the model.
+struct Work {
+  std::size_t texts = 0;
+  std::size_t tokens = 0;
+  std::chrono::nanoseconds queued{};
+  std::chrono::nanoseconds tokenizing{};
+  std::chrono::nanoseconds computing{};
 };
 
 struct Response {
@@ -37,6 +58,7 @@ struct Response {
   std::string body{};
   Fields fields{};     ///< All but content-type, content-length, connection, date and x-request-id.
   bool close = false;  ///< Nothing more is read from this connection.
+  Work work{};         ///< For logs and traces.
 };
 
 /// "http://host/path?query" and "/path?query" → "/path".

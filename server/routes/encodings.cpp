@@ -94,24 +94,30 @@ std::vector<std::uint8_t> pack_signs(std::span<const float> values) {
   return packed;
 }
 
-void append_embedding(std::string& out, std::span<const float> values, Encoding encoding) {
-  out += "\"embedding\":";
+void append_encoded(std::string& out, std::span<const float> values, Encoding encoding) {
+  constexpr int kOffset = 128;
   switch (encoding) {
     case Encoding::floats:
       return append_floats(out, values);
     case Encoding::base64:
       return append_base64(out, values);
-    case Encoding::int8: {
-      const Quantised quantised = quantise(values);
-      append_numbers(out, quantised.values, [](std::int8_t value) { return static_cast<int>(value); });
-      out += ",\"scale\":";
-      return append_float(out, quantised.scale);
-    }
+    case Encoding::int8:
+      return append_numbers(out, quantise(values).values, [](std::int8_t value) { return static_cast<int>(value); });
+    case Encoding::uint8:
+      return append_numbers(out, quantise(values).values, [](std::int8_t value) { return value + kOffset; });
     case Encoding::binary:
-      return append_numbers(out, pack_signs(values), [](std::uint8_t byte) { return static_cast<int>(byte) - 128; });
+      return append_numbers(out, pack_signs(values), [](std::uint8_t byte) { return byte - kOffset; });
     case Encoding::ubinary:
       return append_numbers(out, pack_signs(values), [](std::uint8_t byte) { return static_cast<int>(byte); });
   }
+}
+
+void append_embedding(std::string& out, std::span<const float> values, Encoding encoding) {
+  out += "\"embedding\":";
+  append_encoded(out, values, encoding);
+  if (encoding != Encoding::int8) return;
+  out += ",\"scale\":";
+  append_float(out, quantise(values).scale);
 }
 
 }  // namespace stella::server

@@ -8,10 +8,16 @@
 
 namespace stella::server {
 
-/// Of `encoding_format`.
-enum class Encoding : std::uint8_t { floats, base64, int8, binary, ubinary };
+enum class Encoding : std::uint8_t {
+  floats,
+  base64,
+  int8,
+  uint8,  ///< int8 plus 128; Cohere's clients only.
+  binary,
+  ubinary
+};
 
-/// Throws ApiError that lists the names.
+/// Of `encoding_format`. Throws ApiError that lists the names.
 Encoding parse_encoding(const std::string& name);
 
 /// Appends `[v,…]`, each value the shortest decimal that reads back to the same float32. Throws std::domain_error where
@@ -31,7 +37,10 @@ Quantised quantise(std::span<const float> values);
 /// Bit 7 of byte 0 is the first value's, 1 where it is above 0; the last byte is filled with 0.
 std::vector<std::uint8_t> pack_signs(std::span<const float> values);
 
-/// The fields of a vector in an answer: `"embedding":…`, for int8 followed by `,"scale":…`.
+/// A vector as a JSON value; of int8 without the scale.
+void append_encoded(std::string& out, std::span<const float> values, Encoding encoding);
+
+/// The fields of a vector in OpenAI's answer: `"embedding":…`, for int8 followed by `,"scale":…`.
 void append_embedding(std::string& out, std::span<const float> values, Encoding encoding);
 
 }  // namespace stella::server

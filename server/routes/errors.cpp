@@ -104,19 +104,29 @@ ApiError from_library(const Error& error) {
 Response error_response(const ApiError& error, Family family) {
   const Shape shape = shape_of(error.kind());
   Response response;
-  response.status = family == Family::openai ? shape.openai_status : shape.tei_status;
+  response.status = family == Family::tei ? shape.tei_status : shape.openai_status;
   if (error.kind() == ErrorKind::unauthorized) response.fields.push_back({"www-authenticate", "Bearer"});
   format::JsonText json;
-  if (family == Family::openai) {
-    const auto param = error.param().empty() ? std::nullopt : std::optional(error.param());
-    json.begin_object().key("error").begin_object();
-    json.member("message", std::string(error.what())).member("type", std::string(shape.openai_type));
-    json.member("param", param).member("code", shape.openai_code).end_object().end_object();
-    response.body = json.take();
-  } else if (error.kind() != ErrorKind::unauthorized) {
-    json.begin_object().member("error", tei_message(error)).member("error_type", std::string(shape.tei_type));
-    response.body = json.end_object().take();
+  json.begin_object();
+  switch (family) {
+    case Family::openai:
+      json.key("error").begin_object().member("message", std::string(error.what()));
+      json.member("type", std::string(shape.openai_type));
+      json.member("param", error.param().empty() ? std::nullopt : std::optional(error.param()));
+      json.member("code", shape.openai_code).end_object();
+      break;
+    case Family::tei:
+      if (error.kind() == ErrorKind::unauthorized) return response;
+      json.member("error", tei_message(error)).member("error_type", std::string(shape.tei_type));
+      break;
+    case Family::ollama:
+      json.member("error", std::string(error.what()));
+      break;
+    case Family::cohere:
+      json.member("message", std::string(error.what()));
+      break;
   }
+  response.body = json.end_object().take();
   return response;
 }
 

@@ -12,7 +12,7 @@
 namespace stella::server {
 
 /// Whose error shape an answer has.
-enum class Family : std::uint8_t { openai, tei };
+enum class Family : std::uint8_t { openai, tei, ollama, cohere };
 
 enum class ErrorKind : std::uint8_t {
   bad_json,
@@ -48,7 +48,8 @@ class ApiError : public std::runtime_error {
   std::string param_;
 };
 
-/// OpenAI: {"error":{"message","type","param","code"}}; TEI: {"error","error_type"}, and nothing for a wrong key.
+/// OpenAI: {"error":{"message","type","param","code"}}; TEI: {"error","error_type"}, and nothing for a wrong key;
+/// Ollama: {"error"}; Cohere: {"message"}. All but TEI have OpenAI's statuses.
 Response error_response(const ApiError& error, Family family);
 
 /// Of whatever an operation of the library failed with, or parsing a body.

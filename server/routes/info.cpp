@@ -1,4 +1,5 @@
 #include "format/json_text.hpp"
+#include "server/routes/fingerprint.hpp"
 #include "server/routes/tei.hpp"
 
 #include <algorithm>
@@ -42,6 +43,7 @@ std::string info_answer(const ModelFacts& facts, const std::string& version, std
   json.member("auto_truncate", facts.auto_truncate).member("tokenization_workers", workers);
   json.member("version", version).key("sha").raw("null").key("docker_label").raw("null");
   json.member("dimensions", description.dimensions).member("default_dimension", description.default_dimension);
+  json.member("embedding_fingerprint", default_fingerprint(facts));
   json.key("prompts").begin_object();
   for (const auto& [task, prompt] : description.prompts) json.member(task, prompt);
   return json.end_object().end_object().take();

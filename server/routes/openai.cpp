@@ -1,6 +1,7 @@
 #include "server/routes/openai.hpp"
 
 #include "format/json_text.hpp"
+#include "server/routes/common.hpp"
 #include "server/routes/errors.hpp"
 #include "server/routes/fields.hpp"
 
@@ -11,7 +12,6 @@ namespace {
 
 constexpr std::size_t kMaxInputs = 2048;
 constexpr std::size_t kMaxIds = 300'000;
-constexpr std::uint64_t kMaxDimension = 1'000'000;
 
 Inputs parse_input(const json::object& object) {
   Inputs inputs = parse_inputs(value_of(object, "input"), "input");
@@ -30,24 +30,14 @@ Inputs parse_input(const json::object& object) {
 
 OpenAiRequest parse_openai(const json::value& body, const ModelFacts& facts) {
   const json::object& object = object_of(body);
-  const std::string model = find_text(object, "model").value_or("");
-  if (!names_model(facts, model)) {
-    throw ApiError(ErrorKind::model_not_found,
-                   "The model `" + model + "` does not exist here; this server has `" + facts.served_name + "`",
-                   "model");
-  }
+  check_model(facts, find_text(object, "model").value_or(""));
   OpenAiRequest request;
   request.inputs = parse_input(object);
   check_batch_size(facts, request.inputs.size());
   if (const auto encoding = find_text(object, "encoding_format")) request.encoding = parse_encoding(*encoding);
-  if (const json::value* dimensions = find_value(object, "dimensions")) {
-    const auto dimension = static_cast<std::size_t>(number_of(*dimensions, "dimensions", kMaxDimension));
-    check_dimension(facts, dimension);
-    request.options.dimensions = {dimension};
-  }
-  auto prompt = find_text(object, "prompt_name");
-  if (!prompt) prompt = find_text(object, "task");
-  choose_prompt(facts, prompt, request.options);
+  if (const json::value* wanted = find_value(object, "dimensions"))
+    request.options.dimensions = {dimension_of(*wanted, facts)};
+  take_prompt(object, facts, request.options);
   check_ids(request.inputs, facts, true);
   request.options.on_long = facts.auto_truncate ? OnLong::truncate : OnLong::error;
   limit_characters(request.inputs, facts, request.options);

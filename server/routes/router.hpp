@@ -4,6 +4,7 @@
 #include "server/routes/errors.hpp"
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -25,9 +26,14 @@ enum class Route : std::uint8_t {
   health,
   ping,
   metrics,
+  openapi,
+  docs,
   rerank,
   predict,
-  embed_sparse
+  embed_sparse,
+  ollama_embed,
+  ollama_embeddings,  ///< Its predecessor, of one text.
+  cohere_embed
 };
 
 struct RouteEntry {
@@ -43,6 +49,8 @@ struct Match {
   Family family = Family::tei;        ///< In whose shape to say so.
   std::string allow{};                ///< Methods that the path has; empty for an unknown one.
 };
+
+std::span<const RouteEntry> all_routes() noexcept;
 
 /// HEAD counts as GET.
 Match find_route(std::string_view method, std::string_view path);

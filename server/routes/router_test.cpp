@@ -29,6 +29,8 @@ TEST(Router, SaysWhatAPathHas) {
   EXPECT_EQ(find_route("POST", "/embed/").allow, "");
   EXPECT_EQ(find_route("GET", "/v1/models/").allow, "");
   EXPECT_EQ(find_route("POST", "/v1/chat/completions").family, Family::openai);
+  EXPECT_EQ(find_route("POST", "/api/generate").family, Family::ollama);
+  EXPECT_EQ(find_route("POST", "/v2/rerank").family, Family::cohere);
 }
 
 TEST(Message, PathsOfTargets) {

@@ -1,6 +1,7 @@
 #include "server/routes/tei.hpp"
 
 #include "format/json_text.hpp"
+#include "server/routes/common.hpp"
 #include "server/routes/encodings.hpp"
 #include "server/routes/errors.hpp"
 #include "server/routes/fields.hpp"
@@ -13,8 +14,6 @@
 namespace stella::server {
 namespace {
 
-constexpr std::uint64_t kMaxDimension = 1'000'000;
-
 /// truncate, truncation_direction, prompt_name or task.
 void parse_common(const json::object& object, const ModelFacts& facts, EmbedOptions& options) {
   const bool truncate = find_bool(object, "truncate").value_or(facts.auto_truncate);
@@ -24,9 +23,7 @@ void parse_common(const json::object& object, const ModelFacts& facts, EmbedOpti
     if (!left && *direction != "Right" && *direction != "right") refuse_field("truncation_direction", "Left or Right");
     options.truncation_side = left ? TruncationSide::left : TruncationSide::right;
   }
-  auto prompt = find_text(object, "prompt_name");
-  if (!prompt) prompt = find_text(object, "task");
-  choose_prompt(facts, prompt, options);
+  take_prompt(object, facts, options);
 }
 
 void take_inputs(TeiRequest& request, const json::object& object, const ModelFacts& facts) {
@@ -41,8 +38,7 @@ void parse_dimensions(TeiRequest& request, const json::object& object, const Mod
   if (wanted == nullptr) return;
   std::vector<std::size_t>& dimensions = request.options.dimensions;
   const auto add = [&](const json::value& value) {
-    const auto dimension = static_cast<std::size_t>(number_of(value, "dimensions", kMaxDimension));
-    check_dimension(facts, dimension);
+    const std::size_t dimension = dimension_of(value, facts);
     if (std::find(dimensions.begin(), dimensions.end(), dimension) == dimensions.end()) dimensions.push_back(dimension);
   };
   const json::array* list = wanted->if_array();

@@ -206,6 +206,82 @@ class Tei(ServerTest):
             self.assertEqual(self.server.post("/embed", {"inputs": "a"}, headers={name: value}).status, 422)
 
 
+class Ollama(ServerTest):
+    def test_vectors_are_the_command_lines(self):
+        rows = [row["embedding"] for row in command_line("--model", SMALL, "--task", "none", "--format", "json", *TEXTS[:2])]
+        answer = self.server.post("/api/embed", {"model": SMALL, "input": TEXTS[:2]}).json()
+        self.assertEqual((answer["model"], answer["embeddings"]), (SMALL, rows))
+        self.assertGreater(answer["prompt_eval_count"], 2)
+        self.assertGreater(answer["total_duration"], 0)
+        self.assertEqual(self.server.post("/api/embeddings", {"model": SMALL, "prompt": TEXTS[0]}).json(), {"embedding": rows[0]})
+
+    def test_as_its_documentation_asks(self):
+        """curl -d says that it sends a form."""
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        self.assertEqual(len(self.server.post("/api/embed", {"input": "a"}, headers=headers).json()["embeddings"]), 1)
+        self.assertEqual(self.server.post("/embed", {"inputs": "a"}, headers=headers).status, 415)
+
+    def test_an_empty_input_and_errors(self):
+        self.assertEqual(self.server.post("/api/embed", {"model": SMALL, "input": ""}).json()["embeddings"], [])
+        answer = self.server.post("/api/embed", {"model": "llama3", "input": "a"})
+        self.assertEqual((answer.status, list(answer.json())), (404, ["error"]))
+        self.assertEqual(self.server.post("/api/generate", {}).status, 404)
+
+
+class Cohere(ServerTest):
+    def test_input_types_choose_the_prompt(self):
+        for kind, task in (("search_query", "s2p"), ("search_document", "none"), ("classification", "s2s"), ("clustering", "s2s")):
+            rows = [row["embedding"] for row in command_line("--model", SMALL, "--task", task, "--format", "json", *TEXTS[:2])]
+            answer = self.server.post("/v2/embed", {"model": SMALL, "texts": TEXTS[:2], "input_type": kind}, headers={"x-request-id": kind}).json()
+            self.assertEqual((answer["embeddings"], answer["texts"], answer["id"]), ({"float": rows}, TEXTS[:2], kind))
+
+    def test_types(self):
+        kinds = ["float", "int8", "uint8", "binary", "ubinary", "base64"]
+        answer = self.server.post("/v2/embed", {"model": SMALL, "texts": ["a"], "input_type": "search_document", "embedding_types": kinds}).json()
+        vectors = {kind: answer["embeddings"][kind][0] for kind in kinds}
+        self.assertEqual(struct.unpack(f"<{len(vectors['float'])}f", base64.b64decode(vectors["base64"])),
+                         tuple(struct.unpack("<f", struct.pack("<f", value))[0] for value in vectors["float"]))
+        self.assertEqual([value + 128 for value in vectors["int8"]], vectors["uint8"])
+        self.assertGreater(cosine(vectors["int8"], vectors["float"]), 0.999)
+        self.assertEqual([value + 128 for value in vectors["binary"]], vectors["ubinary"])
+
+    def test_errors(self):
+        for body in ({"texts": ["a"]}, {"texts": ["a"], "input_type": "x"}, {"texts": ["a"], "input_type": "clustering", "output_dimension": 3}):
+            answer = self.server.post("/v2/embed", body)
+            self.assertEqual((answer.status, list(answer.json())), (400, ["message"]))
+
+
+class Fingerprints(ServerTest):
+    def test_equal_ones_for_equal_vectors(self):
+        def of(path="/embed", **body):
+            return self.server.post(path, body).headers["x-embedding-fingerprint"]
+
+        heads = self.server.get("/info").json()["dimensions"]
+        default = self.server.get("/info").json()["embedding_fingerprint"]
+        self.assertRegex(default, r"^weights=sha256:[0-9a-f]{16}; dimension=\d+; precision=f32; prompt=none; normalized=true$")
+        for same in (of(inputs="a"), of(inputs=["b", "c"]), of("/v1/embeddings", input="a"), of("/api/embed", input="a"),
+                     of("/v2/embed", texts=["a"], input_type="search_document"), of("/similarity", inputs={"source_sentence": "a", "sentences": ["b"]})):
+            self.assertEqual(same, default)
+        query = of(inputs="a", prompt_name="s2p")
+        self.assertIn("prompt=s2p", query)
+        self.assertEqual(of("/v2/embed", texts=["a"], input_type="search_query"), query)
+        others = {default, query, of(inputs="a", normalize=False), of(inputs="a", dimensions=heads[0]), of("/embed_all", inputs="a")}
+        self.assertEqual(len(others), 5)
+        self.assertNotIn(self.start(model=LARGE).get("/info").json()["embedding_fingerprint"], others)
+
+
+class Documents(ServerTest):
+    ARGUMENTS = ("--api-key", "secret")
+
+    def test_they_need_no_key(self):
+        answer = self.server.get("/api-doc/openapi.json")
+        self.assertEqual((answer.status, answer.headers["content-type"]), (200, "application/json"))
+        self.assertIn("/v1/embeddings", answer.json()["paths"])
+        page = self.server.get("/docs")
+        self.assertEqual((page.status, page.headers["content-type"]), (200, "text/html; charset=utf-8"))
+        self.assertIn("default-src 'none'", page.headers["content-security-policy"])
+
+
 class LargeModel(ServerTest):
     MODEL = LARGE
     ARGUMENTS = ("--served-model-name", "org/large", "--default-prompt-name", "s2p", "--max-client-batch-size", 2, "--auto-truncate", "false")
