@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures `stella serve` on one checkpoint, beside the engine alone and beside other servers, and prints tables in Markdown.
 
-    server_bench.py CHECKPOINT [--build DIR] [--work DIR] [--precisions auto,f32] [--seconds N] [--peers fastapi,infinity] [--python PYTHON] [--json FILE]
+    server_bench.py CHECKPOINT [--build DIR] [--work DIR] [--precisions auto,f32] [--seconds N] [--rounds N] [--peers fastapi,infinity] [--python PYTHON] [--json FILE]
 
 All servers are asked by `stella bench` over loopback, on the same checkpoint and texts, one server at a time, at 1, 8 and 64 clients of one query each, and by four clients of 256
 passages of 100 words. Ours besides: a query a second beside those four clients; the same work by the engine without HTTP (bench_latency); a thousand idle connections. --python names an
@@ -94,7 +94,7 @@ class Bench:
         command = [self.stella, "serve", "--model", self.options.checkpoint, "--precision", precision, "--port", port, "--quiet", "--payload-limit", 10_000_000]
         return Served(f"stella {precision}", command, port, {"HF_HOME": str(self.options.work / "hf")}, self.log)
 
-    def at_all_clients(self, server, precision_of="", bulk=()):
+    def at_all_clients(self, server):
         row = {"name": server.name}
         for clients in CLIENTS:
             self.say(f"{server.name}: {clients} clients")
@@ -103,7 +103,7 @@ class Bench:
             row[f"rate_{clients}"] = one["requests_per_second"]
             row["failed"] = row.get("failed", 0) + one["failed"]
         self.say(f"{server.name}: four clients of 256 passages")
-        one = self.load(server, 4, 256, self.passages, *bulk)
+        one = self.load(server, 4, 256, self.passages)
         row["bulk_tokens_per_s"], row["resident_mb"] = one["tokens_per_second"], resident_mb(server.process.pid)
         row["failed"] += one["failed"]
         return row
@@ -184,14 +184,14 @@ class Bench:
         env = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(self.options.work / "hf-peers"), "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"}
         if name == "fastapi":
             return Served("FastAPI + sentence-transformers", [self.options.python, HERE / "fastapi_server.py", folder, port], port, env, self.log)
-        command = [Path(self.options.python).parent / "infinity_emb", "v2", "--model-id", folder, "--served-model-name", "m", "--port", port, "--host", "127.0.0.1", "--engine", "torch",
+        command = [Path(self.options.python).parent / "infinity_emb", "v2", "--model-id", folder, "--port", port, "--host", "127.0.0.1", "--engine", "torch",
                    "--device", "cpu", "--dtype", "float32", "--no-bettertransformer", "--trust-remote-code", "--url-prefix", "/v1"]
         return Served("infinity-emb", command, port, env, self.log)
 
     def same_vectors(self, server, wanted):
         """The first query's cosine with ours: a peer that computes something else is no peer."""
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=300)
-        connection.request("POST", "/v1/embeddings", json.dumps({"input": [self.query_texts[0]], "model": "m"}), {"Content-Type": "application/json"})
+        connection.request("POST", "/v1/embeddings", json.dumps({"input": [self.query_texts[0]]}), {"Content-Type": "application/json"})
         vector = json.loads(connection.getresponse().read())["data"][0]["embedding"]
         if wanted is None:
             return vector
@@ -205,11 +205,15 @@ class Bench:
                 results["idle"] = self.idle_connections(server)
                 vector = vector or self.same_vectors(server, None)
                 results["servers"].append(self.at_all_clients(server))
-                results["beside"].append(self.beside_bulk(server))
-            engine = self.engine(precision)
-            served = results["beside"][-1]["bulk_alone"]
-            results["engine"].append({"precision": precision, "engine_tokens_per_s": engine["bulk_alone_tokens_per_s"], "server_tokens_per_s": served,
-                                      "share": served / engine["bulk_alone_tokens_per_s"]})
+                # In turns, so that a machine whose speed drifts slows both alike.
+                beside, engine = [], []
+                for _ in range(self.options.rounds):
+                    beside.append(self.beside_bulk(server))
+                    engine.append(self.engine(precision)["bulk_alone_tokens_per_s"])
+                results["beside"].append(medians(beside))
+                served = [one["bulk_alone"] for one in beside]
+                results["engine"].append({"precision": precision, "engine_tokens_per_s": statistics.median(engine), "server_tokens_per_s": statistics.median(served),
+                                          "share": statistics.median(a / b for a, b in zip(served, engine))})
             self.keep(results)
         for name in self.options.peers.split(",") if self.options.python and self.options.peers else []:
             try:
@@ -224,6 +228,10 @@ class Bench:
     def keep(self, results):
         if self.options.json:
             self.options.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def medians(rows):
+    return {key: value if isinstance(value, str) else statistics.median(row[key] for row in rows) for key, value in rows[0].items()}
 
 
 def table(head, rows):
@@ -250,6 +258,7 @@ def main():
     a.add_argument("--work", type=Path, default=ROOT / "build/bench-server")
     a.add_argument("--precisions", default="auto,f32")
     a.add_argument("--seconds", type=int, default=30)
+    a.add_argument("--rounds", type=int, default=3)
     a.add_argument("--peers", default="fastapi,infinity")
     a.add_argument("--python")
     a.add_argument("--json", type=Path)
