@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Measures `stella serve` on one checkpoint, beside the engine alone and beside other servers, and prints tables in Markdown.
 
-    server_bench.py CHECKPOINT [--build DIR] [--work DIR] [--precisions auto,f32] [--seconds N] [--rounds N] [--peers fastapi,infinity] [--python PYTHON] [--json FILE]
+    server_bench.py CHECKPOINT [--build DIR] [--work DIR] [--precisions auto,f32] [--seconds N] [--rounds N] [--fastapi PYTHON] [--infinity PYTHON] [--json FILE]
 
 All servers are asked by `stella bench` over loopback, on the same checkpoint and texts, one server at a time, at 1, 8 and 64 clients of one query each, and by four clients of 256
-passages of 100 words. Ours besides: a query a second beside those four clients; the same work by the engine without HTTP (bench_latency); a thousand idle connections. --python names an
-interpreter that has bench/server/requirements.txt; without it no peer is measured. CHECKPOINT: tools/make_full_checkpoint.py small CHECKPOINT. Nothing else should run meanwhile.
+passages of 100 words. Ours besides: a query a second beside those four clients; the same work by the engine without HTTP (bench_latency); a thousand idle connections. Peers are
+measured where an interpreter is named that has bench/server/requirements-fastapi.txt, or requirements-infinity.txt: the one wants newer libraries than the other bears. CHECKPOINT: tools/make_full_checkpoint.py small CHECKPOINT. Nothing else should run meanwhile.
 """
 import argparse
 import contextlib
@@ -174,18 +174,21 @@ class Bench:
         folder = self.options.work / "with-code"
         folder.mkdir(exist_ok=True)
         for file in self.options.checkpoint.iterdir():
-            if not (folder / file.name).exists() and file.name != "config.json":
+            if not (folder / file.name).exists() and file.name not in ("config.json", "tokenizer_config.json"):
                 (folder / file.name).symlink_to(file.resolve())
         config = json.loads((self.options.checkpoint / "config.json").read_text())
         config["auto_map"] = {"AutoConfig": "new_model.NewConfig", "AutoModel": "new_model.NewModel"}
         (folder / "config.json").write_text(json.dumps(config))
+        # The older transformers ask for the tokenizer's class, and have none for this architecture.
+        tokenizer = json.loads((self.options.checkpoint / "tokenizer_config.json").read_text())
+        (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer | {"tokenizer_class": "PreTrainedTokenizerFast"}))
         shutil.copy(HERE / "new_model.py", folder)
         port = free_port()
         env = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(self.options.work / "hf-peers"), "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"}
         if name == "fastapi":
-            return Served("FastAPI + sentence-transformers", [self.options.python, HERE / "fastapi_server.py", folder, port], port, env, self.log)
-        command = [Path(self.options.python).parent / "infinity_emb", "v2", "--model-id", folder, "--port", port, "--host", "127.0.0.1", "--engine", "torch",
-                   "--device", "cpu", "--dtype", "float32", "--no-bettertransformer", "--trust-remote-code", "--url-prefix", "/v1"]
+            return Served("FastAPI + sentence-transformers", [self.options.fastapi, HERE / "fastapi_server.py", folder, port], port, env, self.log)
+        command = [self.options.infinity.parent / "infinity_emb", "v2", "--model-id", folder, "--port", port, "--host", "127.0.0.1", "--engine", "torch",
+                   "--device", "cpu", "--dtype", "float32", "--no-bettertransformer", "--no-model-warmup", "--trust-remote-code", "--url-prefix", "/v1"]
         return Served("infinity-emb", command, port, env, self.log)
 
     def same_vectors(self, server, wanted):
@@ -215,7 +218,9 @@ class Bench:
                 results["engine"].append({"precision": precision, "engine_tokens_per_s": statistics.median(engine), "server_tokens_per_s": statistics.median(served),
                                           "share": statistics.median(a / b for a, b in zip(served, engine))})
             self.keep(results)
-        for name in self.options.peers.split(",") if self.options.python and self.options.peers else []:
+        for name in ("fastapi", "infinity"):
+            if not getattr(self.options, name):
+                continue
             try:
                 with self.peer(name) as server:
                     cosine = self.same_vectors(server, vector)
@@ -259,8 +264,8 @@ def main():
     a.add_argument("--precisions", default="auto,f32")
     a.add_argument("--seconds", type=int, default=30)
     a.add_argument("--rounds", type=int, default=3)
-    a.add_argument("--peers", default="fastapi,infinity")
-    a.add_argument("--python")
+    a.add_argument("--fastapi", type=Path)
+    a.add_argument("--infinity", type=Path)
     a.add_argument("--json", type=Path)
     options = a.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
