@@ -18,6 +18,7 @@ namespace {
 constexpr const char* kGroup = "Model and program";
 constexpr char kGuard = '\x01';
 constexpr std::size_t kMaxThreads = 1024;
+constexpr int kMostGiven = 4096;  // of an option that may be given several times
 
 LogLevel parse_log_level(const std::string& name) {
   constexpr std::array<std::pair<std::string_view, LogLevel>, 4> kLevels{{{"debug", LogLevel::debug},
@@ -54,6 +55,8 @@ ProgressStyle choose_style(const CommonOptions& options, const HubOptions& hub, 
 HubOptions hub_options(const CommonOptions& options) {
   HubOptions hub = HubOptions::from_environment();
   hub.offline = hub.offline || options.offline;
+  if (options.hub_cache) hub.cache_dir = *options.hub_cache;
+  if (options.hub_token) hub.token = *options.hub_token;
   return hub;
 }
 
@@ -105,6 +108,16 @@ CLI::Option* add_string(CLI::App& app, const std::string& names, std::optional<s
   return add_unguarded(app, names, target, description);
 }
 
+CLI::Option* add_strings(CLI::App& app, const std::string& names, std::vector<std::string>& target,
+                         const std::string& description) {
+  const auto take = [&target](const CLI::results_t& results) {
+    target.clear();
+    for (const std::string& result : results) target.push_back(unguard(result));
+    return true;
+  };
+  return app.add_option(names, take, description)->type_name("TEXT")->expected(1, kMostGiven)->allow_extra_args(false);
+}
+
 CLI::Option* add_count(CLI::App& app, const std::string& names, std::optional<std::size_t>& target,
                        const std::string& description) {
   const auto check = [](const std::string& text) {
@@ -127,12 +140,14 @@ void add_program(CLI::App& app, CommonOptions& options) {
 }
 
 void add_common(CLI::App& app, CommonOptions& options, ModelArgument argument) {
-  const std::string otherwise =
-      argument == ModelArgument::described ? "none: what there is to say without one" : kDefaultModel;
-  add_string(app, argument == ModelArgument::option_only ? "--model" : "MODEL,--model", options.model,
-             "Repository id, directory, or 'demo' for the bundled model (default " + otherwise + ")")
-      ->type_name("ID|DIR|demo")
-      ->group(kGroup);
+  if (argument != ModelArgument::none) {
+    const std::string otherwise =
+        argument == ModelArgument::described ? "none: what there is to say without one" : kDefaultModel;
+    add_string(app, argument == ModelArgument::option_only ? "--model" : "MODEL,--model", options.model,
+               "Repository id, directory, or 'demo' for the bundled model (default " + otherwise + ")")
+        ->type_name("ID|DIR|demo")
+        ->group(kGroup);
+  }
   add_string(app, "--revision", options.revision, "Branch, tag or commit of the repository (default main)")
       ->type_name("REV")
       ->group(kGroup);

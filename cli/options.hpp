@@ -39,11 +39,16 @@ std::string unguard(std::string argument);
 CLI::Option* add_string(CLI::App& app, const std::string& names, std::string& target, const std::string& description);
 CLI::Option* add_string(CLI::App& app, const std::string& names, std::optional<std::string>& target,
                         const std::string& description);
+/// One that may be given several times.
+CLI::Option* add_strings(CLI::App& app, const std::string& names, std::vector<std::string>& target,
+                         const std::string& description);
 CLI::Option* add_count(CLI::App& app, const std::string& names, std::optional<std::size_t>& target,
                        const std::string& description);
 
 struct CommonOptions {
   std::optional<std::string> model{};
+  std::optional<std::string> hub_cache{};  ///< In place of HF_HUB_CACHE.
+  std::optional<std::string> hub_token{};  ///< In place of HF_TOKEN.
   std::string revision = "main";
   std::string precision = "auto";
   std::optional<std::size_t> threads{};
@@ -57,6 +62,7 @@ struct CommonOptions {
 enum class ModelArgument : std::uint8_t {
   option_only,  ///< --model
   positional,   ///< Or the argument MODEL.
+  none,         ///< The subcommand has an option of its own.
   described     ///< The same, but nothing where neither is given, instead of the default model.
 };
 void add_common(CLI::App& app, CommonOptions& options, ModelArgument argument = ModelArgument::option_only);

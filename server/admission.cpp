@@ -4,23 +4,41 @@
 #include <cmath>
 
 namespace stella::server {
+namespace {
 
-unsigned retry_after(std::size_t texts, double rate, double jitter) {
+bool fits(const Cost& there, const Cost& more, double texts, double tokens) {
+  return static_cast<double>(there.texts + more.texts) <= texts &&
+         static_cast<double>(there.tokens + more.tokens) <= tokens;
+}
+
+}  // namespace
+
+unsigned retry_after(std::size_t tokens, double rate, double jitter) {
   constexpr double kMax = 60;
-  const double seconds = rate > 0 ? static_cast<double>(texts) / rate : 1;
+  const double seconds = rate > 0 ? static_cast<double>(tokens) / rate : 1;
   return static_cast<unsigned>(std::clamp(std::ceil(seconds * (0.75 + jitter / 2)), 1.0, kMax));
 }
 
-Admission::Admission(std::size_t limit, Clock clock) : limit_(limit), clock_(std::move(clock)), since_(clock_()) {}
+Admission::Admission(const AdmissionLimits& limits, Clock clock)
+    : clock_(std::move(clock)), limits_(limits), since_(clock_()) {}
 
-std::optional<Admission::Permit> Admission::enter(std::size_t texts) {
+std::optional<Admission::Permit> Admission::enter(const std::string& client, const Cost& cost) {
   const std::lock_guard lock(mutex_);
-  if (under_way_ + texts > limit_) return std::nullopt;
-  under_way_ += texts;
-  return Permit(this, texts);
+  const auto texts = static_cast<double>(limits_.texts);
+  const auto tokens = static_cast<double>(limits_.tokens);
+  if (under_way_.texts != 0 && !fits(under_way_, cost, texts, tokens)) return std::nullopt;
+  const auto known = of_client_.find(client);
+  const double share = limits_.share_of_client;
+  if (known != of_client_.end() && !fits(known->second, cost, share * texts, share * tokens)) return std::nullopt;
+  Cost& own = known == of_client_.end() ? of_client_[client] : known->second;
+  own.texts += cost.texts;
+  own.tokens += cost.tokens;
+  under_way_.texts += cost.texts;
+  under_way_.tokens += cost.tokens;
+  return Permit(*this, client, cost);
 }
 
-std::size_t Admission::under_way() const {
+Cost Admission::under_way() const {
   const std::lock_guard lock(mutex_);
   return under_way_;
 }
@@ -28,14 +46,24 @@ std::size_t Admission::under_way() const {
 unsigned Admission::seconds_to_wait(double jitter) const {
   const std::lock_guard lock(mutex_);
   const double seconds = std::chrono::duration<double>(clock_() - since_).count();
-  return retry_after(under_way_, seconds > 0 ? finished_ / seconds : 0, jitter);
+  return retry_after(under_way_.tokens, seconds > 0 ? finished_ / seconds : 0, jitter);
 }
 
-void Admission::leave(std::size_t texts) {
+void Admission::set_limits(const AdmissionLimits& limits) {
+  const std::lock_guard lock(mutex_);
+  limits_ = limits;
+}
+
+void Admission::leave(const std::string& client, const Cost& cost, bool done) {
   constexpr std::chrono::seconds kWindow{20};
   const std::lock_guard lock(mutex_);
-  under_way_ -= texts;
-  finished_ += static_cast<double>(texts);
+  under_way_.texts -= cost.texts;
+  under_way_.tokens -= cost.tokens;
+  const auto own = of_client_.find(client);
+  own->second.texts -= cost.texts;
+  own->second.tokens -= cost.tokens;
+  if (own->second.texts == 0) of_client_.erase(own);
+  if (done) finished_ += static_cast<double>(cost.tokens);
   const auto now = clock_();
   if (now - since_ < kWindow) return;
   since_ = now - (now - since_) / 2;

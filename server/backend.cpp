@@ -1,38 +1,169 @@
 #include "server/backend.hpp"
 
+#include "base/log.hpp"
 #include "server/await.hpp"
 #include "server/routes/errors.hpp"
 #include "server/routes/fingerprint.hpp"
 #include "stella/error.hpp"
+#include "stella/runtime.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
-#include <vector>
+
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
 
 namespace stella::server {
+namespace {
 
 namespace net = boost::asio;
 
-Backend::Backend(const Options& options, Model model) : options_(options), model_(std::move(model)) {}
+PoolOptions pool_options(const Options& options, std::shared_ptr<Runtime> runtime) {
+  PoolOptions pool;
+  pool.runtime = std::move(runtime);
+  pool.memory_limit = options.memory_limit;
+  pool.idle_unload = options.idle_unload;
+  pool.max_models = options.models.size() + options.allowed_models.size();
+  return pool;
+}
+
+/// The default model's, which tells how far it has come.
+ModelOptions watched(ModelOptions model, const std::shared_ptr<Loading>& loading) {
+  model.on_progress = [loading, next = std::move(model.on_progress)](const Progress& progress) {
+    loading->on_file(progress);
+    if (next) next(progress);
+  };
+  model.on_load = [loading, next = std::move(model.on_load)](double fraction) {
+    loading->on_load(fraction);
+    if (next) next(fraction);
+  };
+  return model;
+}
+
+/// What the server's flags say of every model.
+void set_terms(const Options& options, ModelFacts& facts) {
+  facts.max_client_batch_size = options.max_client_batch_size;
+  facts.max_texts = std::min(options.admission.texts, options.max_client_batch_size * options.max_batch_split);
+  facts.max_concurrent_requests = options.admission.texts;
+  facts.auto_truncate = options.auto_truncate;
+  facts.any_token_ids = options.any_token_ids;
+  facts.default_prompt_name = options.default_prompt_name;
+  facts.default_prompt = options.default_prompt;
+}
+
+/// Requests a stop at a time, or when another stop is requested.
+class Alarm {
+ public:
+  Alarm(const net::any_io_executor& executor, const Backend::Deadline& deadline, const std::stop_token& stop)
+      : timer_(executor), forward_(stop, [source = source_] { std::stop_source(source).request_stop(); }) {
+    if (!deadline) return;
+    timer_.expires_at(*deadline);
+    timer_.async_wait([source = source_, over = over_](const boost::system::error_code& error) mutable {
+      if (error) return;
+      *over = true;
+      source.request_stop();
+    });
+  }
+
+  std::stop_token token() const { return source_.get_token(); }
+  bool is_over() const noexcept { return *over_; }
+
+ private:
+  std::stop_source source_{};
+  std::shared_ptr<std::atomic<bool>> over_ = std::make_shared<std::atomic<bool>>(false);
+  net::steady_timer timer_;
+  std::stop_callback<std::function<void()>> forward_;
+};
+
+}  // namespace
+
+Backend::Backend(const Options& options, ModelOptions model)
+    : runtime_(model.runtime),
+      preloaded_(options.models.size()),
+      pool_(pool_options(options, model.runtime)),
+      options_(options) {
+  const auto add = [this](const std::string& id, const std::string& name, ModelOptions how) {
+    if (find(id) != nullptr || find(name) != nullptr) {
+      throw Error(Errc::invalid_argument, "'" + name + "' stands for two models; name each model once, or give them " +
+                                              "different names with --served-model-name");
+    }
+    models_.push_back({id, name, Model(id, how).info().provider});
+    pool_.add(id, std::move(how));
+  };
+  if (options.served_names.size() > options.models.size())
+    throw Error(Errc::invalid_argument, "more --served-model-name than --model; the first is the first model's name");
+  for (std::size_t i = 0; i < options.models.size(); ++i) {
+    const std::string& id = options.models[i];
+    add(id, i < options.served_names.size() ? options.served_names[i] : id, i == 0 ? watched(model, loading_) : model);
+    model.revision = ModelOptions{}.revision;
+  }
+  for (const std::string& id : options.allowed_models) add(id, id, model);
+  facts_.resize(models_.size());
+}
 
 std::shared_ptr<const ModelFacts> Backend::facts() const {
   const std::lock_guard lock(mutex_);
-  return facts_;
+  return facts_.front();
 }
 
-ModelFacts Backend::facts_of(ModelDescription description) const {
+const ServedModel& Backend::at(const std::string& name) const {
+  if (const ServedModel* const found = find(name)) return *found;
+  std::string known;
+  for (const ServedModel& model : models_) known += (known.empty() ? "`" : ", `") + model.name + "`";
+  throw ApiError(ErrorKind::model_not_found, "The model `" + name + "` does not exist here; this server has " + known,
+                 "model");
+}
+
+std::size_t Backend::compute_threads() const noexcept {
+  return runtime_->compute_threads();
+}
+
+const ServedModel* Backend::find(const std::string& name) const noexcept {
+  const auto found = std::find_if(models_.begin(), models_.end(),
+                                  [&name](const ServedModel& model) { return model.name == name || model.id == name; });
+  return found == models_.end() ? nullptr : &*found;
+}
+
+net::awaitable<std::shared_ptr<const ModelFacts>> Backend::facts_for(std::string name, std::stop_token stop,
+                                                                     Deadline deadline) {
+  const auto index = name.empty() ? 0 : static_cast<std::size_t>(&at(name) - models_.data());
+  {
+    const std::lock_guard lock(mutex_);
+    if (facts_[index]) co_return facts_[index];
+  }
+  if (index == 0) throw ApiError(ErrorKind::unhealthy, progress());
+  const Alarm alarm(co_await net::this_coro::executor, deadline, stop);
+  try {
+    co_return co_await load(index, alarm.token());
+  } catch (const Error& error) {
+    if (error.errc() != Errc::cancelled || !alarm.is_over()) throw;
+  }
+  throw Error(Errc::deadline_exceeded, "the model was not loaded within the request's time limit");
+}
+
+void Backend::set_options(const Options& options) {
+  const std::lock_guard lock(mutex_);
+  options_ = options;
+  for (auto& facts : facts_) {
+    if (!facts) continue;
+    auto changed = std::make_shared<ModelFacts>(*facts);
+    set_terms(options_, *changed);
+    facts = std::move(changed);
+  }
+}
+
+ModelFacts Backend::facts_of(const ServedModel& model, ModelDescription description) const {
   ModelFacts facts;
-  facts.id = options_.model_id;
-  facts.served_name = options_.served_model_name.value_or(options_.model_id);
-  facts.provider = model_.info().provider;
-  facts.weights = weights_of(options_.model_id, description.commit, description.directory);
+  facts.id = model.id;
+  facts.served_name = model.name;
+  facts.provider = model.provider;
+  facts.weights = weights_of(model.id, description.commit, description.directory);
   facts.description = std::move(description);
-  facts.max_client_batch_size = options_.max_client_batch_size;
-  facts.max_concurrent_requests = options_.max_concurrent_requests;
-  facts.auto_truncate = options_.auto_truncate;
-  facts.any_token_ids = options_.any_token_ids;
-  facts.default_prompt_name = options_.default_prompt_name;
-  facts.default_prompt = options_.default_prompt;
+  {
+    const std::lock_guard lock(mutex_);
+    set_terms(options_, facts);
+  }
   EmbedOptions prompt;
   try {
     choose_prompt(facts, std::nullopt, prompt);
@@ -50,7 +181,7 @@ net::awaitable<void> Backend::find_template(ModelFacts& facts, std::stop_token s
     request.texts.emplace_back("a");
     request.options.prompt = "";
     request.options.add_special_tokens = special;
-    auto start = [this, &request, &stop](auto done) { model_.tokenize(std::move(request), stop, std::move(done)); };
+    auto start = [&](auto done) { pool_.tokenize(facts.id, std::move(request), stop, std::move(done)); };
     std::vector<Tokens> tokens = co_await await_callback<std::vector<Tokens>>(start);
     results.push_back(std::move(tokens.at(0)));
   }
@@ -62,18 +193,38 @@ net::awaitable<void> Backend::find_template(ModelFacts& facts, std::stop_token s
   facts.behind.assign(found + static_cast<std::ptrdiff_t>(plain.size()), whole.end());
 }
 
-net::awaitable<void> Backend::load(std::stop_token stop) {
-  auto start = [this, &stop](auto done) { model_.load(stop, std::move(done)); };
+net::awaitable<std::shared_ptr<const ModelFacts>> Backend::load(std::size_t model, std::stop_token stop) {
+  const ServedModel& served = models_[model];
+  auto start = [&](auto done) { pool_.load(served.id, stop, std::move(done)); };
   ModelDescription description = co_await await_callback<ModelDescription>(start);
-  auto facts = std::make_shared<ModelFacts>(facts_of(std::move(description)));
+  auto facts = std::make_shared<ModelFacts>(facts_of(served, std::move(description)));
   co_await find_template(*facts, stop);
   EmbedRequest request;  // brings the default head
   request.texts.emplace_back("a");
   request.options.prompt = "";
-  auto embed = [this, &request, &stop](auto done) { model_.embed(std::move(request), stop, std::move(done)); };
+  auto embed = [&](auto done) { pool_.embed(served.id, std::move(request), stop, std::move(done)); };
   co_await await_callback<EmbedResult>(embed);
   const std::lock_guard lock(mutex_);
-  facts_ = std::move(facts);
+  facts_[model] = facts;
+  co_return facts;
+}
+
+net::awaitable<void> Backend::load_default(std::stop_token stop) {
+  co_await load(0, stop);
+}
+
+net::awaitable<void> Backend::load_others(std::stop_token stop) {
+  for (std::size_t i = 1; i < preloaded_ && !stop.stop_requested(); ++i) {
+    std::string failure;
+    try {
+      co_await load(i, stop);
+    } catch (const std::exception& error) {
+      failure = error.what();
+    }
+    if (!failure.empty() && !stop.stop_requested())
+      log(LogLevel::warning,
+          models_[i].name + " could not be loaded, and is tried again when it is asked for: " + failure);
+  }
 }
 
 }  // namespace stella::server

@@ -20,9 +20,9 @@ ApiKeys::ApiKeys(const std::vector<std::string>& keys) {
   for (const std::string& key : keys) digests_.push_back(digest_of(key));
 }
 
-bool ApiKeys::accepts(std::string_view authorization) const {
+std::string ApiKeys::client_of(std::string_view authorization) const {
   constexpr std::string_view kScheme = "bearer ";
-  if (to_lower(authorization.substr(0, kScheme.size())) != kScheme) return false;
+  if (to_lower(authorization.substr(0, kScheme.size())) != kScheme) return {};
   const auto given = digest_of(trim(authorization.substr(kScheme.size())));
   bool found = false;
   for (const auto& digest : digests_) {
@@ -30,7 +30,7 @@ bool ApiKeys::accepts(std::string_view authorization) const {
     for (std::size_t i = 0; i < digest.size(); ++i) difference |= digest[i] ^ given[i];
     found |= difference == std::byte{};
   }
-  return found;
+  return found ? "key:" + to_hex(std::span(given).first(8)) : std::string();
 }
 
 std::vector<std::string> keys_of_text(std::string_view text) {

@@ -14,6 +14,10 @@ TEST(ApiKeys, AcceptsItsOwnOnly) {
                             "Basic first", "Bearerfirst"}) {
     EXPECT_FALSE(keys.accepts(wrong)) << wrong;
   }
+  EXPECT_EQ(keys.client_of("Bearer first"), keys.client_of("bearer  first "));
+  EXPECT_NE(keys.client_of("Bearer first"), keys.client_of("Bearer second key"));
+  EXPECT_EQ(keys.client_of("Bearer first").find("first"), std::string::npos);
+  EXPECT_EQ(keys.client_of("Bearer other"), "");
   EXPECT_TRUE(ApiKeys({}).empty());
   EXPECT_FALSE(ApiKeys({}).accepts("Bearer "));
 }

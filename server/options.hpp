@@ -23,14 +23,33 @@ struct Limits {
   std::chrono::milliseconds linger{30'000};  ///< For a client that still sends what was refused.
 };
 
+/// Of what is under way at the same time.
+struct AdmissionLimits {
+  std::size_t texts = 8192;
+  std::size_t tokens = 1'000'000;
+  /// Of all of that, what one client may have under way beside the first of its requests.
+  double share_of_client = 0.75;
+};
+
 struct Options {
   std::string host = "127.0.0.1";  ///< An address.
   std::uint16_t port = 3000;       ///< 0: the system chooses.
+  /// In place of host and port.
+  std::optional<std::string> unix_socket{};
+  unsigned unix_socket_mode = 0600;
+  std::optional<std::string> tls_certificate{};  ///< PEM file: the server's certificate, then those that vouch for it.
+  std::optional<std::string> tls_key{};          ///< PEM file.
   std::vector<std::string> api_keys{};
-  std::string model_id{};
-  std::optional<std::string> served_model_name{};
-  std::size_t max_concurrent_requests = 8192;  ///< Texts, of all requests together.
-  std::size_t max_client_batch_size = 2048;
+  std::vector<std::string> models{};          ///< Ids or directories, at least one; the first is the default model.
+  std::vector<std::string> allowed_models{};  ///< More of them, loaded when a request first names them.
+  std::vector<std::string> served_names{};    ///< What clients call `models`, in that order; else their ids.
+  std::uint64_t memory_limit = 0;             ///< Of weights; 0: ModelPool::default_memory_limit().
+  std::chrono::milliseconds idle_unload{0};   ///< Models that nobody has asked for so long go; 0: they stay.
+  AdmissionLimits admission{};
+  std::size_t max_client_batch_size = 0;  ///< 0: 2048, or as many texts as may be under way.
+  std::size_t max_batch_split = 64;       ///< Batches that a request may be split into.
+  std::size_t request_memory = std::size_t{1} << 30U;
+  std::vector<std::string> cors_origins{};
   bool auto_truncate = true;
   bool any_token_ids = false;
   std::optional<std::string> default_prompt_name{};

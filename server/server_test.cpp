@@ -1,6 +1,8 @@
 // What takes time, with limits short enough to wait for: no flag sets them. The rest is in tests/server.
 #include "server/server.hpp"
 
+#include "stella/runtime.hpp"
+
 #include <chrono>
 #include <string>
 #include <thread>
@@ -27,14 +29,20 @@ constexpr milliseconds kShort{50};
 Options short_options() {
   Options options;
   options.port = 0;
-  options.model_id = STELLA_TEST_DATA "/checkpoints/stella-small-tiny";
+  options.models = {STELLA_TEST_DATA "/checkpoints/stella-small-tiny"};
   return options;
+}
+
+ModelOptions model_options() {
+  ModelOptions model;
+  model.runtime = Runtime::shared();
+  return model;
 }
 
 /// A server on a thread of its own, drained at the end.
 class Running {
  public:
-  explicit Running(const Options& options) : server_(io_, options, Model(options.model_id)) {
+  explicit Running(const Options& options) : server_(io_, options, model_options()) {
     server_.start([](std::exception_ptr) {});
     thread_ = std::thread([this] { io_.run(); });
   }

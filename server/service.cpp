@@ -2,17 +2,20 @@
 
 #include "base/ascii.hpp"
 #include "server/await.hpp"
+#include "server/cost.hpp"
 #include "server/json/strict.hpp"
 #include "server/page/page.hpp"
-#include "server/routes/common.hpp"
 #include "server/routes/openai.hpp"
 #include "server/routes/openapi.hpp"
-#include "stella/runtime.hpp"
+#include "server/terms.hpp"
 
 #include <charconv>
 #include <random>
 #include <unistd.h>
 #include <utility>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 namespace stella::server {
 namespace {
@@ -31,6 +34,13 @@ bool is_json(const std::string& type) {
 double random_jitter() {
   thread_local std::mt19937 random{std::random_device{}()};
   return std::uniform_real_distribution<double>(0, 1)(random);
+}
+
+/// TEI's requests have no such field. What is wrong with it otherwise is found where the body is read.
+std::string asked_model(const json::value& body) {
+  const json::object* const object = body.if_object();
+  const json::value* const model = object == nullptr ? nullptr : object->if_contains("model");
+  return model == nullptr || !model->is_string() ? "" : std::string(model->get_string());
 }
 
 /// "a%2Fb" → "a/b".
@@ -79,21 +89,44 @@ Metrics::Labels labels_of(const ModelFacts& facts, const std::string& dimension)
 }
 
 Service::Service(const Options& options, std::shared_ptr<Backend> backend)
-    : options_(options),
-      backend_(std::move(backend)),
-      keys_(options.api_keys),
+    : backend_(std::move(backend)),
       started_(std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
                    .count()),
-      admission_(options.max_concurrent_requests),
+      admission_(options.admission),
+      memory_(options.request_memory),
       observer_(observer_of(options)),
+      settings_(std::make_shared<Settings>(options)),
       pool_(kPoolThreads) {}
 
 Service::~Service() {
   pool_.join();
 }
 
+std::shared_ptr<const Service::Settings> Service::settings() const {
+  const std::lock_guard lock(mutex_);
+  return settings_;
+}
+
+void Service::set_options(const Options& options) {
+  auto settings = std::make_shared<Settings>(options);
+  admission_.set_limits(options.admission);
+  memory_.set_limit(options.request_memory);
+  backend_->set_options(options);
+  const std::lock_guard lock(mutex_);
+  settings_ = std::move(settings);
+}
+
 std::optional<Response> Service::check_header(const Request& request, std::optional<std::uint64_t> body_bytes) const {
   const Match match = find_route(request.method, request.path);
+  const auto settings = this->settings();
+  std::optional<Response> response = settings->cors.preflight(request, match.allow);
+  if (!response) response = refusal(request, match, body_bytes, *settings);
+  if (response) settings->cors.complete(request.fields, *response);
+  return response;
+}
+
+std::optional<Response> Service::refusal(const Request& request, const Match& match,
+                                         std::optional<std::uint64_t> body_bytes, const Settings& settings) const {
   const auto refuse = [&match](ErrorKind kind, const std::string& message) {
     return error_response(ApiError(kind, message), match.family);
   };
@@ -107,13 +140,14 @@ std::optional<Response> Service::check_header(const Request& request, std::optio
     return response;
   }
   const std::string* authorization = find_field(request.fields, "authorization");
-  if (!keys_.empty() && !match.entry->open && (authorization == nullptr || !keys_.accepts(*authorization))) {
+  const ApiKeys& keys = settings.keys;
+  if (!keys.empty() && !match.entry->open && (authorization == nullptr || !keys.accepts(*authorization))) {
     return refuse(ErrorKind::unauthorized, authorization == nullptr ? "no API key: send `Authorization: Bearer KEY`"
                                                                     : "the API key is not one of this server's");
   }
-  if (body_bytes.value_or(0) > options_.limits.body_bytes) {
-    return refuse(ErrorKind::too_large,
-                  "the request body has more than " + std::to_string(options_.limits.body_bytes) + " bytes");
+  const std::size_t most = settings.options.limits.body_bytes;
+  if (body_bytes.value_or(0) > most) {
+    return refuse(ErrorKind::too_large, "the request body has more than " + std::to_string(most) + " bytes");
   }
   const std::string* expected = find_field(request.fields, "expect");
   if (expected != nullptr && to_lower(*expected) != "100-continue") {
@@ -129,17 +163,33 @@ std::optional<Response> Service::check_header(const Request& request, std::optio
   return std::nullopt;
 }
 
-net::awaitable<Response> Service::respond(const Request& request, std::stop_token stop, bool late) {
+net::awaitable<Response> Service::respond(Request& request, std::stop_token stop, bool late) {
   const Match match = find_route(request.method, request.path);
   const RouteEntry& entry = *match.entry;
+  Response response;
   std::exception_ptr error;
   try {
     if (late && !entry.open) throw ApiError(ErrorKind::unhealthy, "the server is shutting down");
-    co_return co_await answer(request, entry, stop);
+    response = co_await answer(request, entry, stop);
   } catch (...) {
     error = std::current_exception();
   }
-  co_return fail(error, entry);
+  if (error) response = fail(error, entry);
+  // What is left of the request itself is small.
+  std::string().swap(request.body);
+  static_cast<void>(request.memory.resize(response.body.capacity()));
+  settings()->cors.complete(request.fields, response);
+  co_return response;
+}
+
+Response Service::overloaded(const Request& request) {
+  const Match match = find_route(request.method, request.path);
+  Response response =
+      match.entry == nullptr
+          ? error_response(ApiError(ErrorKind::overloaded, "Model is overloaded"), match.family)
+          : fail(std::make_exception_ptr(ApiError(ErrorKind::overloaded, "Model is overloaded")), *match.entry);
+  settings()->cors.complete(request.fields, response);
+  return response;
 }
 
 Response Service::fail(const std::exception_ptr& error, const RouteEntry& entry) {
@@ -174,7 +224,7 @@ void Service::count_failure(const ApiError& error) {
 
 Response Service::health() const {
   if (is_draining()) throw ApiError(ErrorKind::unhealthy, "the server is shutting down");
-  if (!backend_->facts()) throw ApiError(ErrorKind::unhealthy, "the model is being loaded");
+  if (!backend_->facts()) throw ApiError(ErrorKind::unhealthy, backend_->progress());
   return {};
 }
 
@@ -186,7 +236,7 @@ std::string Service::metrics_text() {
       metrics_.declare(labels_of(*facts, std::to_string(dimension)));
     metrics_.declare(labels_of(*facts, std::to_string(description.default_dimension)));
   }
-  return metrics_.text(admission_.under_way());
+  return metrics_.text(admission_.under_way().texts);
 }
 
 Response Service::answer_at_once(const Request& request, Route route) {
@@ -200,17 +250,17 @@ Response Service::answer_at_once(const Request& request, Route route) {
   if (route == Route::docs) return page_response(kDocsPage, kDocsPolicy);
   if (route == Route::health) return health();
   if (route == Route::ping) return {};
+  if (route == Route::models) return json_response(openai_models(backend_->models(), started_));
+  if (route == Route::model) {
+    const std::string name = unescape(std::string_view(request.path).substr(std::string_view("/v1/models/").size()));
+    return json_response(openai_model(backend_->at(name), started_));
+  }
   const auto facts = backend_->facts();
-  if (!facts) throw ApiError(ErrorKind::unhealthy, "the model is being loaded");
-  if (route == Route::info)
-    return json_response(info_answer(*facts, options_.version, backend_->model().options().runtime->compute_threads()));
-  if (route == Route::models) return json_response(openai_models(*facts, started_));
-  const std::string name = unescape(std::string_view(request.path).substr(std::string_view("/v1/models/").size()));
-  check_model(*facts, name);
-  return json_response(openai_model(*facts, started_));
+  if (!facts) throw ApiError(ErrorKind::unhealthy, backend_->progress());
+  return json_response(info_answer(*facts, settings()->options.version, backend_->compute_threads()));
 }
 
-net::awaitable<Response> Service::answer(const Request& request, const RouteEntry& entry, std::stop_token stop) {
+net::awaitable<Response> Service::answer(Request& request, const RouteEntry& entry, std::stop_token stop) {
   switch (entry.route) {
     case Route::rerank:
       throw ApiError(ErrorKind::backend, "Model is not a re-ranker model");
@@ -222,11 +272,28 @@ net::awaitable<Response> Service::answer(const Request& request, const RouteEntr
       break;
   }
   if (entry.method == "GET") co_return answer_at_once(request, entry.route);
-  Call call{request, stop, backend_->facts(), std::chrono::steady_clock::now()};
-  if (!call.facts) throw ApiError(ErrorKind::unhealthy, "the model is being loaded");
-  auto parse = [&request] { return parse_json(request.body); };
-  const json::value body = co_await offload(pool_, request.body.size() > kLongBody, parse);
-  co_return co_await answer_post(call, entry.route, body);
+  if (request.body.size() <= kLongBody) co_return co_await answer_body(request, entry, stop);
+  auto long_answer = answer_body(request, entry, stop);
+  co_return co_await net::co_spawn(pool_, std::move(long_answer), net::use_awaitable);
+}
+
+net::awaitable<Response> Service::answer_body(Request& request, const RouteEntry& entry, std::stop_token stop) {
+  Call call{request, stop, settings(), std::chrono::steady_clock::now()};
+  call.deadline = deadline_of(request, call.settings->options.request_timeout, call.start);
+  reserve(call, request.body.capacity() + parse_bytes(request.body));
+  json::value body = parse_json(request.body);
+  std::string().swap(request.body);
+  const std::string model = entry.family == Family::tei ? "" : asked_model(body);
+  call.facts = co_await backend_->facts_for(model, stop, call.deadline);
+  co_return co_await answer_post(call, entry.route, std::move(body));
+}
+
+void Service::reserve(const Call& call, std::size_t bytes) {
+  const RequestMemory::Grant grant = call.request.memory.resize(call.kept + bytes);
+  if (grant == RequestMemory::Grant::busy) throw ApiError(ErrorKind::overloaded, "Model is overloaded");
+  if (grant != RequestMemory::Grant::too_much) return;
+  throw ApiError(ErrorKind::too_large, "the request would take more memory than --max-request-memory allows (" +
+                                           std::to_string(bytes >> 20U) + " MiB); send fewer texts in one request");
 }
 
 }  // namespace stella::server

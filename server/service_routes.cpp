@@ -1,11 +1,10 @@
 // The routes that ask the model.
 #include "server/await.hpp"
-#include "server/routes/cohere.hpp"
+#include "server/cost.hpp"
 #include "server/routes/fields.hpp"
 #include "server/routes/fingerprint.hpp"
-#include "server/routes/ollama.hpp"
-#include "server/routes/openai.hpp"
 #include "server/service.hpp"
+#include "server/terms.hpp"
 #include "stella/error.hpp"
 
 #include <algorithm>
@@ -18,41 +17,15 @@ namespace {
 namespace net = boost::asio;
 constexpr std::size_t kLongAnswer = std::size_t{64} << 10U;
 constexpr std::size_t kBytesOfFloat = 12;  ///< As text.
+/// Bytes of text, or ids, of which tokens and decoded text are written on the pool.
+constexpr std::size_t kLongText = std::size_t{4} << 10U;
+/// For each byte of text that is to be tokenized: it may be a token, with its id and offsets.
+constexpr std::size_t kBytesOfUnreadToken = 24;
+/// A token with its text, in the answer and before it.
+constexpr std::size_t kBytesOfToken = 256;
 
 std::string milliseconds(std::chrono::nanoseconds time) {
   return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
-}
-
-std::optional<std::chrono::milliseconds> asked_timeout(const Request& request) {
-  const std::string* field = find_field(request.fields, "x-timeout-ms");
-  if (field == nullptr) return std::nullopt;
-  constexpr std::int64_t kMax = 86'400'000;
-  std::int64_t value = 0;
-  for (const char c : *field) {
-    if (c < '0' || c > '9' || value > kMax) refuse_field("x-timeout-ms", "a whole number of milliseconds");
-    value = value * 10 + (c - '0');
-  }
-  if (field->empty() || value == 0) refuse_field("x-timeout-ms", "a whole number of milliseconds");
-  return std::chrono::milliseconds(std::min(value, kMax));
-}
-
-Priority asked_priority(const Request& request) {
-  const std::string* field = find_field(request.fields, "x-priority");
-  if (field == nullptr) return Priority::automatic;
-  if (*field == "interactive") return Priority::interactive;
-  if (*field == "bulk") return Priority::bulk;
-  refuse_field("x-priority", "interactive or bulk");
-}
-
-/// As Priority::automatic has it.
-bool is_bulk(const Inputs& inputs, Priority priority) {
-  constexpr std::size_t kMaxBytes = 4096;
-  constexpr std::size_t kMaxIds = 1024;
-  std::size_t bytes = 0;
-  for (const std::string& text : inputs.texts) bytes += text.size();
-  std::size_t ids = 0;
-  for (const TokenIds& list : inputs.ids) ids += list.size();
-  return priority == Priority::bulk || (priority == Priority::automatic && (bytes > kMaxBytes || ids > kMaxIds));
 }
 
 std::size_t floats_of(const EmbedOptions& options, const ModelFacts& facts, std::size_t texts) {
@@ -62,25 +35,37 @@ std::size_t floats_of(const EmbedOptions& options, const ModelFacts& facts, std:
   return sum * texts;
 }
 
-}  // namespace
-
-void Service::set_terms(const Call& call, EmbedOptions& options) const {
-  const std::string* key = find_field(call.request.fields, "authorization");
-  options.client = key != nullptr && !keys_.empty() ? *key : call.request.peer;
-  options.priority = asked_priority(call.request);
-  auto timeout = asked_timeout(call.request);
-  if (options_.request_timeout)
-    timeout = timeout ? std::min(*timeout, *options_.request_timeout) : *options_.request_timeout;
-  if (timeout) options.deadline = call.start + *timeout;
+/// What /tokenize says of the tokens of `whole`, prompt and text; `special` has the texts of special tokens.
+std::vector<TokenText> texts_of(const Tokens& tokens, const std::string& whole,
+                                const std::map<std::int32_t, std::string>& special) {
+  std::vector<TokenText> out(tokens.ids.size());
+  for (std::size_t k = 0; k < out.size(); ++k) {
+    TokenText& token = out[k];
+    token.id = tokens.ids[k];
+    token.special = tokens.special[k];
+    if (token.special) {
+      token.text = special.at(token.id);
+    } else {
+      token.offsets = tokens.offsets[k];
+      token.text = whole.substr(token.offsets->start, token.offsets->stop - token.offsets->start);
+    }
+  }
+  return out;
 }
+
+}  // namespace
 
 net::awaitable<Embedded> Service::compute(const Call& call, Inputs& inputs, EmbedOptions options) {
   const bool batch = !inputs.single;
   metrics_.count_request(batch, inputs.size());
-  auto permit = admission_.enter(inputs.size());
+  reserve(call, answer_bytes(inputs, *call.facts, options));
+  const Cost cost = cost_of(inputs, *call.facts, options);
+  options.client = client_of(call);
+  options.priority = priority_of(call.request, cost);
+  options.deadline = call.deadline;
+  auto permit = admission_.enter(options.client, cost);
   if (!permit) throw ApiError(ErrorKind::overloaded, "Model is overloaded");
-  set_terms(call, options);
-  metrics_.count_queue(is_bulk(inputs, options.priority));
+  metrics_.count_queue(options.priority == Priority::bulk);
   std::exception_ptr too_long;
   EmbedResult results[2];
   for (const bool of_ids : {false, true}) {
@@ -89,13 +74,13 @@ net::awaitable<Embedded> Service::compute(const Call& call, Inputs& inputs, Embe
     if (of_ids) {
       request.ids = std::move(inputs.ids);
     } else {
-      request.texts = inputs.texts;  // for say_length()
+      request.texts = inputs.texts;  // for say_length(), and for answers that repeat them
     }
     request.options = options;
     request.any_count = true;
     request.indexed_errors = batch;
     auto start = [this, &request, &call](auto done) {
-      backend_->model().embed(std::move(request), call.stop, std::move(done));
+      backend_->pool().embed(call.facts->id, std::move(request), call.stop, std::move(done));
     };
     try {
       results[of_ids ? 1 : 0] = co_await await_callback<EmbedResult>(start);
@@ -106,7 +91,14 @@ net::awaitable<Embedded> Service::compute(const Call& call, Inputs& inputs, Embe
     if (too_long) co_await say_length(call, inputs.texts, options);
     if (too_long) std::rethrow_exception(too_long);
   }
+  permit->set_done();
   co_return Embedded(inputs.is_ids, std::move(results[0]), std::move(results[1]));
+}
+
+std::string Service::client_of(const Call& call) {
+  const std::string* const key = find_field(call.request.fields, "authorization");
+  std::string client = key == nullptr ? std::string() : call.settings->keys.client_of(*key);
+  return client.empty() ? call.request.peer : client;
 }
 
 /// Throws ApiError with the tokens that the first text has that is too long, as TEI's clients know it.
@@ -116,7 +108,7 @@ net::awaitable<void> Service::say_length(const Call& call, const std::vector<std
   request.texts = texts;
   request.options.prompt = options.prompt;
   auto start = [this, &request, &call](auto done) {
-    backend_->model().tokenize(std::move(request), call.stop, std::move(done));
+    backend_->pool().tokenize(call.facts->id, std::move(request), call.stop, std::move(done));
   };
   const std::vector<Tokens> tokens = co_await await_callback<std::vector<Tokens>>(start);
   for (const Tokens& text : tokens) {
@@ -135,6 +127,24 @@ void Service::count_texts(const ModelFacts& facts, const EmbedOptions& options, 
     metrics_.count_texts(labels_of(facts, std::to_string(dimension)), embedded.size(), embedded.tokens());
   }
   if (options.token_states) metrics_.count_texts(labels_of(facts, "tokens"), embedded.size(), embedded.tokens());
+}
+
+/// OpenAI takes 300,000 tokens in one request. That many bytes may be as many tokens, and only the tokenizer knows.
+net::awaitable<void> Service::check_tokens(const Call& call, const Inputs& inputs) {
+  constexpr std::size_t kMaxTokens = 300'000;
+  std::size_t bytes = 0;
+  for (const std::string& text : inputs.texts) bytes += text.size();
+  if (bytes <= kMaxTokens) co_return;
+  TokenizeRequest request;
+  request.texts = inputs.texts;
+  request.options.prompt = "";
+  auto start = [this, &request, &call](auto done) {
+    backend_->pool().tokenize(call.facts->id, std::move(request), call.stop, std::move(done));
+  };
+  const std::vector<Tokens> texts = co_await await_callback<std::vector<Tokens>>(start);
+  std::size_t tokens = 0;
+  for (const Tokens& text : texts) tokens += text.full_tokens;
+  if (tokens > kMaxTokens) refuse_field("input", "of at most 300,000 tokens in all, and has " + std::to_string(tokens));
 }
 
 template <class Write>
@@ -168,34 +178,41 @@ net::awaitable<Response> Service::finish(const Call& call, const Inputs& inputs,
   co_return response;
 }
 
-net::awaitable<Response> Service::answer_post(const Call& call, Route route, const json::value& body) {
+net::awaitable<Response> Service::answer_post(const Call& call, Route route, json::value body) {
   const ModelFacts& facts = *call.facts;
+  // The body has served once it is parsed, and takes many times what was sent.
+  const auto parse = [&](auto how) {
+    auto parsed = how(body, facts);
+    body = nullptr;
+    return parsed;
+  };
   switch (route) {
     case Route::embeddings:
-      co_return co_await embeddings(call, body);
+      co_return co_await embeddings(call, parse(parse_openai));
     case Route::embed_all:
-      co_return co_await embed(call, parse_embed_all(body, facts), route);
+      co_return co_await embed(call, parse(parse_embed_all), route);
     case Route::vertex:
-      co_return co_await vertex(call, body);
+      co_return co_await vertex(call, parse(parse_vertex));
     case Route::tokenize:
-      co_return co_await tokenize(call, body);
+      co_return co_await tokenize(call, parse(parse_tokenize));
     case Route::decode:
-      co_return co_await decode(call, body);
+      co_return co_await decode(call, parse(parse_decode));
     case Route::ollama_embed:
+      co_return co_await ollama(call, parse(parse_ollama_embed), route);
     case Route::ollama_embeddings:
-      co_return co_await ollama(call, body, route);
+      co_return co_await ollama(call, parse(parse_ollama_embeddings), route);
     case Route::cohere_embed:
-      co_return co_await cohere(call, body);
+      co_return co_await cohere(call, parse(parse_cohere));
     default:
       break;
   }
   const bool similarity = route == Route::similarity || (route == Route::root && is_similarity(body));
-  TeiRequest request = similarity ? parse_similarity(body, facts) : parse_embed(body, facts);
+  TeiRequest request = parse(similarity ? parse_similarity : parse_embed);
   co_return co_await embed(call, std::move(request), similarity ? Route::similarity : Route::embed);
 }
 
-net::awaitable<Response> Service::embeddings(const Call& call, const json::value& body) {
-  OpenAiRequest request = parse_openai(body, *call.facts);
+net::awaitable<Response> Service::embeddings(const Call& call, OpenAiRequest request) {
+  co_await check_tokens(call, request.inputs);
   const Embedded embedded = co_await compute(call, request.inputs, request.options);
   auto write = [&] { return openai_answer(embedded, request.encoding, *call.facts); };
   co_return co_await finish(call, request.inputs, request.options, embedded, write);
@@ -210,9 +227,8 @@ net::awaitable<Response> Service::embed(const Call& call, TeiRequest request, Ro
   co_return co_await finish(call, request.inputs, request.options, embedded, write);
 }
 
-net::awaitable<Response> Service::ollama(const Call& call, const json::value& body, Route route) {
+net::awaitable<Response> Service::ollama(const Call& call, OllamaRequest request, Route route) {
   const bool older = route == Route::ollama_embeddings;
-  OllamaRequest request = older ? parse_ollama_embeddings(body, *call.facts) : parse_ollama_embed(body, *call.facts);
   const Embedded embedded = co_await compute(call, request.inputs, request.options);
   auto write = [&] {
     if (older) return ollama_embeddings_answer(embedded);
@@ -221,20 +237,24 @@ net::awaitable<Response> Service::ollama(const Call& call, const json::value& bo
   co_return co_await finish(call, request.inputs, request.options, embedded, write);
 }
 
-net::awaitable<Response> Service::cohere(const Call& call, const json::value& body) {
-  CohereRequest request = parse_cohere(body, *call.facts);
+net::awaitable<Response> Service::cohere(const Call& call, CohereRequest request) {
   const Embedded embedded = co_await compute(call, request.inputs, request.options);
   auto write = [&] { return cohere_answer(request, embedded, call.request.id); };
   co_return co_await finish(call, request.inputs, request.options, embedded, write);
 }
 
-net::awaitable<Response> Service::vertex(const Call& call, const json::value& body) {
-  std::vector<TeiRequest> requests = parse_vertex(body, *call.facts);
+net::awaitable<Response> Service::vertex(const Call& call, std::vector<TeiRequest> requests) {
+  std::size_t waiting = 0;  // bytes of the instances' texts
+  for (const TeiRequest& request : requests) {
+    for (const std::string& text : request.inputs.texts) waiting += text.size();
+  }
   Response response;
   response.body = "{\"predictions\":[";
   for (TeiRequest& request : requests) {
     if (&request != requests.data()) response.body += ',';
-    Response one = co_await embed(call, std::move(request), Route::embed);
+    Call part = call;
+    part.kept = waiting + 2 * response.body.size();
+    Response one = co_await embed(part, std::move(request), Route::embed);
     response.body += one.body;
   }
   response.body += "]}";
@@ -246,59 +266,57 @@ net::awaitable<std::string> Service::special_text(const Call& call, std::int32_t
   request.ids.push_back({id});
   request.skip_special_tokens = false;
   auto start = [this, &request, &call](auto done) {
-    backend_->model().decode(std::move(request), call.stop, std::move(done));
+    backend_->pool().decode(call.facts->id, std::move(request), call.stop, std::move(done));
   };
   std::vector<std::string> texts = co_await await_callback<std::vector<std::string>>(start);
   co_return std::move(texts.at(0));
 }
 
-net::awaitable<Response> Service::tokenize(const Call& call, const json::value& body) {
-  TokenizeBody parsed = parse_tokenize(body, *call.facts);
+net::awaitable<Response> Service::tokenize(const Call& call, TokenizeBody parsed) {
   const std::string prompt = parsed.options.prompt.value_or("");
+  std::size_t bytes = 0;
+  for (const std::string& text : parsed.inputs.texts) bytes += text.size() + prompt.size();
+  reserve(call, kBytesOfUnreadToken * bytes);
   TokenizeRequest request;
   request.texts = parsed.inputs.texts;
   request.options = parsed.options;
   request.options.max_length = call.facts->description.max_length_limit;
   auto start = [this, &request, &call](auto done) {
-    backend_->model().tokenize(std::move(request), call.stop, std::move(done));
+    backend_->pool().tokenize(call.facts->id, std::move(request), call.stop, std::move(done));
   };
   const std::vector<Tokens> results = co_await await_callback<std::vector<Tokens>>(start);
+  std::size_t tokens = 0;
   std::map<std::int32_t, std::string> special;
-  std::vector<std::vector<TokenText>> texts;
-  for (std::size_t i = 0; i < results.size(); ++i) {
-    const std::string whole = prompt + parsed.inputs.texts[i];
-    const Tokens& tokens = results[i];
-    std::vector<TokenText>& out = texts.emplace_back();
-    for (std::size_t k = 0; k < tokens.ids.size(); ++k) {
-      TokenText token;
-      token.id = tokens.ids[k];
-      token.special = tokens.special[k];
-      if (token.special) {
-        if (!special.contains(token.id)) {
-          std::string text = co_await special_text(call, token.id);
-          special.emplace(token.id, std::move(text));
-        }
-        token.text = special.at(token.id);
-      } else {
-        token.offsets = tokens.offsets[k];
-        token.text = whole.substr(token.offsets->start, token.offsets->stop - token.offsets->start);
-      }
-      out.push_back(std::move(token));
+  for (const Tokens& text : results) {
+    tokens += text.ids.size();
+    for (std::size_t k = 0; k < text.ids.size(); ++k) {
+      if (!text.special[k] || special.contains(text.ids[k])) continue;
+      std::string written = co_await special_text(call, text.ids[k]);
+      special.emplace(text.ids[k], std::move(written));
     }
   }
+  reserve(call, kBytesOfUnreadToken * bytes + kBytesOfToken * tokens);
+  auto write = [&] {
+    std::vector<std::vector<TokenText>> texts;
+    for (std::size_t i = 0; i < results.size(); ++i)
+      texts.push_back(texts_of(results[i], prompt + parsed.inputs.texts[i], special));
+    return tokenize_answer(texts);
+  };
   Response response;
-  response.body = tokenize_answer(texts);
+  response.body = co_await offload(pool_, bytes > kLongText, std::move(write));
   co_return response;
 }
 
-net::awaitable<Response> Service::decode(const Call& call, const json::value& body) {
-  DecodeRequest request = parse_decode(body, *call.facts);
+net::awaitable<Response> Service::decode(const Call& call, DecodeRequest request) {
+  std::size_t ids = 0;
+  for (const TokenIds& list : request.ids) ids += list.size();
+  reserve(call, kBytesOfToken * ids);
   auto start = [this, &request, &call](auto done) {
-    backend_->model().decode(std::move(request), call.stop, std::move(done));
+    backend_->pool().decode(call.facts->id, std::move(request), call.stop, std::move(done));
   };
   const std::vector<std::string> texts = co_await await_callback<std::vector<std::string>>(start);
   Response response;
-  response.body = decode_answer(texts);
+  response.body = co_await offload(pool_, ids > kLongText, [&] { return decode_answer(texts); });
   co_return response;
 }
 

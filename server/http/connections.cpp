@@ -1,4 +1,4 @@
-#include "server/http/connection.hpp"
+#include "server/http/connections.hpp"
 
 #include <utility>
 #include <vector>
@@ -67,6 +67,11 @@ void Connections::stop() {
 void Connections::set_on_empty(std::function<void()> on_empty) {
   const std::lock_guard lock(mutex_);
   on_empty_ = std::move(on_empty);
+}
+
+void Connections::set_limits(const Limits& limits) {
+  const std::lock_guard lock(mutex_);
+  limits_ = limits;
 }
 
 std::size_t Connections::early() const {

@@ -32,8 +32,9 @@ std::string path_of(std::string_view target) {
 }
 
 std::string_view reason_of(unsigned status) noexcept {
-  constexpr std::array<std::pair<unsigned, std::string_view>, 19> kReasons{{{100, "Continue"},
+  constexpr std::array<std::pair<unsigned, std::string_view>, 20> kReasons{{{100, "Continue"},
                                                                             {200, "OK"},
+                                                                            {204, "No Content"},
                                                                             {400, "Bad Request"},
                                                                             {401, "Unauthorized"},
                                                                             {404, "Not Found"},
@@ -67,7 +68,7 @@ std::string head_of(const Response& response, const HeadOptions& options) {
     head += "\r\n";
   };
   if (!response.body.empty()) add("content-type", response.type);
-  add("content-length", std::to_string(response.body.size()));
+  if (response.status != 204) add("content-length", std::to_string(response.body.size()));
   add("connection", options.keep_alive ? "keep-alive" : "close");
   add("date", options.date);
   add("x-request-id", options.request_id);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "server/observe/trace_context.hpp"
+#include "server/request_memory.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -35,6 +36,8 @@ struct Request {
   std::string body{};
   std::string peer{};  ///< Address, without the port.
   std::string id{};    ///< request_id_of() the fields.
+
+  RequestMemory::Part memory{};  ///< Reserved for all of this, and for what is made of it.
 
   // Of Observer::begin().
   std::chrono::system_clock::time_point start{};

@@ -1,12 +1,13 @@
 // How long a socket's operations may take.
 #pragma once
 
+#include "server/http/stream.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <utility>
 
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 namespace stella::server {
@@ -15,7 +16,7 @@ namespace stella::server {
 /// answer can say why.) On the socket's strand only.
 class TimeLimit {
  public:
-  explicit TimeLimit(boost::asio::ip::tcp::socket& socket) : socket_(socket), timer_(socket.get_executor()) {}
+  explicit TimeLimit(Socket& socket) : socket_(socket), timer_(socket.get_executor()) {}
 
   /// For all that is done until the next call. `owner` owns the socket and this.
   void set(std::chrono::milliseconds limit, std::weak_ptr<void> owner) {
@@ -39,7 +40,7 @@ class TimeLimit {
   bool is_over() const noexcept { return over_; }
 
  private:
-  boost::asio::ip::tcp::socket& socket_;
+  Socket& socket_;
   boost::asio::steady_timer timer_;
   std::uint64_t turn_ = 0;  ///< Waits of earlier turns no longer count.
   bool over_ = false;

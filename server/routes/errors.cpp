@@ -91,11 +91,16 @@ ApiError from_library(const Error& error) {
       return {ErrorKind::cancelled, "cancelled"};
     case Errc::shut_down:
       return {ErrorKind::unhealthy, "the server is shutting down"};
+    case Errc::unavailable:    // the pool lets a model rest that has failed several times
+    case Errc::out_of_memory:  // for its weights
+    case Errc::resource_limit:
+      return {ErrorKind::unhealthy, error.what()};
     case Errc::limit_exceeded:
       return {ErrorKind::tokenizer, error.what(), "input"};
     default:
       break;
   }
+  if (is_hub_error(error.errc())) return {ErrorKind::unhealthy, error.what()};  // of a model that is loaded on demand
   return {is_input_error(error.errc()) ? ErrorKind::validation : ErrorKind::backend, error.what(), "input"};
 }
 

@@ -12,11 +12,11 @@ bool names_model(const ModelFacts& facts, const std::string& name) {
 }
 
 void check_batch_size(const ModelFacts& facts, std::size_t size) {
-  if (size <= facts.max_client_batch_size) return;
-  throw ApiError(ErrorKind::wrong_shape,
-                 "batch size " + std::to_string(size) + " > maximum allowed batch size " +
-                     std::to_string(facts.max_client_batch_size),
-                 "input");
+  if (size <= facts.max_texts) return;
+  throw ApiError(
+      ErrorKind::wrong_shape,
+      "batch size " + std::to_string(size) + " > maximum allowed batch size " + std::to_string(facts.max_texts),
+      "input");
 }
 
 void choose_prompt(const ModelFacts& facts, const std::optional<std::string>& name, EmbedOptions& options) {

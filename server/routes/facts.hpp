@@ -10,6 +10,13 @@
 
 namespace stella::server {
 
+/// A model as clients may name it, loaded or not.
+struct ServedModel {
+  std::string id{};        ///< As --model or --allow-model has it.
+  std::string name{};      ///< --served-model-name, else `id`.
+  std::string provider{};  ///< Organisation.
+};
+
 struct ModelFacts {
   std::string id{};           ///< As --model has it.
   std::string served_name{};  ///< --served-model-name, else `id`.
@@ -19,7 +26,8 @@ struct ModelFacts {
   /// Token ids that the model's template puts before and behind a text.
   TokenIds before{};
   TokenIds behind{};
-  std::size_t max_client_batch_size = 0;
+  std::size_t max_client_batch_size = 0;  ///< What a larger request is split into.
+  std::size_t max_texts = 0;              ///< Of one request.
   std::size_t max_concurrent_requests = 0;
   bool auto_truncate = true;
   bool any_token_ids = false;  ///< --token-ids any

@@ -57,16 +57,18 @@ std::string openai_answer(const Embedded& embedded, Encoding encoding, const Mod
   return out + ",\"usage\":{\"prompt_tokens\":" + tokens + ",\"total_tokens\":" + tokens + "}}";
 }
 
-std::string openai_model(const ModelFacts& facts, std::int64_t created) {
+std::string openai_model(const ServedModel& model, std::int64_t created) {
   std::string out = "{\"id\":";
-  format::append_json_string(out, facts.served_name);
+  format::append_json_string(out, model.name);
   out += ",\"object\":\"model\",\"created\":" + std::to_string(created) + ",\"owned_by\":";
-  format::append_json_string(out, facts.provider);
+  format::append_json_string(out, model.provider);
   return out + "}";
 }
 
-std::string openai_models(const ModelFacts& facts, std::int64_t created) {
-  return "{\"object\":\"list\",\"data\":[" + openai_model(facts, created) + "]}";
+std::string openai_models(const std::vector<ServedModel>& models, std::int64_t created) {
+  std::string out = "{\"object\":\"list\",\"data\":[";
+  for (const ServedModel& model : models) out += (&model == models.data() ? "" : ",") + openai_model(model, created);
+  return out + "]}";
 }
 
 }  // namespace stella::server

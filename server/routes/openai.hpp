@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace stella::server {
 
@@ -23,7 +24,7 @@ OpenAiRequest parse_openai(const json::value& body, const ModelFacts& facts);
 std::string openai_answer(const Embedded& embedded, Encoding encoding, const ModelFacts& facts);
 
 /// `created`: seconds since 1970.
-std::string openai_model(const ModelFacts& facts, std::int64_t created);
-std::string openai_models(const ModelFacts& facts, std::int64_t created);
+std::string openai_model(const ServedModel& model, std::int64_t created);
+std::string openai_models(const std::vector<ServedModel>& models, std::int64_t created);
 
 }  // namespace stella::server

@@ -94,7 +94,7 @@ TEST(OpenAi, Answer) {
             R"({"object":"list","data":[{"object":"embedding","embedding":[1,2],"index":0},)"
             R"({"object":"embedding","embedding":[5,6],"index":1},{"object":"embedding","embedding":[3,4],"index":2}],)"
             R"("model":"served","usage":{"prompt_tokens":9,"total_tokens":9}})");
-  EXPECT_EQ(openai_models(test_facts(), 12),
+  EXPECT_EQ(openai_models({{"org/model", "served", "org"}}, 12),
             R"({"object":"list","data":[{"id":"served","object":"model","created":12,"owned_by":"org"}]})");
 }
 

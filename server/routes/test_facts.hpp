@@ -22,7 +22,8 @@ inline ModelFacts test_facts() {
   facts.description.default_task = "s2p";
   facts.before = {101};
   facts.behind = {102};
-  facts.max_client_batch_size = 4;
+  facts.max_client_batch_size = 2;
+  facts.max_texts = 4;
   facts.max_concurrent_requests = 8;
   return facts;
 }

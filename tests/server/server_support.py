@@ -7,6 +7,7 @@ import pathlib
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -16,6 +17,8 @@ PROGRAM = os.environ["STELLA_PROGRAM"]
 SOURCE = pathlib.Path(os.environ["STELLA_SOURCE"])
 SMALL = str(SOURCE / "tests/data/checkpoints/stella-small-tiny")
 LARGE = str(SOURCE / "tests/data/checkpoints/stella-large-tiny")
+BERT = str(SOURCE / "tests/data/checkpoints/bert-tiny")
+TLS = SOURCE / "tests/server/tls"
 TIME_LIMIT = 240
 
 
@@ -36,16 +39,16 @@ class Answer:
 class Server:
     """`stella serve` as a child process; killed at the end if it has not ended by itself."""
 
-    def __init__(self, *arguments, model=SMALL, ready=True, env=None):
+    def __init__(self, *arguments, model=SMALL, ready=True, env=None, trust=None):
+        self.trust = trust
         self._home = tempfile.TemporaryDirectory(prefix="stella-server-")
-        variables = {"PATH": os.environ["PATH"], "HOME": self._home.name, "HF_HOME": self._home.name, "HF_ENDPOINT": "http://127.0.0.1:1"}
         self.process = subprocess.Popen([PROGRAM, "serve", "--model", model, "--port", "0", *map(str, arguments)],
-                                        env=variables | (env or {}), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, preexec_fn=take_signals)
+                                        env=environment(self._home.name, **(env or {})), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, preexec_fn=take_signals)
         self.lines = [self.process.stderr.readline()]
-        found = re.search(r"listening on (http://(\S+):(\d+))", self.lines[0])
+        found = re.search(r"listening on (https?://(\S+):(\d+)|unix:(\S+));", self.lines[0])
         if not found:
             raise RuntimeError(self.lines[0] + self.process.communicate(timeout=TIME_LIMIT)[1])
-        self.url, self.host, self.port = found[1], found[2], int(found[3])
+        self.url, self.host, self.port, self.path = found[1], found[2], int(found[3] or 0), found[4]
         if ready:
             self.lines.append(self.process.stderr.readline())
             if "ready" not in self.lines[-1]:
@@ -59,10 +62,21 @@ class Server:
         self._home.cleanup()
 
     def connect(self):
-        return http.client.HTTPConnection(self.host, self.port, timeout=TIME_LIMIT)
+        connection = http.client.HTTPConnection(self.host or "localhost", self.port, timeout=TIME_LIMIT)
+        connection.sock = self.socket()
+        return connection
 
     def socket(self):
-        return socket.create_connection((self.host, self.port), timeout=TIME_LIMIT)
+        """A connection; with TLS where the server has it, and `trust`ed certificates only."""
+        if self.path:
+            plain = socket.socket(socket.AF_UNIX)
+            plain.settimeout(TIME_LIMIT)
+            plain.connect(self.path)
+            return plain
+        plain = socket.create_connection((self.host, self.port), timeout=TIME_LIMIT)
+        if not self.url.startswith("https:"):
+            return plain
+        return ssl.create_default_context(cafile=self.trust).wrap_socket(plain, server_hostname=self.host)
 
     def ask(self, method, path, body=None, headers=None, connection=None):
         own = connection or self.connect()
@@ -122,9 +136,13 @@ def post_bytes(path, body, *fields, version="1.1"):
 def command_line(*arguments):
     """The rows of `stella embed`."""
     with tempfile.TemporaryDirectory(prefix="stella-server-") as home:
-        environment = {"PATH": os.environ["PATH"], "HOME": home, "HF_HOME": home, "HF_ENDPOINT": "http://127.0.0.1:1"}
-        done = subprocess.run([PROGRAM, "embed", *map(str, arguments)], env=environment, capture_output=True, timeout=TIME_LIMIT, check=True)
+        done = subprocess.run([PROGRAM, "embed", *map(str, arguments)], env=environment(home), capture_output=True, timeout=TIME_LIMIT, check=True)
     return json.loads(done.stdout)["data"]
+
+
+def environment(home, **more):
+    """Of a program that finds no model but those it is given."""
+    return {"PATH": os.environ["PATH"], "HOME": home, "HF_HOME": home, "HF_ENDPOINT": "http://127.0.0.1:1"} | more
 
 
 class ServerTest(unittest.TestCase):
@@ -142,6 +160,16 @@ class ServerTest(unittest.TestCase):
         server = Server(*arguments, **options)
         self.addCleanup(server.close)
         return server
+
+    def fail_with(self, status, *arguments, says, env=None):
+        """It ends at once with that status and one line that has all of `says`."""
+        with tempfile.TemporaryDirectory(prefix="stella-server-") as home:
+            done = subprocess.run([PROGRAM, "serve", *map(str, arguments)], env=environment(home, **(env or {})), capture_output=True, timeout=TIME_LIMIT,
+                                  text=True, preexec_fn=take_signals)
+        self.assertEqual(done.returncode, status, done.stderr)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        for part in says:
+            self.assertIn(part, done.stderr)
 
 
 def in_threads(count, work):

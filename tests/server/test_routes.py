@@ -284,7 +284,7 @@ class Documents(ServerTest):
 
 class LargeModel(ServerTest):
     MODEL = LARGE
-    ARGUMENTS = ("--served-model-name", "org/large", "--default-prompt-name", "s2p", "--max-client-batch-size", 2, "--auto-truncate", "false")
+    ARGUMENTS = ("--served-model-name", "org/large", "--default-prompt-name", "s2p", "--max-client-batch-size", 2, "--max-batch-split", 1, "--auto-truncate", "false")
 
     def test_names_prompts_and_limits(self):
         row = command_line("--model", LARGE, "--task", "s2p", "--format", "json", "a")[0]["embedding"]

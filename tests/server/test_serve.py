@@ -1,26 +1,15 @@
 """`stella serve` as a program: how it starts, who may ask, how it ends."""
 
-import os
 import signal
 import socket
 import subprocess
 import tempfile
 import unittest
 
-from server_support import PROGRAM, SMALL, TIME_LIMIT, Server, ServerTest, in_threads, post_bytes, read_all, statuses, take_signals
+from server_support import SMALL, TIME_LIMIT, ServerTest, in_threads, post_bytes, read_all, statuses
 
 
 class Start(ServerTest):
-    def fail_with(self, status, *arguments, says, env=None):
-        with tempfile.TemporaryDirectory(prefix="stella-server-") as home:
-            variables = {"PATH": os.environ["PATH"], "HOME": home, "HF_HOME": home, "HF_ENDPOINT": "http://127.0.0.1:1"}
-            done = subprocess.run([PROGRAM, "serve", *map(str, arguments)], env=variables | (env or {}), capture_output=True, timeout=TIME_LIMIT, text=True,
-                                  preexec_fn=take_signals)
-        self.assertEqual(done.returncode, status, done.stderr)
-        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
-        for part in says:
-            self.assertIn(part, done.stderr)
-
     def test_it_says_where_it_listens_and_how_to_ask(self):
         self.assertIn(f"listening on http://127.0.0.1:{self.server.port}", self.server.lines[0])
         self.assertIn("curl http://127.0.0.1:", self.server.lines[1])

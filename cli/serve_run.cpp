@@ -1,0 +1,102 @@
+#include "cli/serve_run.hpp"
+
+#include "server/observe/logs.hpp"
+
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <string_view>
+#include <sys/signalfd.h>
+#include <unistd.h>
+#include <utility>
+
+namespace stella::cli {
+namespace {
+
+std::string json_remark(LogLevel level, std::string_view line) {
+  return server::json_line(level, line, std::chrono::system_clock::now());
+}
+
+/// The beginning of a command that asks the server.
+std::string curl_of(const std::string& url) {
+  constexpr std::string_view kUnix = "unix:";
+  if (url.starts_with(kUnix)) return "curl --unix-socket " + url.substr(kUnix.size()) + " http://localhost";
+  // Its certificate is hardly for the address itself.
+  return (url.starts_with("https:") ? "curl --insecure " : "curl ") + url;
+}
+
+}  // namespace
+
+void log_as_json(LogLevel least) {
+  set_log_sink([least](LogLevel level, std::string_view line) {
+    if (level >= least) std::fprintf(stderr, "%s\n", json_remark(level, line).c_str());
+  });
+}
+
+/// The session has blocked the signals that end the program; here they are read in its place.
+void ServeRun::watch_signals() {
+  sigset_t blocked;
+  sigemptyset(&blocked);
+  pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
+  const int descriptor = signalfd(-1, &blocked, SFD_NONBLOCK | SFD_CLOEXEC);
+  if (descriptor < 0) throw Failure(kRuntimeFailure, with_errno("cannot watch signals", errno));
+  signals_.assign(descriptor);
+  on_signal();
+}
+
+void ServeRun::on_signal() {
+  signals_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& error) {
+    signalfd_siginfo info{};
+    if (error || ::read(signals_.native_handle(), &info, sizeof info) != sizeof info) return;
+    on_signal();
+    if (info.ssi_signo == SIGHUP) return reload();
+    if (draining_) ::_exit(128 + static_cast<int>(info.ssi_signo));
+    draining_ = true;
+    say("answers what was sent, then ends; a second signal ends it at once");
+    server_.drain([this] { end(); });
+  });
+}
+
+void ServeRun::reload() {
+  if (draining_) return;
+  try {
+    server_.reload(read_());
+    say("has read its files again: keys, certificates and limits");
+  } catch (const std::exception& error) {
+    say("goes on with the keys, certificates and limits that it has: " + std::string(error.what()));
+  }
+}
+
+/// From here on signals end the program in the system's own way.
+void ServeRun::end() {
+  sigset_t blocked;
+  sigemptyset(&blocked);
+  pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
+  signals_.close();
+  pthread_sigmask(SIG_UNBLOCK, &blocked, nullptr);
+}
+
+void ServeRun::say(const std::string& line) const {
+  std::fprintf(stderr, "%s\n", (options_.json_output ? json_remark(LogLevel::info, line) : "stella: " + line).c_str());
+}
+
+void ServeRun::run(Screen& screen) {
+  watch_signals();
+  say("listening on " + server_.url() + "; the model is being loaded");
+  server_.start([this, &screen](std::exception_ptr error) {
+    if (draining_) return;
+    if (error) {
+      failure_ = std::move(error);
+      server_.drain([this] { end(); });
+      return;
+    }
+    screen.display().close();
+    say("ready; try: " + curl_of(server_.url()) +
+        "/v1/embeddings -H 'Content-Type: application/json' -d '{\"input\":\"What are safetensors?\"}'");
+  });
+  io_.run();
+  if (failure_) std::rethrow_exception(failure_);
+}
+
+}  // namespace stella::cli

@@ -1,0 +1,91 @@
+"""Several models behind one server."""
+
+import socket
+import unittest
+
+from server_support import BERT, LARGE, SMALL, ServerTest, command_line, in_threads
+
+
+def vector_of(model, text, *arguments):
+    return command_line("--model", model, "--task", "none", "--format", "json", *arguments, text)[0]["embedding"]
+
+
+class Several(ServerTest):
+    ARGUMENTS = ("--model", LARGE, "--served-model-name", "small", "--served-model-name", "large", "--allow-model", BERT)
+
+    def embed(self, model, text="a red car"):
+        return self.server.post("/v1/embeddings", {"input": text, "model": model})
+
+    def test_all_are_listed_and_the_first_is_the_default(self):
+        self.assertEqual([model["id"] for model in self.server.get("/v1/models").json()["data"]], ["small", "large", BERT])
+        for name in ("small", SMALL, "large", BERT):
+            self.assertEqual(self.server.get("/v1/models/" + name).status, 200)
+        self.assertEqual(self.server.get("/info").json()["served_model_name"], "small")
+
+    def test_a_request_chooses(self):
+        for model, directory in (("small", SMALL), ("large", LARGE), (BERT, BERT), ("", SMALL)):
+            answer = self.embed(model).json()
+            self.assertEqual(answer["data"][0]["embedding"], vector_of(directory, "a red car"), model)
+        self.assertEqual(self.embed("large").json()["model"], "large")
+        self.assertEqual(self.server.post("/v1/embeddings", {"input": "a red car"}).json(), self.embed("small").json())
+        self.assertEqual(self.server.post("/embed", {"inputs": "a red car", "model": "large"}).json()[0], vector_of(SMALL, "a red car"))
+
+    def test_an_unknown_one_is_refused_with_those_there_are(self):
+        for name in ("other", "small2", "../small", SMALL + "/"):
+            answer = self.embed(name)
+            self.assertEqual((answer.status, answer.json()["error"]["code"], answer.json()["error"]["param"]), (404, "model_not_found", "model"))
+            self.assertIn("`small`, `large`", answer.json()["error"]["message"])
+        self.assertEqual(self.server.get("/v1/models/other").status, 404)
+
+    def test_all_at_the_same_time(self):
+        names = ("small", "large", BERT)
+        alone = [self.embed(name).json()["data"] for name in names]
+        together = in_threads(24, lambda i: self.embed(names[i % 3]).json()["data"])
+        for index, data in enumerate(together):
+            self.assertEqual(data, alone[index % 3])
+
+
+class Start(ServerTest):
+    def test_models_are_told_apart(self):
+        self.fail_with(2, "--model", SMALL, "--model", SMALL, says=[SMALL, "two models"])
+        self.fail_with(2, "--model", SMALL, "--allow-model", SMALL, says=[SMALL, "two models"])
+        self.fail_with(2, "--model", SMALL, "--served-model-name", "a", "--served-model-name", "b", says=["--served-model-name", "--model"])
+        self.fail_with(2, "--model", SMALL, "--allow-model", "no/such/model", says=["no/such/model"])
+
+    def test_memory_that_does_not_suffice(self):
+        server = self.start("--memory-limit", 1, model="demo", ready=False)
+        self.assertEqual(server.wait(), 1)
+        self.assertIn("memory", server.process.stderr.read())
+        server = self.start("--memory-limit", 1, "--allow-model", "demo")
+        answer = server.post("/v1/embeddings", {"input": "a", "model": "demo"})
+        self.assertEqual((answer.status, answer.json()["error"]["type"]), (503, "server_error"))
+        self.assertIn("memory", answer.json()["error"]["message"])
+        self.assertTrue(answer.headers["retry-after"].isdigit())
+        self.assertEqual(server.post("/v1/embeddings", {"input": "a"}).status, 200)
+
+
+class OnDemand(ServerTest):
+    def test_a_model_that_does_not_come_holds_nobody_up(self):
+        """The hub takes the connection and says nothing."""
+        hub = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(hub.close)
+        server = self.start("--allow-model", "org/model", env={"HF_ENDPOINT": f"http://127.0.0.1:{hub.getsockname()[1]}"})
+        answer = server.post("/v1/embeddings", {"input": "a", "model": "org/model"}, headers={"x-timeout-ms": "100"})
+        self.assertEqual((answer.status, answer.json()["error"]["code"]), (504, "timeout"))
+        self.assertEqual(server.post("/v1/embeddings", {"input": "a"}).status, 200)
+        self.assertEqual(server.get("/health").status, 200)
+
+    def test_a_hub_that_cannot_be_reached(self):
+        server = self.start("--allow-model", "org/model")
+        answer = server.post("/v1/embeddings", {"input": "a", "model": "org/model"})
+        self.assertEqual((answer.status, answer.json()["error"]["type"]), (503, "server_error"))
+
+    def test_idle_models_go_and_come_back(self):
+        server = self.start("--idle-unload", 1, "--allow-model", LARGE)
+        for _ in range(2):
+            for model in (SMALL, LARGE):
+                self.assertEqual(server.post("/v1/embeddings", {"input": "a", "model": model}).json()["data"][0]["embedding"], vector_of(model, "a"))
+
+
+if __name__ == "__main__":
+    unittest.main()
