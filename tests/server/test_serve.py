@@ -1,9 +1,11 @@
 """`stella serve` as a program: how it starts, who may ask, how it ends."""
 
+import http.client
 import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import unittest
 
 from server_support import SMALL, TIME_LIMIT, ServerTest, in_threads, post_bytes, read_all, statuses
@@ -141,6 +143,33 @@ class End(ServerTest):
             self.assertIn(b"connection: close", received)
             self.assertEqual(received.count(repr(wanted[0]).encode()), 16)
         self.assertEqual(server.wait(), 0)
+
+    def test_under_load_every_answer_is_whole_and_right(self):
+        """Sixteen clients ask on and on, on connections that are kept, until the server has gone."""
+        server = self.start("--drain-timeout", TIME_LIMIT)
+        wanted = server.post("/embed", {"inputs": "word " * 50}).json()
+        answers = []
+
+        def ask(_):
+            connection = server.connect()
+            try:
+                while True:
+                    answers.append(server.post("/embed", {"inputs": "word " * 50}, connection=connection))
+                    if answers[-1].headers["connection"] == "close":
+                        break
+                    if len(answers) > 64 and not terminated.is_set():
+                        terminated.set()
+                        server.terminate()
+            except (http.client.RemoteDisconnected, ConnectionError):
+                pass  # closed between two requests
+            connection.close()
+
+        terminated = threading.Event()
+        in_threads(16, ask)
+        self.assertEqual(server.wait(), 0)
+        self.assertGreater(len(answers), 64)
+        for answer in answers:
+            self.assertEqual((answer.status, answer.json()), (200, wanted))
 
     def test_readiness_goes_at_once(self):
         """A request of which half was sent holds the server back."""
