@@ -229,10 +229,11 @@ void add_limits(CLI::App& app, ServeOptions& options) {
 
 /// Flags of TEI's that ask for nothing here.
 void add_ignored(CLI::App& app, ServeOptions& options) {
-  constexpr std::array<std::pair<const char*, const char*>, 3> kIgnored{
+  constexpr std::array<std::pair<const char*, const char*>, 4> kIgnored{
       {{"--max-batch-tokens", "TEI's; taken and of no effect: the engine packs texts by their tokens"},
        {"--max-batch-requests", "The same"},
-       {"--tokenization-workers", "The same: the threads that compute also tokenize"}}};
+       {"--tokenization-workers", "The same: the threads that compute also tokenize"},
+       {"--prometheus-port", "The same: /metrics is on the server's own port"}}};
   options.ignored.resize(kIgnored.size());
   for (std::size_t i = 0; i < kIgnored.size(); ++i) {
     add_count(app, kIgnored.at(i).first, options.ignored[i], kIgnored.at(i).second)

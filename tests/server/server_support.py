@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
 PROGRAM = os.environ["STELLA_PROGRAM"]
@@ -190,3 +191,15 @@ def in_threads(count, work):
     if failures:
         raise failures[0]
     return results
+
+
+def metric(server, name):
+    return float(re.search(rf"^{re.escape(name)} (\S+)$", server.get("/metrics").body.decode(), re.MULTILINE)[1])
+
+
+def wait_until(condition):
+    end = time.monotonic() + TIME_LIMIT
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError("it did not come to be")
+        time.sleep(0.02)

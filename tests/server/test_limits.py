@@ -4,10 +4,9 @@ import json
 import os
 import re
 import socket
-import time
 import unittest
 
-from server_support import TIME_LIMIT, ServerTest, in_threads, post_bytes, read_all, statuses
+from server_support import ServerTest, in_threads, metric, post_bytes, read_all, statuses, wait_until
 
 MIB = 1 << 20
 
@@ -21,18 +20,6 @@ def resident(server):
 
 def descriptors(server):
     return len(os.listdir(f"/proc/{server.process.pid}/fd"))
-
-
-def metric(server, name):
-    return float(re.search(rf"^{re.escape(name)} (\S+)$", server.get("/metrics").body.decode(), re.MULTILINE)[1])
-
-
-def wait_until(condition):
-    end = time.monotonic() + TIME_LIMIT
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError("it did not come to be")
-        time.sleep(0.02)
 
 
 class Batches(ServerTest):

@@ -8,7 +8,7 @@ import stat
 import tempfile
 import unittest
 
-from server_support import SMALL, TIME_LIMIT, TLS, Server, ServerTest, post_bytes, read_all, statuses
+from server_support import SMALL, TIME_LIMIT, TLS, Server, ServerTest, metric, post_bytes, read_all, statuses, wait_until
 
 FIRST = ("--tls-cert", TLS / "first.crt", "--tls-key", TLS / "first.key")
 TEXT = {"inputs": "a red car"}
@@ -44,11 +44,19 @@ class Tls(ServerTest):
         received = self.server.raw(post_bytes("/embed", b"x" * 3_000_000))
         self.assertEqual(statuses(received), [413])
 
+    def test_what_a_client_asked_for_goes_with_it(self):
+        with self.server.socket() as connection:
+            connection.sendall(post_bytes("/embed", {"inputs": ["word " * 400] * 500}))
+            wait_until(lambda: metric(self.server, "te_queue_size") > 0)
+        wait_until(lambda: metric(self.server, "te_queue_size") == 0)
+        self.assertGreater(metric(self.server, 'te_request_failure{err="dropped"}'), 0)
+
     def test_old_versions_are_refused(self):
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             context = ssl.create_default_context(cafile=TLS / "first.crt")
             context.minimum_version = context.maximum_version = version
-            self.assertEqual(self.connect(context).version(), {"TLSv1_2": "TLSv1.2", "TLSv1_3": "TLSv1.3"}[version.name])
+            with self.connect(context) as connection:
+                self.assertEqual(connection.version(), {"TLSv1_2": "TLSv1.2", "TLSv1_3": "TLSv1.3"}[version.name])
         context = ssl.create_default_context(cafile=TLS / "first.crt")
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
         context.set_ciphers("ALL:@SECLEVEL=0")
