@@ -53,10 +53,10 @@ class Start(ServerTest):
         self.fail_with(2, "--model", SMALL, "--allow-model", "no/such/model", says=["no/such/model"])
 
     def test_memory_that_does_not_suffice(self):
-        server = self.start("--memory-limit", 1, model="demo", ready=False)
+        server = self.start("--memory-limit", 8, model="demo", ready=False)
         self.assertEqual(server.wait(), 1)
         self.assertIn("memory", server.process.stderr.read())
-        server = self.start("--memory-limit", 1, "--allow-model", "demo")
+        server = self.start("--memory-limit", 8, "--allow-model", "demo")
         answer = server.post("/v1/embeddings", {"input": "a", "model": "demo"})
         self.assertEqual((answer.status, answer.json()["error"]["type"]), (503, "server_error"))
         self.assertIn("memory", answer.json()["error"]["message"])
