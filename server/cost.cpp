@@ -7,8 +7,8 @@ namespace stella::server {
 namespace {
 
 constexpr std::size_t kBytesOfToken = 4;
-/// As many tokens as the engine puts into one of the passes that overtake bulk work.
-constexpr std::size_t kInteractiveTokens = 512;
+/// Two of them fit into one of the passes that overtake bulk work (512 tokens).
+constexpr std::size_t kInteractiveTokens = 256;
 constexpr std::size_t kInteractiveTexts = 16;
 
 // Measured with the worst bodies of each kind, and held by tests/server/test_memory.py: a JSON value with the builder's

@@ -27,8 +27,8 @@ TEST(Cost, OfATextIsAtMostWhatItWillBeCutTo) {
 }
 
 TEST(Cost, DecidesWhoIsInteractive) {
-  EXPECT_EQ(priority_of(Cost{1, 512}), Priority::interactive);
-  EXPECT_EQ(priority_of(Cost{1, 513}), Priority::bulk);
+  EXPECT_EQ(priority_of(Cost{1, 256}), Priority::interactive);
+  EXPECT_EQ(priority_of(Cost{1, 257}), Priority::bulk);
   EXPECT_EQ(priority_of(Cost{16, 100}), Priority::interactive);
   EXPECT_EQ(priority_of(Cost{17, 100}), Priority::bulk);
 }

@@ -52,7 +52,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   net::awaitable<bool> write(const Response& response, const std::string& id, bool with_body, bool keep);
   net::awaitable<bool> refuse(const Refusal& refusal);
   net::awaitable<bool> refuse(const Refusal& refusal, const Request& request);
-  net::awaitable<bool> end_with(Response& response, const Request& request);
   net::awaitable<void> linger();
   void watch(const std::stop_source& stop, std::uint64_t turn);
 
@@ -165,11 +164,7 @@ net::awaitable<bool> Connection::refuse(const Refusal& refusal, const Request& r
   const Family family = find_route(request.method, request.path).family;
   Response response = error_response(ApiError(ErrorKind::wrong_shape, std::string(refusal.reason)), family);
   response.status = refusal.status;
-  co_return co_await end_with(response, request);
-}
-
-/// False, for the connection's end.
-net::awaitable<bool> Connection::end_with(Response& response, const Request& request) {
+  if (refusal.status == 429) response = service_->overloaded(request);
   service_->observer().end(request, response);
   if (co_await write(response, request.id, true, false)) co_await linger();
   co_return false;
@@ -190,17 +185,17 @@ net::awaitable<bool> Connection::serve_request(std::size_t head_bytes) {
   std::optional<std::uint64_t> length;
   if (const auto announced = parser.content_length()) length = *announced;
   std::optional<Response> early = service_->check_header(request, length);
-  if (early && !parser.is_done() && (expects || length.value_or(0) > limits_.body_bytes))
-    co_return co_await end_with(*early, request);
+  if (early && !parser.is_done() && (expects || length.value_or(0) > limits_.body_bytes)) {
+    service_->observer().end(request, *early);
+    if (co_await write(*early, request.id, true, false)) co_await linger();
+    co_return false;
+  }
   if (expects && !parser.is_done() && channel_.unread().empty()) {
     constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
     if (!co_await channel_.write(net::buffer(kContinue), limits_.write)) co_return false;
   }
-  if (const auto refusal = co_await read_body(channel_, limits_, parser, request.memory)) {
-    if (refusal->status != 429) co_return co_await refuse(*refusal, request);
-    Response overloaded = service_->overloaded(request);
-    co_return co_await end_with(overloaded, request);
-  }
+  if (const auto refusal = co_await read_body(channel_, limits_, parser, request.memory))
+    co_return co_await refuse(*refusal, request);
   if (channel_.is_gone()) co_return false;
 
   request.body = std::move(parser.get().body());
