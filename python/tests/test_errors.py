@@ -153,7 +153,7 @@ def test_nothing_is_printed_and_remarks_go_to_logging(tmp_path):
         "except stella_cpp.StellaError: pass\n"
         "stella_cpp.StellaEmbeddingModel('demo').encode(['x'] * 10)\n"
         "assert any('127.0.0.1' in line for line in lines), lines\n",
-        env={"HF_HOME": str(tmp_path), "HF_ENDPOINT": "http://127.0.0.1:9"},
+        env={"HF_HOME": str(tmp_path), "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"},
     )
     assert done.stdout == "" and done.stderr == ""
 
