@@ -60,6 +60,17 @@ std::string read_file(const char* option, const std::string& path) {
   return text;
 }
 
+/// TEI's variable, without which who comes from there would serve everybody, and the name that `stella bench` reads
+/// too.
+std::vector<std::string> keys_of_environment() {
+  std::vector<std::string> keys;
+  for (const char* name : {"API_KEY", "STELLA_API_KEY"}) {
+    const char* value = std::getenv(name);
+    if (value != nullptr && *value != '\0') keys.emplace_back(value);
+  }
+  return keys;
+}
+
 std::vector<std::string> read_keys(const std::string& path) {
   std::vector<std::string> keys = server::keys_of_text(read_file("--api-key-file", path));
   if (keys.empty()) throw Failure(kBadInput, "--api-key-file '" + path + "' has no key; write one a line");
@@ -168,8 +179,7 @@ void add_server(CLI::App& app, ServeOptions& options) {
   add_strings(app, "--api-key", options.api_keys,
               "A key that clients must send; may be given more than once. Others on this machine can see a "
               "program's arguments: better the variable or a file")
-      ->type_name("KEY")
-      ->envname("STELLA_API_KEY")
+      ->type_name("KEY (Env:API_KEY, STELLA_API_KEY)")
       ->group(kServer);
   add_string(app, "--api-key-file", options.api_key_file, "A file with a key a line")
       ->type_name("FILE")
@@ -280,7 +290,7 @@ server::Options ServeOptions::server_options() const {
   server.default_prompt = default_prompt;
   server.auto_truncate = choose("--auto-truncate", auto_truncate, {"true", "false"}) == "true";
   server.any_token_ids = choose("--token-ids", token_ids, {"checked", "any"}) == "any";
-  server.api_keys = api_keys;
+  server.api_keys = api_keys.empty() ? keys_of_environment() : api_keys;
   if (api_key_file) {
     const auto more = read_keys(*api_key_file);
     server.api_keys.insert(server.api_keys.end(), more.begin(), more.end());

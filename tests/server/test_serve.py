@@ -84,7 +84,10 @@ class Keys(ServerTest):
         self.assertEqual(self.server.get("/info").status, 401)
 
     def test_keys_from_elsewhere(self):
-        self.assertEqual(self.start(env={"STELLA_API_KEY": "third"}).get("/info").status, 401)
+        for name in ("STELLA_API_KEY", "API_KEY"):
+            server = self.start(env={name: "third"})
+            self.assertEqual(server.get("/info").status, 401)
+            self.assertEqual(server.get("/info", headers={"Authorization": "Bearer third"}).status, 200)
         with tempfile.NamedTemporaryFile("w") as file:
             file.write("# one\nfourth\n")
             file.flush()
