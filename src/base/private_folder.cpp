@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <dirent.h>
 #include <fcntl.h>
 #include <memory>
@@ -204,6 +205,21 @@ bool PrivateFolder::commit(const UniqueFd& file, const std::string& from, const 
   if (::renameat(fd_.get(), from.c_str(), fd_.get(), to.c_str()) != 0) return false;
   static_cast<void>(::fsync(fd_.get()));  // a file system that cannot is no error
   return true;
+}
+
+PrivateFolder::Committed PrivateFolder::commit_new(const UniqueFd& file, const std::string& from,
+                                                   const std::string& to) const {
+  if (::fdatasync(file.get()) != 0 && errno != EINVAL && errno != ENOSYS) return Committed::failed;
+  const int fd = fd_.get();
+  bool done = ::renameat2(fd, from.c_str(), fd, to.c_str(), RENAME_NOREPLACE) == 0;
+  if (!done && errno == EINVAL) {  // NFS, for one, has no such rename
+    done = ::linkat(fd, from.c_str(), fd, to.c_str(), 0) == 0;
+    if (done) static_cast<void>(::unlinkat(fd, from.c_str(), 0));
+  }
+  if (!done && errno == EEXIST) return Committed::others;
+  if (!done && ::renameat(fd, from.c_str(), fd, to.c_str()) != 0) return Committed::failed;
+  static_cast<void>(::fsync(fd));
+  return Committed::ours;
 }
 
 bool PrivateFolder::remove(const std::string& name) const {

@@ -37,6 +37,10 @@ class PrivateFolder {
 
   /// Data and name to the disk; `to` is replaced, not followed. False, with errno, where that fails.
   bool commit(const UniqueFd& file, const std::string& from, const std::string& to) const;
+  /// As commit(), but what has the name `to` keeps it: of several that do so at once, on any machines that share the
+  /// folder, one wins. (Where the file system can neither rename so nor link, the last one does.)
+  enum class Committed : std::uint8_t { ours, others, failed };
+  Committed commit_new(const UniqueFd& file, const std::string& from, const std::string& to) const;
   /// False where it could not be removed, or was not there.
   bool remove(const std::string& name) const;
   /// Whether the name is still that of the open file.

@@ -135,5 +135,18 @@ TEST_F(PrivateFolderTest, ANewFileIsLockedAndReplacesALinkAtItsName) {
   EXPECT_THAT(folder.names(), testing::ElementsAre("name"));
 }
 
+TEST_F(PrivateFolderTest, OfSeveralThatCommitANewFileOneWins) {
+  const PrivateFolder folder = this->folder();
+  std::string first;
+  std::string second;
+  const UniqueFd file = folder.create("name", ".tmp-", first);
+  const UniqueFd other = folder.create("name", ".tmp-", second);
+  EXPECT_EQ(folder.commit_new(file, first, "name"), PrivateFolder::Committed::ours);
+  EXPECT_EQ(folder.commit_new(other, second, "name"), PrivateFolder::Committed::others);
+  EXPECT_TRUE(folder.is_named(file, "name"));
+  EXPECT_TRUE(folder.is_named(other, second));
+  EXPECT_EQ(folder.commit_new(other, "missing", "another"), PrivateFolder::Committed::failed);
+}
+
 }  // namespace
 }  // namespace stella

@@ -169,14 +169,11 @@ class EncoderLoading {
     const auto [chosen, agreement] = choose();
     Loaded loaded = load_at(chosen.precision, agreement);
     const PrecisionChoice choice{chosen.precision, describe_choice(chosen, agreement)};
-    if (!lock_) {  // then somebody may have been faster
-      if (const auto known = kept_choice(PackedStore::Damaged::keep)) {
-        if (known->precision != chosen.precision) loaded = load_at(known->precision, std::nullopt);
-        return finish(std::move(loaded), *known);
-      }
-    }
     store_.keep_choice(identity_, kernels::name_of(*job_.kernels), choice);
-    return finish(std::move(loaded), choice);
+    // Where nothing is locked, or this lock was not waited for, somebody may have been faster.
+    const PrecisionChoice kept = kept_choice(PackedStore::Damaged::keep).value_or(choice);
+    if (kept.precision != chosen.precision) loaded = load_at(kept.precision, std::nullopt);
+    return finish(std::move(loaded), kept);
   }
 
   /// `known` is what an earlier step has found out for this precision, and packed where it could.

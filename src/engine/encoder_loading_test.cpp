@@ -25,6 +25,7 @@
 #include <string_view>
 #include <sys/resource.h>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -93,6 +94,15 @@ class EncoderLoadingTest : public ::testing::Test {
     const char byte = static_cast<char>(stream.get() ^ 0x40);
     stream.seekp(-1, std::ios::end);
     stream.put(byte);
+  }
+  fs::path only_choice() const {
+    return *std::find_if(fs::directory_iterator(folder_ / "packed"), fs::directory_iterator(),
+                         [](const auto& file) { return file.path().extension() == kChoiceSuffix; });
+  }
+  void remove_choice() const { fs::remove(only_choice()); }
+  static void choose_by_hand(const EncoderJob& job, Precision precision) {
+    PackedStore(job.packed_folder)
+        .keep_choice(identify(job.source, job.files), kernels::name_of(*job.kernels), {precision, "by hand"});
   }
   fs::path only_packed_file() const { return packed_weights::list(folder_ / "packed").files.at(0).path; }
 
@@ -179,11 +189,40 @@ TEST_F(EncoderLoadingTest, AutomaticIsKeptAndNeverChosenAgain) {
   EXPECT_EQ(known->reason, first->choice.reason);
   // Another choice in the file: it is followed, not measured again.
   const Precision other = first->choice.precision == Precision::f32 ? Precision::int16 : Precision::f32;
-  PackedStore(job.packed_folder)
-      .keep_choice(identify(job.source, job.files), kernels::name_of(*job.kernels), {other, "by hand"});
+  remove_choice();
+  choose_by_hand(job, other);
   const auto second = load_encoder(job, Precision::automatic);
   EXPECT_EQ(second->choice.precision, other);
   EXPECT_EQ(second->choice.reason, "by hand");
+}
+
+TEST_F(EncoderLoadingTest, WhoeverChoosesFirstChoosesForAll) {
+  EncoderJob job = this->job();
+  const Precision first = load_encoder(job, Precision::automatic)->choice.precision;
+  const Precision other = first == Precision::f32 ? Precision::int16 : Precision::f32;
+  // As of a process that this load's lock does not hold up: on a file system without locks, or after a silence.
+  bool chosen = false;
+  job.on_progress = [&](std::size_t, std::size_t total) {
+    if (total > 0 && !std::exchange(chosen, true)) choose_by_hand(job, other);
+  };
+  remove_choice();
+  fs::remove(only_packed_file());
+  const auto weights = load_encoder(job, Precision::automatic);
+  EXPECT_TRUE(chosen);
+  EXPECT_EQ(weights->choice.precision, other);
+  EXPECT_EQ(weights->choice.reason, "by hand");
+  EXPECT_TRUE(weights->mapped);
+  choose_by_hand(job, first);
+  EXPECT_EQ(known_choice(job, Precision::automatic)->precision, other) << "what is chosen stays";
+}
+
+TEST_F(EncoderLoadingTest, ADamagedChoiceIsReplaced) {
+  const EncoderJob job = this->job();
+  load_encoder(job, Precision::automatic);
+  std::ofstream(only_choice()) << "half";
+  choose_by_hand(job, Precision::f32);
+  EXPECT_EQ(known_choice(job, Precision::automatic)->reason, "by hand");
+  EXPECT_EQ(files(""), 2U);
 }
 
 TEST_F(EncoderLoadingTest, AnotherKernelSetChoosesAndPacksForItself) {

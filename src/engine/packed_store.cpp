@@ -102,7 +102,10 @@ const PrivateFolder* PackedStore::open(bool create) {
 
 void PackedStore::warn(const std::string& why) {
   if (std::exchange(warned_, true)) return;
-  log(LogLevel::warning, why + "; packed weights are not kept, and every start packs them again");
+  log(LogLevel::warning,
+      why +
+          "; packed weights are not kept: every start packs them again and, where no precision is named, "
+          "chooses one for itself");
 }
 
 void PackedStore::give_up(const std::string& why) {
@@ -285,9 +288,13 @@ void PackedStore::keep_choice(const SourceIdentity& source, const std::string& k
     sweep(name, source, kernels);
     const UniqueFd file = folder->create(name, kTemporaryMark, temporary);
     write_all(file, line, folder->path_of(temporary));
-    if (folder->commit(file, temporary, name)) return;
-    folder->remove(temporary);
-    give_up("cannot write " + folder->path_of(name).string());
+    auto committed = folder->commit_new(file, temporary, name);
+    if (committed == PrivateFolder::Committed::others && !this->choice(source, kernels, Damaged::remove)) {
+      committed =
+          folder->commit(file, temporary, name) ? PrivateFolder::Committed::ours : PrivateFolder::Committed::failed;
+    }
+    if (committed != PrivateFolder::Committed::ours) folder->remove(temporary);
+    if (committed == PrivateFolder::Committed::failed) give_up("cannot write " + folder->path_of(name).string());
   } catch (const Error& failure) {
     if (!temporary.empty()) folder->remove(temporary);
     if (is_passing(failure)) throw;

@@ -98,7 +98,8 @@ class PackedStore {
   /// `kernels` is kernels::name_of(): another processor, another choice.
   std::optional<PrecisionChoice> choice(const SourceIdentity& source, const std::string& kernels,
                                         Damaged damaged = Damaged::keep);
-  /// A folder that cannot be written keeps nothing; that is no error.
+  /// A choice that is there stays, unless it is damaged: where nothing can be locked, or a lock was not waited for, the
+  /// first one stands for all. A folder that cannot be written keeps nothing; that is no error.
   void keep_choice(const SourceIdentity& source, const std::string& kernels, const PrecisionChoice& choice);
 
  private:

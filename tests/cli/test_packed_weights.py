@@ -6,6 +6,7 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import struct
 import sys
 import time
@@ -199,13 +200,64 @@ class Together(PackedModelTest):
         return json.loads(out)["data"][0]["embedding"]
 
     def test_a_cold_store_is_packed_once_and_all_agree(self):
-        for _ in range(3):
+        for _ in range(10):
             shutil.rmtree(self.stella, ignore_errors=True)
-            processes = [self.begin() for _ in range(4)]
-            first, *others = [self.end(process) for process in processes]
-            for other in others:
-                self.assertEqual(other, first)
+            processes = [self.begin("--log-level", "debug") for _ in range(4)]
+            results = [process.communicate(timeout=120) for process in processes]
+            self.assertEqual([process.returncode for process in processes], [0] * 4, results)
+            self.assertEqual(len({out for out, _ in results}), 1, "other vectors, or another precision")
+            errors = b"".join(error for _, error in results)
+            self.assertEqual(errors.count(b"packed, kept and mapped"), 1, errors)
+            self.assertEqual(errors.count(b"mapped as an earlier start packed them"), 3, errors)
             self.assertEqual([name.rpartition(".")[2] for name in self.names()], ["choice", "packed"])
+
+    def held_lock(self):
+        """The lock of whoever chooses and packs; nothing where there is none."""
+        for path in self.stella.glob("*.lock"):
+            try:
+                with path.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return path
+            except FileNotFoundError:
+                pass
+        return None
+
+    def test_a_killed_packer_holds_nobody_up(self):
+        for _ in range(20):  # a packer may be too fast to be stopped
+            shutil.rmtree(self.stella, ignore_errors=True)
+            packer = self.begin()
+            while packer.poll() is None and not self.held_lock():
+                pass
+            packer.send_signal(signal.SIGSTOP)
+            if self.held_lock():
+                break
+            packer.send_signal(signal.SIGCONT)
+            packer.communicate(timeout=120)
+        self.assertTrue(self.held_lock(), "no packer was caught at work")
+        waiting = [self.begin("--log-level", "debug") for _ in range(3)]
+        while not all(self.has_open(process, self.held_lock()) for process in waiting):
+            time.sleep(0.01)
+        self.assertEqual([process.poll() for process in waiting], [None] * 3)
+        packer.kill()
+        results = [process.communicate(timeout=120) for process in waiting]
+        self.assertEqual([process.returncode for process in waiting], [0] * 3, results)
+        self.assertEqual(len({out for out, _ in results}), 1)
+        errors = b"".join(error for _, error in results)
+        self.assertEqual(errors.count(b"packed, kept and mapped"), 1, errors)
+        self.assertNotIn(b"no life", errors)
+        self.assertEqual([name.rpartition(".")[2] for name in self.names()], ["choice", "packed"])
+
+    @staticmethod
+    def has_open(process, path):
+        folder = f"/proc/{process.pid}/fd"
+        for name in os.listdir(folder):
+            try:
+                if os.path.samefile(f"{folder}/{name}", path):
+                    return True
+            except OSError:
+                pass
+        return False
 
     def test_killed_at_any_time(self):
         exact = self.embed("--precision", "f32", "--no-packed-weights")

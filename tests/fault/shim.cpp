@@ -1,6 +1,6 @@
 // For LD_PRELOAD: a machine that fails. STELLA_FAULT is "KIND:N", the Nth call of that kind fails, or "KIND:N+", it and
-// all later ones: malloc (of at least STELLA_FAULT_BYTES, by default 64 KiB), thread, open and mmap; the last two take
-// an error number, "open:N:ERRNO". Calls are counted from the start of the process.
+// all later ones: malloc (of at least STELLA_FAULT_BYTES, by default 64 KiB), thread, open, mmap and lock (flock); the
+// last three take an error number, "open:N:ERRNO". Calls are counted from the start of the process.
 #include <atomic>
 #include <cerrno>
 #include <cstdarg>
@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 
 // The C library's own names for what is replaced here.
@@ -21,7 +22,7 @@ void* __libc_memalign(std::size_t, std::size_t);
 
 namespace {
 
-enum class Kind { none, allocation, thread, open, map };
+enum class Kind { none, allocation, thread, open, map, lock };
 
 struct Plan {
   Kind kind = Kind::none;
@@ -49,6 +50,7 @@ __attribute__((constructor)) void read_plan() {
   if (std::strncmp(text, "thread:", 7) == 0) plan.kind = Kind::thread;
   if (std::strncmp(text, "open:", 5) == 0) plan.kind = Kind::open;
   if (std::strncmp(text, "mmap:", 5) == 0) plan.kind = Kind::map;
+  if (std::strncmp(text, "lock:", 5) == 0) plan.kind = Kind::lock;
   begun = std::getenv("STELLA_FAULT_LATER") == nullptr;
 }
 
@@ -155,6 +157,15 @@ int openat64(int folder, const char* path, int flags, ...) {
   const mode_t mode = mode_of(flags, arguments);
   va_end(arguments);
   return openat(folder, path, flags | O_LARGEFILE, mode);
+}
+
+int flock(int fd, int operation) {
+  if (fails(Kind::lock)) {
+    errno = plan.error;
+    return -1;
+  }
+  static auto* const real = next<decltype(flock)>("flock");
+  return real(fd, operation);
 }
 
 void* mmap(void* address, std::size_t length, int protection, int flags, int fd, off_t offset) {

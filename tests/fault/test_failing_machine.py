@@ -1,5 +1,6 @@
 """A machine that fails: no signal, no hang, a typed error or the right result, and no good file harmed."""
 
+import errno
 import os
 import pathlib
 import random
@@ -12,6 +13,8 @@ import unittest
 
 SOURCE = pathlib.Path(os.environ["STELLA_SOURCE"])
 sys.path.insert(0, str(SOURCE / "tests/python"))
+sys.path.insert(0, str(SOURCE / "tests/crash"))
+from crash_support import make_model  # noqa: E402
 from hub_support import Hub  # noqa: E402
 
 PROGRAM, SUBJECT, SHIM = (os.environ[name] for name in ("STELLA_PROGRAM", "STELLA_FAULT_SUBJECT", "STELLA_FAULT_SHIM"))
@@ -101,6 +104,20 @@ class FailingMachine(unittest.TestCase):
 
     def test_mappings(self):
         self.fail_each([f"mmap:{n}:12" for n in range(1, 30, 2)], MODEL, self.folder, STELLA_FAULT_LATER="1")
+
+    def test_without_locks_all_who_start_at_once_choose_one_precision(self):
+        model = make_model(self.folder / "model", random.Random(17))
+        env = environment(self.folder, LD_PRELOAD=SHIM, STELLA_FAULT=f"lock:1+:{errno.ENOLCK}")
+        for _ in range(5):
+            shutil.rmtree(self.folder / "hf", ignore_errors=True)
+            processes = [subprocess.Popen([PROGRAM, "embed", "--model", str(model), "--dim", "256", "--threads", "1", "a text"], env=env,
+                                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
+            results = [process.communicate(timeout=TIME_LIMIT) for process in processes]
+            self.assertEqual({process.returncode for process in processes}, {0}, results)
+            self.assertEqual(len(set(out for out, _ in results)), 1, "other vectors, or another precision")
+            left = [path.name.rpartition(".")[2] for path in (self.folder / "hf/stella").iterdir()]
+            self.assertEqual(left.count("choice"), 1, left)
+            self.assertEqual(set(left) - {"choice", "packed", "lock"}, set(), left)
 
     def test_the_program(self):
         command = ("embed", "--model", "demo", "--dim", "256", "text")
