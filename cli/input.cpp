@@ -41,8 +41,8 @@ void Chunk::cut(std::size_t texts_left) {
   kept.resize(texts_left);
 }
 
-LineReader::LineReader(int descriptor, std::size_t max_line, WaitFunction wait)
-    : descriptor_(descriptor), max_line_(max_line), wait_(std::move(wait)) {
+LineReader::LineReader(int descriptor, std::size_t max_line, WaitFunction wait, bool at_start)
+    : descriptor_(descriptor), max_line_(max_line), wait_(std::move(wait)), at_start_(at_start) {
   struct stat status {};
   may_block_ = fstat(descriptor, &status) != 0 || S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode) ||
                (S_ISCHR(status.st_mode) && isatty(descriptor) == 1);
@@ -159,7 +159,7 @@ class ArgumentSource final : public TextSource {
 /// does.
 class InputDescriptor {
  public:
-  explicit InputDescriptor(const std::string& path) {
+  InputDescriptor(const std::string& path, std::uint64_t offset) {
     if (path == "-") {
       if (!is_missing(STDIN_FILENO)) return;
       throw Failure(kBadInput, "cannot read --input -: standard input is closed; open it, or give a file");
@@ -177,6 +177,7 @@ class InputDescriptor {
     if (!owned_) refuse(error_number);
     struct stat status {};
     if (fstat(owned_.get(), &status) == 0 && S_ISDIR(status.st_mode)) refuse(EISDIR);
+    if (offset != 0 && ::lseek(owned_.get(), static_cast<off_t>(offset), SEEK_SET) < 0) refuse(errno);
   }
   int value() const noexcept { return owned_ ? owned_.get() : STDIN_FILENO; }
 
@@ -197,10 +198,11 @@ class FileSource final : public TextSource {
   FileSource(const std::string& path, FileSourceOptions options, WaitFunction wait)
       : name_(path == "-" ? "standard input" : path),
         options_(std::move(options)),
-        descriptor_(path),
+        descriptor_(path, options_.offset),
         size_(descriptor_.size()),
         lines_limit_(options_.format == InputFormat::lines ? kMaxTextBytes : kMaxJsonLineBytes),
-        lines_(descriptor_.value(), lines_limit_, std::move(wait)) {}
+        lines_(descriptor_.value(), lines_limit_, std::move(wait), options_.offset == 0),
+        next_(options_.first) {}
 
   Chunk read(std::size_t max_texts, std::size_t max_bytes, bool may_wait) override {
     if (failure_) throw Failure(*failure_);
@@ -208,7 +210,7 @@ class FileSource final : public TextSource {
     for (std::size_t bytes = 0; !ended_ && chunk.size() < max_texts && bytes < max_bytes;) {
       if ((!may_wait || chunk.size() != 0) && !lines_.available()) break;
       try {
-        auto line = next_line();
+        auto line = next_ - options_.first < options_.rows ? next_line() : std::nullopt;
         if (!line) {
           ended_ = true;
           break;
@@ -278,7 +280,7 @@ class FileSource final : public TextSource {
   std::optional<std::uint64_t> size_;
   std::size_t lines_limit_;
   LineReader lines_;
-  std::size_t next_ = 0;  ///< Index of the next row.
+  std::size_t next_;  ///< Index of the next row.
   std::size_t skipped_ = 0;
   bool ended_ = false;
   std::optional<Failure> failure_{};

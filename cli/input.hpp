@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,8 +33,9 @@ inline constexpr std::size_t kMaxJsonLineBytes = 6'200'000;
 /// part of the first line.
 class LineReader {
  public:
-  /// `descriptor` is not closed. `max_line` bounds a line's bytes.
-  LineReader(int descriptor, std::size_t max_line, WaitFunction wait);
+  /// `descriptor` is not closed. `max_line` bounds a line's bytes. `at_start`: it stands at the start of
+  /// what is read.
+  LineReader(int descriptor, std::size_t max_line, WaitFunction wait, bool at_start = true);
 
   /// The next line without its LF or CRLF, valid until the next call; nothing at the end. Throws std::length_error
   /// for a line that is too long and std::system_error where reading fails.
@@ -56,7 +58,7 @@ class LineReader {
   WaitFunction wait_;
   bool may_block_;  ///< A pipe, socket or terminal.
   bool at_end_ = false;
-  bool at_start_ = true;     ///< No line was given out yet.
+  bool at_start_;            ///< No line was given out yet.
   std::error_code error_{};  ///< Of the read that ended it.
   std::string buffer_{};
   std::size_t start_ = 0;      ///< Of the next line in buffer_.
@@ -99,6 +101,10 @@ struct FileSourceOptions {
   InputFormat format = InputFormat::lines;
   JsonFields fields{};  ///< For jsonl.
   bool skip_empty = false;
+  /// A piece of the file: from `offset` on, where row `first` begins, at most `rows` lines. A regular file then.
+  std::uint64_t offset = 0;
+  std::size_t first = 0;
+  std::size_t rows = std::numeric_limits<std::size_t>::max();
 };
 
 /// `path` "-" is standard input. Throws Failure(kBadInput) where it cannot be opened.

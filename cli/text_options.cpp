@@ -99,6 +99,10 @@ std::unique_ptr<TextSource> open_texts(const TextOptions& options, Session& sess
     }
     return make_argument_source(options.texts, options.skip_empty);
   }
+  return make_file_source(*options.input, file_options(options), waiting(session));
+}
+
+FileSourceOptions file_options(const TextOptions& options) {
   if (!options.texts.empty()) throw Failure(kBadInput, "both TEXT arguments and --input; give one of them");
   FileSourceOptions file;
   file.format = input_format_of(options);
@@ -108,7 +112,7 @@ std::unique_ptr<TextSource> open_texts(const TextOptions& options, Session& sess
   }
   file.fields = {options.field.value_or("text"), kept_fields(options)};
   file.skip_empty = options.skip_empty;
-  return make_file_source(*options.input, std::move(file), waiting(session));
+  return file;
 }
 
 WaitFunction waiting(Session& session) {
@@ -156,11 +160,17 @@ double TextReport::seconds() const {
 void TextReport::add(const Chunk& chunk, std::uint64_t tokens, std::size_t truncated) {
   progress_.texts += chunk.size();
   progress_.tokens += tokens;
-  progress_.bytes = chunk.end;
-  progress_.total = source_.size().value_or(0);
+  progress_.bytes = bytes_before_ + chunk.end;
+  progress_.total = total_.value_or(source_->size().value_or(0));
   progress_.seconds = seconds();
   truncated_ += truncated;
   if (show_bar_) workspace_.screen().display().on_texts(progress_);
+}
+
+void TextReport::go_on_with(const TextSource& source) {
+  bytes_before_ = progress_.bytes;
+  skipped_before_ += source_->skipped();
+  source_ = &source;
 }
 
 void TextReport::finish(std::size_t max_length) {

@@ -39,6 +39,9 @@ std::vector<std::string> kept_fields(const TextOptions& options);
 /// Opens the input. Throws Failure(kBadInput) where there is none, or both kinds.
 std::unique_ptr<TextSource> open_texts(const TextOptions& options, Session& session);
 
+/// How --input is read; nothing is opened. Throws Failure(kBadInput) where the options do not go together.
+FileSourceOptions file_options(const TextOptions& options);
+
 /// Waits that signals end.
 WaitFunction waiting(Session& session);
 
@@ -65,8 +68,12 @@ class TextReport {
  public:
   /// `show_bar`: with a bar of the texts, on a terminal.
   TextReport(ModelSession& model_session, const TextSource& source, bool show_bar)
-      : workspace_(model_session), source_(source), show_bar_(show_bar) {}
+      : workspace_(model_session), source_(&source), show_bar_(show_bar) {}
 
+  /// What is added from here on comes from another source.
+  void go_on_with(const TextSource& source);
+  /// Bytes of all sources.
+  void set_total(std::uint64_t bytes) { total_ = bytes; }
   /// A chunk's results are out.
   void add(const Chunk& chunk, std::uint64_t tokens, std::size_t truncated);
   /// "7 of 9 texts were cut to 512 tokens", "2 empty texts were skipped".
@@ -75,12 +82,15 @@ class TextReport {
   std::size_t texts() const noexcept { return progress_.texts; }
   std::uint64_t tokens() const noexcept { return progress_.tokens; }
   std::size_t truncated() const noexcept { return truncated_; }
-  std::size_t skipped() const noexcept { return source_.skipped(); }
+  std::size_t skipped() const noexcept { return skipped_before_ + source_->skipped(); }
   double seconds() const;
 
  private:
   ModelSession& workspace_;
-  const TextSource& source_;
+  const TextSource* source_;
+  std::uint64_t bytes_before_ = 0;  ///< Of earlier sources.
+  std::size_t skipped_before_ = 0;
+  std::optional<std::uint64_t> total_{};
   bool show_bar_;
   TextProgress progress_{};
   std::size_t truncated_ = 0;

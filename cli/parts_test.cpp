@@ -1,0 +1,125 @@
+#include "cli/parts.hpp"
+
+#include "base/sha.hpp"
+#include "support/temporary_folder.hpp"
+
+#include <fstream>
+#include <random>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace stella::cli {
+namespace {
+
+using testing::HasSubstr;
+
+class PartsTest : public ::testing::Test {
+ protected:
+  std::string write(const std::string& text) {
+    std::ofstream(path_, std::ios::binary) << text;
+    return path_;
+  }
+  template <class Call>
+  static std::string failure_of(Call call) {
+    try {
+      call();
+    } catch (const Failure& failure) {
+      return failure.what();
+    }
+    return "no failure";
+  }
+
+  const test::TemporaryFolder temporary_;
+  const std::string path_ = temporary_.path() / "input";
+  const std::string folder_ = temporary_.path() / "parts";
+};
+
+TEST_F(PartsTest, PartsAreWholeLinesAndHoldEveryLineOnce) {
+  std::mt19937 random(17);
+  for (int round = 0; round < 200; ++round) {
+    std::string text;
+    std::vector<std::size_t> starts;
+    const std::size_t lines = random() % 20;
+    for (std::size_t i = 0; i < lines; ++i) {
+      starts.push_back(text.size());
+      text += std::string(random() % 30, 'x') + (i + 1 < lines || random() % 2 == 0 ? "\n" : "x");
+    }
+    const std::size_t parts = 1 + random() % 7;
+    const InputPlan plan = plan_parts(write(text), parts, {});
+    EXPECT_EQ(plan.rows, lines);
+    EXPECT_EQ(plan.bytes, text.size());
+    EXPECT_EQ(plan.sha256, sha256_hex(text));
+    ASSERT_EQ(plan.parts.size(), parts);
+    std::uint64_t offset = 0;
+    std::size_t row = 0;
+    for (const PartRange& part : plan.parts) {
+      EXPECT_EQ(part.offset, offset);
+      EXPECT_EQ(part.first_row, row);
+      EXPECT_EQ(part.rows == 0, part.bytes == 0);
+      if (part.rows != 0) EXPECT_EQ(starts.at(row), offset);
+      offset += part.bytes;
+      row += part.rows;
+    }
+    EXPECT_EQ(offset, text.size());
+    EXPECT_EQ(row, lines);
+  }
+}
+
+TEST_F(PartsTest, PartsHaveAboutEquallyManyBytes) {
+  std::string text;
+  for (int i = 0; i < 100'000; ++i) text += std::to_string(i) + "\n";  // more than one block
+  const InputPlan plan = plan_parts(write(text), 8, {});
+  for (const PartRange& part : plan.parts) {
+    EXPECT_NEAR(static_cast<double>(part.bytes), static_cast<double>(text.size()) / 8, 10);
+  }
+}
+
+TEST_F(PartsTest, WhatIsNoFileIsRefused) {
+  EXPECT_THAT(failure_of([&] { plan_parts(path_, 2, {}); }), HasSubstr("No such file"));
+  EXPECT_THAT(failure_of([&] { plan_parts(temporary_.path(), 2, {}); }), HasSubstr("no regular file"));
+}
+
+TEST_F(PartsTest, AFolderKnowsWhatWasBegunAndWhatIsFinished) {
+  const InputPlan plan = plan_parts(write("a\nb\nc\n"), 2, {});
+  const Settings settings{{"model", "\"demo\""}, {"dimensions", "[256]"}};
+  {
+    PartsFolder folder(folder_, {});
+    EXPECT_FALSE(folder.manifest().has_value());
+    EXPECT_THAT(failure_of([&] { PartsFolder(folder_, {}); }), HasSubstr("another run works in"));
+    folder.begin(settings, plan);
+    EXPECT_EQ(folder.path_of(1, ".npy"), folder_ + "/part-00001-of-00002.npy");
+    std::ofstream(folder.path_of(1, ".jsonl")) << "row\n";
+    std::ofstream(folder_ + "/.part-00000-of-00002.jsonl.0123456789abcdef.tmp") << "half";
+    EXPECT_FALSE(folder.finished(1).has_value()) << "rows alone do not finish a part";
+    folder.finish(1, {1, 2, 3, 4}, {folder.path_of(1, ".jsonl")});
+  }
+  PartsFolder folder(folder_, {});
+  ASSERT_TRUE(folder.manifest().has_value());
+  EXPECT_EQ(folder.manifest()->parts, 2U);
+  EXPECT_EQ(folder.manifest()->text("model"), "demo");
+  EXPECT_EQ(folder.manifest()->text("dimensions"), std::nullopt);
+  folder.compare(settings);
+  EXPECT_THAT(failure_of([&] {
+                folder.compare({{"dimensions", "[1024]"}});
+              }),
+              HasSubstr("was begun with dimensions [256], and this run has [1024]"));
+  folder.begin(settings, plan);
+  EXPECT_EQ(names_in(folder_).size(), 3U) << "what a killed run left is gone";
+  EXPECT_FALSE(folder.finished(0).has_value());
+  ASSERT_TRUE(folder.finished(1).has_value());
+  EXPECT_EQ(folder.finished(1)->tokens, 4U);
+  std::ofstream(folder.path_of(1, ".jsonl")) << "cut";
+  EXPECT_FALSE(folder.finished(1).has_value()) << "a part whose rows are not all there is not finished";
+}
+
+TEST_F(PartsTest, AnotherManifestIsRefused) {
+  std::filesystem::create_directory(folder_);
+  for (const char* text : {"{}", "no JSON", "[]", R"({"settings":1,"parts":[]})"}) {
+    std::ofstream(folder_ + "/manifest.json") << text;
+    EXPECT_THAT(failure_of([&] { PartsFolder(folder_, {}); }), HasSubstr("is no manifest")) << text;
+  }
+}
+
+}  // namespace
+}  // namespace stella::cli
