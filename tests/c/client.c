@@ -67,7 +67,7 @@ static void add_text(stella_request* request, const char* text) {
   OK(stella_request_add_text(request, text, strlen(text), &error));
 }
 
-static const char* const texts[] = {"What are safetensors?", "A car is parked.", "naïve café, 北京", "x"};
+static const char* const texts[] = {"What are safetensors, and what are they good for?", "A car is parked.", "naïve café, 北京", "x"};
 enum { TEXTS = sizeof texts / sizeof *texts };
 
 static stella_request* request_of_texts(size_t dimension) {
@@ -135,7 +135,7 @@ static void check_arguments(const char* name) {
   REFUSED(stella_options_set_number(options, STELLA_OPTION_OFFLINE, 2, &error), "STELLA_OPTION_OFFLINE is 2");
   REFUSED(stella_options_set_progress(NULL, NULL, NULL, &error), "options is NULL");
   OK(stella_options_set_number(options, STELLA_OPTION_THREADS, 100000, &error));
-  REFUSED(stella_runtime_new(options, &runtime, &error), "4,096");
+  REFUSED(stella_runtime_new(options, &runtime, &error), "4096");
   EXPECT(runtime == NULL);
 
   OK(stella_request_new(&request, &error));
@@ -182,7 +182,7 @@ static void check_arguments(const char* name) {
   OK(stella_embed(model, request, NULL, &result, &error));
   EXPECT(stella_result_size(result) == 0);
   REFUSED(stella_result_counts(result, 0, &a, &b, NULL, &error), "text is 0, and there are 0");
-  REFUSED(stella_result_vectors(result, 1, &floats, &a, &b, NULL, &error), "index is 1, and there are 1");
+  REFUSED(stella_result_vectors(result, 1, &floats, &a, &b, NULL, &error), "index is 1, and there are 0");
   REFUSED(stella_result_vectors(result, 0, NULL, &a, &b, NULL, &error), "values is NULL");
   stella_result_free(result);
 
@@ -321,6 +321,7 @@ static void check_ways(const char* name) {
   stella_request_free(by_ids);
 
   /* Options of a request. */
+  OK(stella_request_set_text(request, STELLA_REQUEST_TASK, "document", &error));
   OK(stella_request_set_number(request, STELLA_REQUEST_MAX_LENGTH, 8, &error));
   OK(stella_embed(model, request, NULL, &result, &error));
   OK(stella_result_counts(result, 0, &tokens, &full, &truncated, &error));
@@ -329,6 +330,7 @@ static void check_ways(const char* name) {
   OK(stella_request_set_number(request, STELLA_REQUEST_REFUSE_LONG, 1, &error));
   FAILS(stella_embed(model, request, NULL, &result, &error), STELLA_ERROR_TEXT_TOO_LONG, "index 0");
   OK(stella_request_set_number(request, STELLA_REQUEST_MAX_LENGTH, 0, &error));
+  OK(stella_request_set_text(request, STELLA_REQUEST_TASK, "", &error));
   OK(stella_request_set_text(request, STELLA_REQUEST_PROMPT, "A prompt: ", &error));
   float* const prompted = embed(model, request, &rows, &columns);
   EXPECT(memcmp(prompted, wanted, bytes) != 0);
