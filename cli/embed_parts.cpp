@@ -28,8 +28,8 @@ void EmbedRun::check_parts() const {
   if (format_ == RowFormat::json) {
     throw Failure(kBadInput, "--format json with --parts; choose one of: jsonl, npy, f32");
   }
-  if (command_.parts && (*command_.parts == 0 || *command_.parts > kMaxParts)) {
-    throw Failure(kBadInput, "--parts " + std::to_string(*command_.parts) + "; choose from 1 to 99999");
+  if (command_.parts && *command_.parts > kMaxParts) {
+    throw Failure(kBadInput, "--parts " + std::to_string(*command_.parts) + "; at most 99999 are possible");
   }
 }
 

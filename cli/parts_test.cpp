@@ -57,7 +57,9 @@ TEST_F(PartsTest, PartsAreWholeLinesAndHoldEveryLineOnce) {
       EXPECT_EQ(part.offset, offset);
       EXPECT_EQ(part.first_row, row);
       EXPECT_EQ(part.rows == 0, part.bytes == 0);
-      if (part.rows != 0) EXPECT_EQ(starts.at(row), offset);
+      if (part.rows != 0) {
+        EXPECT_EQ(starts.at(row), offset);
+      }
       offset += part.bytes;
       row += part.rows;
     }

@@ -27,7 +27,7 @@ class PartsTest(CliTest):
     def whole(self, *more, dim="256", suffix=".jsonl"):
         path = self.folder / ("whole" + suffix)
         self.succeed("embed", "--model", SMALL, "--input", self.input, "--task", "document", "--dim", dim, "--output", path, *more)
-        return path.read_bytes()
+        return path.read_bytes() if path.exists() else b""  # of several sizes there is a file for each
 
     def rows_of_parts(self, suffix=".jsonl"):
         return b"".join(path.read_bytes() for path in sorted(self.out.glob(f"part-*{suffix}")))
@@ -208,7 +208,7 @@ class Refusals(PartsTest):
         for arguments, says in ((("--parts", "2", "text"), "--input FILE and --output FOLDER"),
                                 (("--parts", "2", "--input", self.input), "--output FOLDER"),
                                 (("--parts", "2", "--input", "-", "--output", self.out), "--input FILE"),
-                                (("--parts", "0", "--input", self.input, "--output", self.out), "choose from 1"),
+                                (("--parts", "0", "--input", self.input, "--output", self.out), "a whole number above 0"),
                                 (("--parts", "2", "--input", self.input, "--output", self.out, "--format", "json"), "jsonl, npy, f32"),
                                 (("--parts", "2", "--input", self.input, "--output", self.out, "--meta", "m"), "manifest.json"),
                                 (("--resume", "--input", self.input, "--output", self.out), "--parts N")):
