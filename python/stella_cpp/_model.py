@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
@@ -444,6 +445,10 @@ class StellaEmbeddingModel:
     async def _aget(self) -> _Loaded:
         if (loaded := self._loaded) is not None:
             return loaded
+        if "numpy" not in sys.modules:  # takes a while to import, so not on the loop's thread
+            from asyncio import to_thread
+
+            await to_thread(__import__, "numpy")
         native = self._make_native()
         return self._keep(native, await self._await(native.describe))
 
