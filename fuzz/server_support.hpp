@@ -1,7 +1,6 @@
 // What the fuzzers of the server share: a model's facts, and answers that must be fit to be sent.
 #pragma once
 
-#include "engine/prompt.hpp"
 #include "fuzz.hpp"
 #include "server/json/strict.hpp"
 #include "server/routes/errors.hpp"
@@ -10,15 +9,6 @@
 #include <exception>
 #include <string>
 #include <utility>
-
-namespace stella {
-
-// In the library it stands beside what loads models, which is not fuzzed here.
-inline std::string ModelDescription::prompt_for(const std::string& task) const {
-  return engine::get_task(prompts, task.empty() ? default_task : task);
-}
-
-}  // namespace stella
 
 namespace stella::fuzz {
 

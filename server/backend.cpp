@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <utility>
 
 #include <boost/asio/steady_timer.hpp>
@@ -93,6 +94,10 @@ Backend::Backend(const Options& options, ModelOptions model)
   };
   if (options.served_names.size() > options.models.size())
     throw Error(Errc::invalid_argument, "more --served-model-name than --model; the first is the first model's name");
+  model.on_progress = [transfers = transfers_, next = std::move(model.on_progress)](const Progress& progress) {
+    transfers->count(progress);
+    if (next) next(progress);
+  };
   for (std::size_t i = 0; i < options.models.size(); ++i) {
     const std::string& id = options.models[i];
     add(id, i < options.served_names.size() ? options.served_names[i] : id, i == 0 ? watched(model, loading_) : model);
@@ -117,6 +122,13 @@ const ServedModel& Backend::at(const std::string& name) const {
 
 std::size_t Backend::compute_threads() const noexcept {
   return runtime_->compute_threads();
+}
+
+void Backend::append_figures(std::string& out) {
+  std::map<std::string, std::string> names;
+  for (const ServedModel& model : models_) names.emplace(model.id, model.name);
+  append_pool(out, pool_.health(), names);
+  transfers_->append(out);
 }
 
 const ServedModel* Backend::find(const std::string& name) const noexcept {

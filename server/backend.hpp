@@ -2,8 +2,10 @@
 #pragma once
 
 #include "server/loading.hpp"
+#include "server/observe/pool_figures.hpp"
 #include "server/options.hpp"
 #include "server/routes/facts.hpp"
+#include "stella/pass_counters.hpp"
 #include "stella/pool.hpp"
 
 #include <chrono>
@@ -52,6 +54,9 @@ class Backend {
   /// Models have the name that `ServedModel::id` says.
   ModelPool& pool() noexcept { return pool_; }
   std::size_t compute_threads() const noexcept;
+  PassCounters passes() const { return pass_counters(*runtime_); }
+  /// What the models and the hub's transfers are like, for /metrics.
+  void append_figures(std::string& out);
   /// How far the default model has come, in words.
   std::string progress() const { return loading_->text(); }
 
@@ -63,6 +68,7 @@ class Backend {
 
   const std::shared_ptr<Runtime> runtime_;
   const std::size_t preloaded_;  ///< The first of models_, which are loaded without being asked for.
+  const std::shared_ptr<HubTransfers> transfers_ = std::make_shared<HubTransfers>();
   const std::shared_ptr<Loading> loading_ = std::make_shared<Loading>();
   std::vector<ServedModel> models_{};
   ModelPool pool_;

@@ -4,7 +4,6 @@
 #include "server/observe/prometheus.hpp"
 
 #include <algorithm>
-#include <utility>
 
 namespace stella::server {
 namespace {
@@ -22,6 +21,20 @@ constexpr std::array<const char*, 2> kQueues{"interactive", "bulk"};
 std::string text_of(const Metrics::Labels& labels) {
   return label("model", labels.model) + "," + label("dimension", labels.dimension) + "," +
          label("precision", labels.precision);
+}
+
+void append_distribution(std::string& out, const std::string& name, const PassCounters::Distribution& counts,
+                         std::uint64_t sum) {
+  append_type(out, name, "histogram");
+  std::uint64_t below = 0;
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    below += counts.at(i);
+    const bool last = i + 1 == counts.size();
+    const std::string end = last ? "+Inf" : std::to_string(std::uint64_t{1} << i);
+    append_sample(out, name + "_bucket", label("le", end), static_cast<double>(below));
+  }
+  append_sample(out, name + "_sum", {}, static_cast<double>(sum));
+  append_sample(out, name + "_count", {}, static_cast<double>(below));
 }
 
 template <class Counters, class Names>
@@ -90,16 +103,6 @@ void Metrics::count_texts(const Labels& labels, std::size_t texts, std::size_t t
   work.tokens += tokens;
 }
 
-void Metrics::count_transfer(const Progress& progress) {
-  const std::lock_guard lock(mutex_);
-  // What the first call says may have been there before. Several parts of a load may be told of one file.
-  Transfer& file = transfers_.try_emplace(progress.repo + "/" + progress.file, Transfer{progress.bytes}).first->second;
-  if (!progress.from_cache) hub_bytes_ += progress.bytes - std::min(progress.bytes, file.bytes);
-  file.bytes = std::max(file.bytes, progress.bytes);
-  if (!progress.finished || std::exchange(file.finished, true)) return;
-  ++(progress.from_cache ? hub_cached_ : hub_files_);
-}
-
 void Metrics::append_own(std::string& out) const {
   const std::lock_guard lock(mutex_);
   const auto all = [&](const char* name, std::uint64_t Work::*member) {
@@ -108,12 +111,9 @@ void Metrics::append_own(std::string& out) const {
   };
   all("stella_embedded_texts_total", &Work::texts);
   all("stella_embedded_tokens_total", &Work::tokens);
-  append_metric(out, "stella_hub_downloaded_files_total", "counter", static_cast<double>(hub_files_));
-  append_metric(out, "stella_hub_downloaded_bytes_total", "counter", static_cast<double>(hub_bytes_));
-  append_metric(out, "stella_hub_cached_files_total", "counter", static_cast<double>(hub_cached_));
 }
 
-std::string Metrics::text(std::size_t queue) const {
+std::string Metrics::text(std::size_t queue, const PassCounters& passes) const {
   std::string out;
   append_counters(out, "te_request_count", "method", requests_, kMethods);
   append_counters(out, "te_request_success", "method", successes_, kMethods);
@@ -123,6 +123,8 @@ std::string Metrics::text(std::size_t queue) const {
   request_.append(out, "te_request_");
   embed_.append(out, "te_embed_");
   lengths_.append(out, "te_request_input_length");
+  append_distribution(out, "te_batch_next_size", passes.by_texts, passes.texts);
+  append_distribution(out, "te_batch_next_tokens", passes.by_tokens, passes.tokens);
   append_metric(out, "te_queue_size", "gauge", static_cast<double>(queue));
   append_counters(out, "stella_requests_total", "queue", by_queue_, kQueues);
   append_own(out);

@@ -1,7 +1,7 @@
 // Counters in Prometheus' text format, under TEI's names and our own. All are there from the start, at zero.
 #pragma once
 
-#include "stella/options.hpp"
+#include "stella/pass_counters.hpp"
 
 #include <array>
 #include <atomic>
@@ -70,11 +70,9 @@ class Metrics {
   void declare(const Labels& labels);
   void count_texts(const Labels& labels, std::size_t texts, std::size_t tokens);
   void count_queue(bool bulk) noexcept { ++by_queue_.at(bulk ? 1 : 0); }
-  /// What the hub's transfers say of themselves.
-  void count_transfer(const Progress& progress);
 
   /// `queue`: texts that are under way.
-  std::string text(std::size_t queue) const;
+  std::string text(std::size_t queue, const PassCounters& passes = {}) const;
 
  private:
   struct Durations {
@@ -95,19 +93,11 @@ class Metrics {
     std::uint64_t texts = 0;
     std::uint64_t tokens = 0;
   };
-  struct Transfer {
-    std::uint64_t bytes = 0;
-    bool finished = false;
-  };
   void append_own(std::string& out) const;
 
   std::array<std::atomic<std::uint64_t>, 2> by_queue_{};  ///< Interactive, bulk.
   mutable std::mutex mutex_{};
-  std::map<std::string, Work> by_labels_{};  // guarded by mutex_, as what follows
-  std::map<std::string, Transfer> transfers_{};
-  std::uint64_t hub_files_ = 0;
-  std::uint64_t hub_bytes_ = 0;
-  std::uint64_t hub_cached_ = 0;
+  std::map<std::string, Work> by_labels_{};  // guarded by mutex_
 
   std::array<std::atomic<std::uint64_t>, 2> requests_{};  ///< Single, batch.
   std::array<std::atomic<std::uint64_t>, 2> successes_{};

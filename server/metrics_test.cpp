@@ -59,25 +59,18 @@ TEST(Metrics, ByModelHeadAndPrecision) {
   EXPECT_THAT(text, HasSubstr("stella_requests_total{queue=\"bulk\"} 1\n"));
 }
 
-TEST(Metrics, TransfersOfTheHub) {
-  Metrics metrics;
-  Progress progress;
-  progress.repo = "org/model";
-  progress.file = "model.safetensors";
-  for (const std::uint64_t bytes : {100, 150, 150, 400}) {  // 100 were there from an earlier try
-    progress.bytes = bytes;
-    metrics.count_transfer(progress);
-  }
-  progress.finished = true;
-  metrics.count_transfer(progress);
-  metrics.count_transfer(progress);  // told to another part of the load
-  progress.file = "config.json";
-  progress.from_cache = true;
-  metrics.count_transfer(progress);
-  const std::string text = metrics.text(0);
-  EXPECT_THAT(text, HasSubstr("stella_hub_downloaded_bytes_total 300\n"));
-  EXPECT_THAT(text, HasSubstr("stella_hub_downloaded_files_total 1\n"));
-  EXPECT_THAT(text, HasSubstr("stella_hub_cached_files_total 1\n"));
+TEST(Metrics, PassesOfTheEngine) {
+  PassCounters passes;
+  passes.add(1, 5);
+  passes.add(3, 64);
+  passes.add(1'000'000, 65);
+  const std::string text = Metrics().text(0, passes);
+  EXPECT_THAT(text, HasSubstr("te_batch_next_size_bucket{le=\"1\"} 1\nte_batch_next_size_bucket{le=\"2\"} 1\n"
+                              "te_batch_next_size_bucket{le=\"4\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("te_batch_next_size_bucket{le=\"65536\"} 2\nte_batch_next_size_bucket{le=\"+Inf\"} 3\n"
+                              "te_batch_next_size_sum 1000004\nte_batch_next_size_count 3\n"));
+  EXPECT_THAT(text, HasSubstr("te_batch_next_tokens_bucket{le=\"64\"} 2\nte_batch_next_tokens_bucket{le=\"128\"} 3\n"));
+  EXPECT_THAT(Metrics().text(0), HasSubstr("te_batch_next_tokens_count 0\n"));
 }
 
 /// The kernel's own figures, read another way.

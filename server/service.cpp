@@ -236,7 +236,9 @@ std::string Service::metrics_text() {
       metrics_.declare(labels_of(*facts, std::to_string(dimension)));
     metrics_.declare(labels_of(*facts, std::to_string(description.default_dimension)));
   }
-  return metrics_.text(admission_.under_way().texts);
+  std::string text = metrics_.text(admission_.under_way().texts, backend_->passes());
+  backend_->append_figures(text);
+  return text;
 }
 
 Response Service::answer_at_once(const Request& request, Route route) {

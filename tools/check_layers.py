@@ -36,7 +36,7 @@ ROOMS = {
 }
 # Public headers that layers below api may use: plain values, no Asio.
 PLAIN_PUBLIC = {"stella/error.hpp", "stella/callback.hpp", "stella/request.hpp", "stella/result.hpp", "stella/options.hpp", "stella/log.hpp", "stella/hub.hpp",
-                "stella/cache.hpp", "stella/packed_weights.hpp", "stella/pool_status.hpp"}
+                "stella/cache.hpp", "stella/packed_weights.hpp", "stella/pass_counters.hpp", "stella/pool_status.hpp"}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 
 

@@ -7,6 +7,7 @@
 #include "base/topology.hpp"
 #include "base/typed_error.hpp"
 #include "stella/error.hpp"
+#include "stella/pass_counters.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -198,6 +199,10 @@ std::shared_ptr<Runtime> Runtime::shared() {
   const std::shared_ptr<Runtime> runtime = made->runtime;
   all.current.store(made.release(), std::memory_order_release);
   return runtime;
+}
+
+PassCounters pass_counters(Runtime& runtime) {
+  return runtime.impl().compute->counters();
 }
 
 std::size_t Runtime::compute_threads() const noexcept {

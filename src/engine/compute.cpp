@@ -102,6 +102,11 @@ std::size_t Compute::threads() const noexcept {
   return threads;
 }
 
+PassCounters Compute::counters() const {
+  const std::lock_guard lock(mutex_);
+  return counters_;
+}
+
 void Compute::embed(EmbedRequest request, Resolved model, const std::stop_token& stop, Completion<EmbedResult> done) {
   std::shared_ptr<EmbeddingJob> job;
   try {
@@ -372,15 +377,16 @@ void Compute::end_tokenizing(const JobText& text, const std::exception_ptr& erro
 
 /// Under mutex_. Long sequences first: the team's members then end their shares of attention close together.
 std::vector<PassText> Compute::pass_of(const std::vector<TextOfRequest>& texts) {
-  ++passes_;
   std::vector<PassText> batch;
   batch.reserve(texts.size());
+  const std::uint64_t pass = counters_.passes + 1;
   for (const TextOfRequest& text : texts) {
     batch.push_back({std::static_pointer_cast<EmbeddingJob>(by_id_.at(text.request)->job), text.text});
     Job::Progress& progress = batch.back().job->progress;
-    if (std::exchange(progress.last_pass, passes_) != passes_) ++progress.passes;
+    if (std::exchange(progress.last_pass, pass) != pass) ++progress.passes;
     progress.times.begin_computing();
   }
+  counters_.add(batch.size(), tokens_of(batch));
   std::stable_sort(batch.begin(), batch.end(),
                    [](const PassText& a, const PassText& b) { return a.tokens() > b.tokens(); });
   return batch;

@@ -8,6 +8,7 @@
 #include "engine/job.hpp"
 #include "engine/resolved.hpp"
 #include "engine/schedule.hpp"
+#include "stella/pass_counters.hpp"
 #include "stella/request.hpp"
 
 #include <atomic>
@@ -64,6 +65,7 @@ class Compute {
   void stop();
 
   std::size_t threads() const noexcept;
+  PassCounters counters() const;
 
  private:
   struct Cancel {
@@ -102,13 +104,13 @@ class Compute {
   std::vector<std::unique_ptr<Worker>> workers_;
   std::atomic<bool> stopping_{false};  // set under mutex_
   std::atomic<RequestId> last_id_{0};
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable wake_;
   // Guarded by mutex_:
   Schedule schedule_;
   std::list<Entry> entries_;  // of requests that are not over, and some that are
   std::unordered_map<RequestId, std::list<Entry>::iterator> by_id_;
-  std::uint64_t passes_ = 0;
+  PassCounters counters_;
   bool has_finished_ = false;  // a request has ended whose entry may still be there
 };
 

@@ -178,6 +178,14 @@ class Metrics(ServerTest):
         self.assertEqual(after[name("texts", head)], before[name("texts", head)] + 2)
         self.assertEqual(after[name("tokens", head)], before[name("tokens", head)] + int(answer.headers["x-compute-tokens"]))
 
+    def test_passes(self):
+        before = self.figures()
+        answer = self.server.post("/embed", {"inputs": ["a", "b c", "d"]})
+        after = self.figures()
+        for name, amount in (("size", 3), ("tokens", int(answer.headers["x-compute-tokens"]))):
+            self.assertEqual(after[f"te_batch_next_{name}_sum"], before[f"te_batch_next_{name}_sum"] + amount)
+            self.assertGreater(after[f"te_batch_next_{name}_count"], before[f"te_batch_next_{name}_count"])
+
     def test_by_queue(self):
         before = self.figures()
         self.server.post("/embed", {"inputs": "a"})
