@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <atomic>
 #include <map>
+#include <string_view>
 #include <utility>
 
 #include <boost/asio/steady_timer.hpp>
@@ -134,7 +135,9 @@ void Backend::append_figures(std::string& out) {
 const ServedModel* Backend::find(const std::string& name) const noexcept {
   const auto found = std::find_if(models_.begin(), models_.end(),
                                   [&name](const ServedModel& model) { return model.name == name || model.id == name; });
-  return found == models_.end() ? nullptr : &*found;
+  if (found != models_.end()) return &*found;
+  constexpr std::string_view kTag = ":latest";  // Ollama's clients may write it out
+  return name.ends_with(kTag) ? find(name.substr(0, name.size() - kTag.size())) : nullptr;
 }
 
 net::awaitable<std::shared_ptr<const ModelFacts>> Backend::facts_for(std::string name, std::stop_token stop,

@@ -223,6 +223,7 @@ class Ollama(ServerTest):
 
     def test_an_empty_input_and_errors(self):
         self.assertEqual(self.server.post("/api/embed", {"model": SMALL, "input": ""}).json()["embeddings"], [])
+        self.assertEqual(self.server.post("/api/embed", {"model": SMALL + ":latest", "input": "a"}).json()["model"], SMALL + ":latest")
         answer = self.server.post("/api/embed", {"model": "llama3", "input": "a"})
         self.assertEqual((answer.status, list(answer.json())), (404, ["error"]))
         self.assertEqual(self.server.post("/api/generate", {}).status, 404)
