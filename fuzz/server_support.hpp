@@ -30,6 +30,7 @@ inline server::ModelFacts server_facts() {
   facts.before = {101};
   facts.behind = {102};
   facts.max_client_batch_size = kMaxBatch;
+  facts.max_texts = kMaxBatch;
   facts.max_concurrent_requests = 8;
   return facts;
 }
