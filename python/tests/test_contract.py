@@ -91,7 +91,7 @@ def test_mypy_strict(tmp_path):
     bad = subprocess.run([*command, SAMPLES / "mistakes.py"], capture_output=True, text=True, timeout=300)
     lines = sorted({int(n) for n in re.findall(r"^\S+:(\d+): error", bad.stdout, re.MULTILINE)})
     assert lines == expected_lines(), bad.stdout
-    modules = ["stella_cpp", *(f"stella_cpp.{m}" for m in ("errors", "_model", "_options", "_process", "_channel", "_rows"))]
+    modules = ["stella_cpp", *(f"stella_cpp.{m}" for m in ("errors", "_model", "_options", "_process", "_channel", "_rows", "_workers"))]
     own = subprocess.run([*command, *(f"--module={m}" for m in modules)], capture_output=True, text=True, timeout=300)
     assert (own.returncode, own.stdout, own.stderr) == (0, "", "")
 

@@ -1,0 +1,683 @@
+"""Large tables to vectors, every row once: Parquet in, Parquet out, one file for each row group.
+
+``embed_part()`` is the unit that any engine can call, any number of times and anywhere: it does one row group, and the
+part that it leaves appears whole or not at all. ``embed_parquet()`` does all of them on one machine. Needs pyarrow.
+
+A destination holds ``manifest.json``, which pins what the vectors are made with (the model's commit, head, precision,
+task, …) and so refuses a run with other settings, and one Parquet file for each row group, whose own metadata has its
+counts and hashes under the key ``stella``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from . import _process, _workers
+from ._model import StellaEmbeddingModel
+from .errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ._model import Precision
+
+__all__ = ["Part", "Progress", "Report", "Settings", "embed_parquet", "embed_part", "open_destination", "row_groups"]
+
+Dtype = Literal["float32", "float16", "bits"]
+_DTYPES = ("float32", "float16", "bits")
+_MANIFEST = "manifest.json"
+#: Rows that are read, embedded and written together: what bounds a worker's memory.
+_BATCH_ROWS = 4096
+
+
+class Part(NamedTuple):
+    """A row group, and what became of it."""
+
+    source: str
+    row_group: int
+    path: str  #: Of the part.
+    rows: int
+    embedded: int = 0  #: Rows that were not null.
+    tokens: int = 0
+    truncated: int = 0
+    seconds: float = 0.0
+    was_finished: bool = False  #: By an earlier call; nothing was done.
+
+
+class Progress(NamedTuple):
+    """How far a run is; ``eta_seconds`` is None until the first part of this run is finished."""
+
+    parts: int
+    parts_finished: int
+    rows: int
+    rows_finished: int
+    rows_per_second: float
+    eta_seconds: float | None
+
+
+class Report(NamedTuple):
+    """What a whole run has done."""
+
+    destination: str
+    commit: str
+    precision: str
+    dimension: int
+    parts: int
+    parts_found: int  #: Finished by an earlier run.
+    rows: int
+    tokens: int  #: Of this run, as are the next two.
+    truncated: int
+    seconds: float
+    restarts: int  #: Workers that ended early and were replaced.
+
+
+class Settings(NamedTuple):
+    """What all parts of a destination have in common."""
+
+    model: str
+    column: str = "text"
+    output_column: str = "embedding"
+    dimension: int | None = None
+    task: str | None = None
+    prompt: str | None = None
+    normalize: bool = True
+    max_length: int | None = None
+    precision: str = "auto"
+    dtype: str = "float32"
+    columns: tuple[str, ...] | None = None
+    commit: str = ""
+
+    def check(self) -> Settings:
+        if self.dtype not in _DTYPES:
+            raise _refused(f"dtype is '{self.dtype}'; it may be {', '.join(_DTYPES)}")
+        if self.task is not None and self.prompt is not None:
+            raise _refused("both task and prompt are given; a run has one of them")
+        return self
+
+
+def _refused(message: str) -> InputError:
+    return InputError(message, code="invalid_argument")
+
+
+def row_groups(source: str | PathLike[str] | Sequence[str | PathLike[str]]) -> Iterator[tuple[str, int, int, str]]:
+    """(file, row group, rows, the part's name) of a Parquet file, of those below a folder, or of a list of either; in a
+    fixed order."""
+    import pyarrow.parquet as pq
+
+    given = [source] if isinstance(source, (str, os.PathLike)) else list(source)
+    seen: dict[str, str] = {}
+    for one in given:
+        root = Path(os.fspath(one))
+        files = sorted(root.rglob("*.parquet")) if root.is_dir() else [root]
+        if not files:
+            raise FileNotFoundError(f"{root}: there is no Parquet file in this folder")
+        for file in files:
+            name = _part_stem(str(file.relative_to(root)) if root.is_dir() else file.name)
+            if seen.setdefault(name, str(file)) != str(file):
+                raise _refused(f"{file} and {seen[name]} would have parts of the same name; give one folder above both")
+            metadata = pq.read_metadata(file)
+            for group in range(metadata.num_row_groups):
+                yield str(file), group, metadata.row_group(group).num_rows, _part_name(name, group)
+
+
+def _part_stem(name: str) -> str:
+    return name.removesuffix(".parquet").replace(os.sep, "--")
+
+
+def _part_name(stem: str, row_group: int) -> str:
+    return f"{stem}-rg{row_group:05}.parquet"
+
+
+def embed_part(
+    source: str | PathLike[str],
+    row_group: int,
+    destination: str | PathLike[str],
+    *,
+    model: str | StellaEmbeddingModel,
+    column: str = "text",
+    output_column: str = "embedding",
+    dimension: int | None = None,
+    task: str | None = None,
+    prompt: str | None = None,
+    normalize: bool = True,
+    max_length: int | None = None,
+    precision: Precision = "auto",
+    threads: int | None = None,
+    dtype: Dtype = "float32",
+    columns: Sequence[str] | None = None,
+    name: str | None = None,
+) -> Part:
+    """Embeds one row group of a Parquet file into ``destination``, unless that was done before.
+
+    The part's name follows from the file's and the row group, or is ``name``. It has the source's columns (or those of
+    ``columns``) and the vectors in ``output_column``: lists of ``dimension`` float32 or float16, or with dtype "bits" of
+    dimension / 8 bytes, a bit for each number, set where it is positive, the first one the highest. Nulls stay null
+    (which pyarrow reads back from version 26 on).
+    ``task`` as embed() has it. The precision is the one that the destination was begun with.
+    """
+    settings = Settings(
+        model=model._options.model if isinstance(model, StellaEmbeddingModel) else os.fspath(model),
+        column=column,
+        output_column=output_column,
+        dimension=dimension,
+        task=task,
+        prompt=prompt,
+        normalize=normalize,
+        max_length=max_length,
+        precision=model._options.precision if isinstance(model, StellaEmbeddingModel) else precision,
+        dtype=dtype,
+        columns=None if columns is None else tuple(columns),
+    ).check()
+    import pyarrow.parquet as pq
+
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(pq.ParquetFile(source))
+        _kept_columns(file, os.fspath(source), settings)  # before anything is begun
+        if not 0 <= row_group < file.metadata.num_row_groups:
+            raise _refused(f"row_group is {row_group}, and {source} has {file.metadata.num_row_groups}")
+        if not isinstance(model, StellaEmbeddingModel):
+            model = stack.enter_context(_pinned_model(settings, destination, threads))
+        settings = open_destination(destination, settings, model)
+        path = Path(destination) / (name or _part_name(_part_stem(Path(os.fspath(source)).name), row_group))
+        return _embed_part(os.fspath(source), row_group, path, settings, model)
+
+
+def _pinned_model(
+    settings: Settings, destination: str | PathLike[str], threads: int | None
+) -> StellaEmbeddingModel:
+    """A model of the precision that the destination has, where it has one and the caller leaves it open."""
+    begun = _read_manifest(destination)
+    precision = settings.precision
+    if precision == "auto" and begun is not None:
+        precision = begun["settings"].get("precision", precision)
+    return StellaEmbeddingModel(settings.model, precision=precision, threads=threads)  # type: ignore[arg-type]
+
+
+def open_destination(
+    destination: str | PathLike[str], settings: Settings, model: StellaEmbeddingModel
+) -> Settings:
+    """``settings`` with nothing left open: the model's commit, dimension, task and precision. Loads the model. Whoever
+    comes first writes the manifest; whoever comes with other settings is refused."""
+    folder = Path(destination)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = _resolve(settings, model)
+    if _read_manifest(folder) is None:
+        _write_manifest(folder, settings, replace=False)
+    begun = _read_manifest(folder)
+    assert begun is not None
+    for key, wanted in _as_json(settings).items():
+        found = begun["settings"].get(key)
+        if found != wanted:
+            raise _refused(
+                f"{folder} was begun with {key} {json.dumps(found)}, and this run has {json.dumps(wanted)}; go on with "
+                "the same, or name another folder"
+            )
+    return settings
+
+
+def _resolve(settings: Settings, model: StellaEmbeddingModel) -> Settings:
+    model.encode_document("Loads tokenizer, encoder and head.", truncate_dim=settings.dimension)
+    loaded = model._get()
+    task = settings.task
+    if task is None and settings.prompt is None:
+        task = str(loaded.description["default_task"])
+    return settings._replace(
+        dimension=model._dimension(loaded, settings.dimension),
+        task=task,
+        max_length=settings.max_length or model.max_seq_length,
+        precision=str(_process.native(lambda: loaded.native.precision)),
+        commit=str(loaded.description.get("commit") or ""),
+    )
+
+
+def _as_json(settings: Settings) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(json.dumps(settings._asdict()))
+    return values
+
+
+def _read_manifest(destination: str | PathLike[str]) -> dict[str, Any] | None:
+    path = Path(destination) / _MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("settings"), dict):
+        raise _refused(f"{path} is no manifest of stella_cpp.bulk; name another folder")
+    return manifest
+
+
+def _write_manifest(
+    folder: Path, settings: Settings, *, replace: bool, parts: Sequence[dict[str, Any]] = (), complete: bool = False
+) -> None:
+    manifest = {"format_version": 1, "complete": complete, "settings": _as_json(settings), "parts": list(parts)}
+    temporary = folder / f".{_MANIFEST}.{secrets.token_hex(8)}.tmp"
+    try:
+        with open(temporary, "x", encoding="utf-8") as file:
+            file.write(json.dumps(manifest, indent=1) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            os.replace(temporary, folder / _MANIFEST)
+        else:
+            with contextlib.suppress(FileExistsError):  # somebody was faster: his is the one
+                os.link(temporary, folder / _MANIFEST)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _finished(path: Path, source: dict[str, Any], settings: Settings) -> dict[str, Any] | None:
+    """What the part says of itself; None where it is not there, or of another source than it would be now."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        about = json.loads((pq.read_metadata(path).metadata or {}).get(b"stella", b"null"))
+    except (FileNotFoundError, ValueError, pa.ArrowException):
+        return None
+    if not isinstance(about, dict) or about.get("source") != source or about.get("settings") != _as_json(settings):
+        return None
+    return about
+
+
+def _identity(file: Any, source: str, row_group: int) -> dict[str, Any]:
+    """What tells a row group from another that lies in its place later."""
+    group = file.metadata.row_group(row_group)
+    return {
+        "file": Path(source).name,
+        "file_bytes": os.stat(source).st_size,
+        "row_group": row_group,
+        "rows": group.num_rows,
+        "group_bytes": group.total_byte_size,
+    }
+
+
+def _embed_part(
+    source: str, row_group: int, path: Path, settings: Settings, model: StellaEmbeddingModel
+) -> Part:
+    import pyarrow.parquet as pq
+
+    start = time.monotonic()
+    with pq.ParquetFile(source) as file:
+        identity = _identity(file, source, row_group)
+        about = _finished(path, identity, settings)
+        was_finished = about is not None
+        if about is None:
+            about = _write_part(file, source, row_group, path, settings, model, identity)
+    seconds = time.monotonic() - start
+    return Part(
+        source, row_group, str(path), identity["rows"], **about["counts"], seconds=seconds, was_finished=was_finished
+    )
+
+
+_COUNTS = ("embedded", "tokens", "truncated")
+
+
+def _write_part(
+    file: Any,
+    source: str,
+    row_group: int,
+    path: Path,
+    settings: Settings,
+    model: StellaEmbeddingModel,
+    identity: dict[str, Any],
+) -> dict[str, Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kept = _kept_columns(file, source, settings)
+    read = list(dict.fromkeys([*kept, settings.column]))
+    counts = dict.fromkeys(_COUNTS, 0)
+    texts_hash, vectors_hash = hashlib.sha256(), hashlib.sha256()
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    field = pa.field(settings.output_column, _list_type(settings))
+    schema = pa.schema([*(file.schema_arrow.field(name) for name in kept), field])
+    try:
+        with open(temporary, "xb") as out:
+            with pq.ParquetWriter(out, schema, compression="zstd", use_dictionary=kept) as writer:
+                row = 0
+                for batch in file.iter_batches(_BATCH_ROWS, row_groups=[row_group], columns=read):
+                    texts = batch.column(settings.column).to_pylist()
+                    vectors = _embed_column(texts, settings, model, counts, texts_hash, f"{source}, row group {row_group}", row)
+                    vectors_hash.update(_bytes_of(vectors))
+                    arrays = [*(batch.column(name) for name in kept), vectors]
+                    writer.write_batch(pa.record_batch(arrays, schema=schema))
+                    row += len(texts)
+                about = {
+                    "source": identity,
+                    "settings": _as_json(settings),
+                    "counts": counts,
+                    "texts_sha256": texts_hash.hexdigest(),
+                    "vectors_sha256": vectors_hash.hexdigest(),
+                }
+                writer.add_key_value_metadata({"stella": json.dumps(about)})
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+    return about
+
+
+def _kept_columns(file: Any, source: str, settings: Settings) -> list[str]:
+    """The source's columns that its parts have."""
+    names: list[str] = file.schema_arrow.names
+    kept = names if settings.columns is None else list(settings.columns)
+    for name in (settings.column, *kept):
+        if name not in names:
+            raise _refused(f"{source} has no column '{name}'; it has {', '.join(names)}")
+    if settings.output_column in kept:
+        raise _refused(f"{source} has a column '{settings.output_column}' already; name another output_column")
+    return kept
+
+
+def _sync_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # a file system that cannot is no error
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _list_type(settings: Settings) -> Any:
+    import pyarrow as pa
+
+    dimension = settings.dimension
+    assert dimension is not None
+    if settings.dtype == "bits":
+        return pa.list_(pa.uint8(), dimension // 8)
+    return pa.list_(pa.float32() if settings.dtype == "float32" else pa.float16(), dimension)
+
+
+def _embed_column(
+    texts: list[str | None],
+    settings: Settings,
+    model: StellaEmbeddingModel,
+    counts: dict[str, int],
+    texts_hash: Any,
+    place: str,
+    first_row: int,
+) -> Any:
+    """A fixed-size list array, null where the text is."""
+    import numpy as np
+    import pyarrow as pa
+
+    rows = [row for row, text in enumerate(texts) if text is not None]
+    present = [text for text in texts if text is not None]
+    for text in texts:
+        data = b"" if text is None else text.encode()
+        texts_hash.update((-1 if text is None else len(data)).to_bytes(8, "little", signed=True) + data)
+    try:
+        vectors = _vectors(present, settings, model, counts)
+    except InputError as error:
+        if "index" not in error.context:
+            raise
+        row = first_row + rows[int(error.context["index"])]
+        message = str(error.args[0]).partition(": ")[2]
+        raise type(error)(f"{place}, row {row}: {message}", code=error.code, context=error.context) from None
+    counts["embedded"] += len(rows)
+    values = _packed(vectors, settings.dtype)
+    mask = None
+    if len(rows) != len(texts):
+        spread = np.zeros((len(texts), values.shape[1]), values.dtype)
+        spread[rows] = values
+        values = spread
+        mask = pa.array([text is None for text in texts])
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), type=_list_type(settings), mask=mask)
+
+
+def _vectors(
+    texts: list[str], settings: Settings, model: StellaEmbeddingModel, counts: dict[str, int]
+) -> NDArray[np.float32]:
+    import numpy as np
+
+    if settings.prompt is not None:
+        plan = model._plan(settings.dimension, None, settings.prompt, settings.normalize)
+        plan = plan._replace(max_length=settings.max_length)
+        vectors = np.empty((len(texts), plan.dimension), np.float32)
+        found: list[tuple[bytes, bytes, bytes]] = []
+        model._embed_into(texts, plan, vectors, counts=found)
+        for tokens, _, truncated in found:
+            counts["tokens"] += int(np.frombuffer(tokens, np.uint32).sum())
+            counts["truncated"] += int(np.frombuffer(truncated, np.bool_).sum())
+        return vectors
+    result = model.embed(
+        texts,
+        task=settings.task,
+        dimension=settings.dimension,
+        normalize=settings.normalize,
+        max_length=settings.max_length,
+    )
+    counts["tokens"] += int(result.tokens.sum())
+    counts["truncated"] += int(result.truncated.sum())
+    return result.vectors
+
+
+def _packed(vectors: NDArray[np.float32], dtype: str) -> NDArray[Any]:
+    import numpy as np
+
+    if dtype == "bits":
+        return np.packbits(vectors > 0, axis=1)
+    return vectors if dtype == "float32" else vectors.astype(np.float16)
+
+
+def _bytes_of(vectors: Any) -> bytes:
+    return memoryview(vectors.values.buffers()[1])[: vectors.values.nbytes].tobytes()
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One run at a time; a file system without locks is no reason not to work."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _refused(f"another run works in {folder}; wait for its end, or name another folder") from None
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class Job(NamedTuple):
+    """A row group that is to be embedded; what a worker is sent."""
+
+    source: str
+    row_group: int
+    rows: int
+    path: str
+
+
+class Plan(NamedTuple):
+    """All of a run: made by its driver, for workers of whatever kind."""
+
+    settings: Settings
+    jobs: list[Job]
+    unfinished: list[Job]
+
+    def parts(self) -> list[dict[str, Any]]:
+        return [
+            {"name": Path(job.path).name, "source": job.source, "row_group": job.row_group, "rows": job.rows}
+            for job in self.jobs
+        ]
+
+
+def plan_run(
+    source: str | PathLike[str] | Sequence[str | PathLike[str]],
+    destination: str | PathLike[str],
+    settings: Settings,
+    threads: int | None = None,
+) -> Plan:
+    """Pins the precision, packs the weights for all who come, writes the manifest and sees what is finished."""
+    import pyarrow.parquet as pq
+
+    folder = Path(destination)
+    jobs = [Job(file, group, rows, str(folder / name)) for file, group, rows, name in row_groups(source)]
+    for name in dict.fromkeys(job.source for job in jobs):
+        with pq.ParquetFile(name) as file:
+            _kept_columns(file, name, settings)
+    with _pinned_model(settings.check(), folder, threads) as model:
+        settings = open_destination(folder, settings, model)
+    _sweep(folder)
+    unfinished = []
+    by_file: dict[str, list[Job]] = {}
+    for job in jobs:
+        by_file.setdefault(job.source, []).append(job)
+    for name, group in by_file.items():
+        with pq.ParquetFile(name) as file:
+            for job in group:
+                if _finished(Path(job.path), _identity(file, name, job.row_group), settings) is None:
+                    unfinished.append(job)
+    plan = Plan(settings, jobs, unfinished)
+    _write_manifest(folder, settings, replace=True, parts=plan.parts(), complete=not unfinished)
+    return plan
+
+
+def _sweep(folder: Path) -> None:
+    """Takes away what killed workers have left. Under the lock, and while none works."""
+    for left in folder.glob(".*.tmp"):
+        left.unlink(missing_ok=True)
+
+
+class Tracker:
+    """Counts finished parts and says how far the run is."""
+
+    def __init__(self, plan: Plan, destination: str | PathLike[str], progress: Callable[[Progress], None] | bool) -> None:
+        self._plan = plan
+        self._destination = Path(destination)
+        self._progress = progress
+        self._bar: Any = None
+        self._start = time.monotonic()
+        self._rows = self._tokens = self._truncated = self._finished = 0
+        if progress is True:
+            from ._options import progress_bar
+
+            self._bar = progress_bar(sum(job.rows for job in plan.unfinished))
+
+    def add(self, part: Part) -> None:
+        self._rows += part.rows
+        self._tokens += part.tokens
+        self._truncated += part.truncated
+        self._finished += 1
+        state = self.state()
+        eta = "" if state.eta_seconds is None else f", {state.eta_seconds:.0f} s left"
+        _process.LOGGER.info(
+            "%d of %d parts, %.0f rows/s%s", state.parts_finished, state.parts, state.rows_per_second, eta
+        )
+        if self._bar is not None:
+            self._bar.update(part.rows)
+        elif callable(self._progress):
+            self._progress(state)
+
+    def state(self) -> Progress:
+        plan, seconds = self._plan, max(time.monotonic() - self._start, 1e-9)
+        rows = sum(job.rows for job in plan.jobs)
+        left = sum(job.rows for job in plan.unfinished) - self._rows
+        rate = self._rows / seconds
+        found = len(plan.jobs) - len(plan.unfinished)
+        return Progress(
+            len(plan.jobs), found + self._finished, rows, rows - left, rate, left / rate if self._rows else None
+        )
+
+    def finish(self, restarts: int) -> Report:
+        if self._bar is not None:
+            self._bar.close()
+        plan, settings = self._plan, self._plan.settings
+        _sweep(self._destination)
+        _write_manifest(self._destination, settings, replace=True, parts=plan.parts(), complete=True)
+        return Report(
+            str(self._destination),
+            settings.commit,
+            settings.precision,
+            int(settings.dimension or 0),
+            len(plan.jobs),
+            len(plan.jobs) - len(plan.unfinished),
+            sum(job.rows for job in plan.jobs),
+            self._tokens,
+            self._truncated,
+            time.monotonic() - self._start,
+            restarts,
+        )
+
+
+def embed_parquet(
+    source: str | PathLike[str] | Sequence[str | PathLike[str]],
+    destination: str | PathLike[str],
+    *,
+    model: str = "NovaSearch/stella_en_400M_v5",
+    column: str = "text",
+    output_column: str = "embedding",
+    dimension: int | None = None,
+    task: str | None = None,
+    prompt: str | None = None,
+    normalize: bool = True,
+    max_length: int | None = None,
+    precision: Precision = "auto",
+    threads: int | None = None,
+    workers: int | None = None,
+    dtype: Dtype = "float32",
+    columns: Sequence[str] | None = None,
+    progress: Callable[[Progress], None] | bool = False,
+) -> Report:
+    """Embeds Parquet files, or those below a folder, with all processors of this machine; called again, it does what is
+    missing. Each worker is a process of ``threads`` threads; all map the same packed weights. By default the processors
+    that this process may use (affinity, cgroup) are shared out to workers of at most eight threads. ``progress``: True
+    for tqdm, or a function that is called with a Progress after each part.
+    """
+    settings = Settings(
+        model=os.fspath(model),
+        column=column,
+        output_column=output_column,
+        dimension=dimension,
+        task=task,
+        prompt=prompt,
+        normalize=normalize,
+        max_length=max_length,
+        precision=precision,
+        dtype=dtype,
+        columns=None if columns is None else tuple(columns),
+    )
+    workers, threads = _workers.share_out(workers, threads)
+    with _locked(Path(destination)):
+        plan = plan_run(source, destination, settings, threads * workers)
+        tracker = Tracker(plan, destination, progress)
+        restarts = 0
+        if plan.unfinished:
+            pool = _workers.Pool(min(workers, len(plan.unfinished)), _Embedding(plan.settings, threads))
+            restarts = pool.run(plan.unfinished, tracker.add)
+        return tracker.finish(restarts)
+
+
+class _Embedding:
+    """What a worker does with its jobs: one model for all of them."""
+
+    def __init__(self, settings: Settings, threads: int) -> None:
+        self._settings = settings
+        self._threads = threads
+        self._model: StellaEmbeddingModel | None = None
+
+    def __call__(self, job: Job) -> Part:
+        if self._model is None:
+            precision: Any = self._settings.precision
+            self._model = StellaEmbeddingModel(self._settings.model, precision=precision, threads=self._threads)
+            loaded = _resolve(self._settings, self._model)
+            if loaded != self._settings:
+                raise _refused(f"{self._settings.model} has changed since the run began; begin again in another folder")
+        return _embed_part(job.source, job.row_group, Path(job.path), self._settings, self._model)
