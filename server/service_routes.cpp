@@ -250,14 +250,21 @@ net::awaitable<Response> Service::vertex(const Call& call, std::vector<TeiReques
   }
   Response response;
   response.body = "{\"predictions\":[";
+  std::string fingerprints;  // each once, in the instances' order
   for (TeiRequest& request : requests) {
     if (&request != requests.data()) response.body += ',';
     Call part = call;
     part.kept = waiting + 2 * response.body.size();
-    Response one = co_await embed(part, std::move(request), Route::embed);
+    const std::string fingerprint = fingerprint_of(*call.facts, request.options);
+    if (fingerprints.find(fingerprint) == std::string::npos)
+      fingerprints += (fingerprints.empty() ? "" : ", ") + fingerprint;
+    const Response one = co_await embed(part, std::move(request), Route::embed);
     response.body += one.body;
+    response.work.texts += one.work.texts;
+    response.work.tokens += one.work.tokens;
   }
   response.body += "]}";
+  if (!fingerprints.empty()) response.fields.push_back({"x-embedding-fingerprint", fingerprints});
   co_return response;
 }
 

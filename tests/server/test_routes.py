@@ -264,6 +264,8 @@ class Fingerprints(ServerTest):
                      of("/v2/embed", texts=["a"], input_type="search_document"), of("/similarity", inputs={"source_sentence": "a", "sentences": ["b"]})):
             self.assertEqual(same, default)
         query = of(inputs="a", prompt_name="s2p")
+        self.assertEqual(of("/vertex", instances=[{"inputs": "a"}, {"inputs": "b"}]), default)
+        self.assertEqual(of("/vertex", instances=[{"inputs": "a"}, {"inputs": "b", "prompt_name": "s2p"}]), f"{default}, {query}")
         self.assertIn("prompt=s2p", query)
         self.assertEqual(of("/v2/embed", texts=["a"], input_type="search_query"), query)
         others = {default, query, of(inputs="a", normalize=False), of(inputs="a", dimensions=heads[0]), of("/embed_all", inputs="a")}
