@@ -66,7 +66,7 @@ wheel: ## The Python package as dist/stella_cpp-*.whl, which needs nothing of th
 
 test-python-full: wheel ## Not in CI: `pip install .` in a clone, the wheel, and the frameworks' own tests, each in an environment of its own.
 	cmake --preset release -DSTELLA_BUILD_TESTS=ON >/dev/null
-	cmake --build --preset release -j $(JOBS) --target stella_cli
+	cmake --build --preset release -j $(JOBS) --target stella_cli hub_server
 	scripts/test-python-full
 
 test-full: build ## Not in CI: full-size Small and Large checkpoints (random weights) through a local hub; 10 GB of disk, 24 GiB of memory.

@@ -169,6 +169,20 @@ def test_ten_thousand_calls_take_no_more_memory():
     )
 
 
+def test_rows_in_place_take_little_beside_the_result():
+    silent(
+        MEMORY + "import numpy as np\n"
+        "def peak(): return int(next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1]) << 10\n"
+        "model = StellaEmbeddingModel('demo', precision='f32'); model.encode('warm')\n"
+        "before = peak()\n"
+        "out = np.empty((20_000, 1024), np.float32)\n"
+        "model.encode((f'text {i}' for i in range(len(out))), out=out)\n"
+        "assert np.isfinite(out).all() and (out[-1] == model.encode('text 19999')).all()\n"
+        "beside = peak() - before - out.nbytes\n"
+        "assert beside <= 96 << 20, beside\n"
+    )
+
+
 def test_close_gives_memory_and_threads_back():
     silent(
         MEMORY + "import numpy, time\n"
