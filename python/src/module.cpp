@@ -4,6 +4,7 @@
 #include "process.hpp"
 #include "stella/error.hpp"
 #include "stella/log.hpp"
+#include "stella/pass_counters.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -308,6 +309,7 @@ void bind_process(nb::module_& module) {
           },
           "threads"_a)
       .def_prop_ro("threads", [](const HeldRuntime& self) { return self.value->compute_threads(); })
+      .def_prop_ro("passes", [](const HeldRuntime& self) { return pass_counters(*self.value).passes; })
       .def_prop_ro("kernels", [](const HeldRuntime& self) { return self.value->kernels_name(); });
   module.def("forked", &Process::forked);
   // What a forked child has of its parent's may be half written: it is never looked at again, not even to destroy it.
