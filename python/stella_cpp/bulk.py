@@ -11,18 +11,33 @@ counts and hashes under the key ``stella``.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from . import _process, _workers
+from ._destination import (
+    Settings,
+    as_json,
+    find_finished,
+    identity_of,
+    locked,
+    open_destination,
+    part_name,
+    part_stem,
+    pinned_model,
+    refused,
+    resolve,
+    row_groups,
+    sweep,
+    write_manifest,
+)
 from ._model import StellaEmbeddingModel
 from .errors import InputError
 
@@ -35,8 +50,6 @@ if TYPE_CHECKING:
 __all__ = ["Part", "Progress", "Report", "Settings", "embed_parquet", "embed_part", "open_destination", "row_groups"]
 
 Dtype = Literal["float32", "float16", "bits"]
-_DTYPES = ("float32", "float16", "bits")
-_MANIFEST = "manifest.json"
 #: Rows that are read, embedded and written together: what bounds a worker's memory.
 _BATCH_ROWS = 4096
 
@@ -80,63 +93,6 @@ class Report(NamedTuple):
     truncated: int
     seconds: float
     restarts: int  #: Workers that ended early and were replaced.
-
-
-class Settings(NamedTuple):
-    """What all parts of a destination have in common."""
-
-    model: str
-    column: str = "text"
-    output_column: str = "embedding"
-    dimension: int | None = None
-    task: str | None = None
-    prompt: str | None = None
-    normalize: bool = True
-    max_length: int | None = None
-    precision: str = "auto"
-    dtype: str = "float32"
-    columns: tuple[str, ...] | None = None
-    commit: str = ""
-
-    def check(self) -> Settings:
-        if self.dtype not in _DTYPES:
-            raise _refused(f"dtype is '{self.dtype}'; it may be {', '.join(_DTYPES)}")
-        if self.task is not None and self.prompt is not None:
-            raise _refused("both task and prompt are given; a run has one of them")
-        return self
-
-
-def _refused(message: str) -> InputError:
-    return InputError(message, code="invalid_argument")
-
-
-def row_groups(source: str | PathLike[str] | Sequence[str | PathLike[str]]) -> Iterator[tuple[str, int, int, str]]:
-    """(file, row group, rows, the part's name) of a Parquet file, of those below a folder, or of a list of either; in a
-    fixed order."""
-    import pyarrow.parquet as pq
-
-    given = [source] if isinstance(source, (str, os.PathLike)) else list(source)
-    seen: dict[str, str] = {}
-    for one in given:
-        root = Path(os.fspath(one))
-        files = sorted(root.rglob("*.parquet")) if root.is_dir() else [root]
-        if not files:
-            raise FileNotFoundError(f"{root}: there is no Parquet file in this folder")
-        for file in files:
-            name = _part_stem(str(file.relative_to(root)) if root.is_dir() else file.name)
-            if seen.setdefault(name, str(file)) != str(file):
-                raise _refused(f"{file} and {seen[name]} would have parts of the same name; give one folder above both")
-            metadata = pq.read_metadata(file)
-            for group in range(metadata.num_row_groups):
-                yield str(file), group, metadata.row_group(group).num_rows, _part_name(name, group)
-
-
-def _part_stem(name: str) -> str:
-    return name.removesuffix(".parquet").replace(os.sep, "--")
-
-
-def _part_name(stem: str, row_group: int) -> str:
-    return f"{stem}-rg{row_group:05}.parquet"
 
 
 def embed_part(
@@ -185,123 +141,12 @@ def embed_part(
         file = stack.enter_context(pq.ParquetFile(source))
         _kept_columns(file, os.fspath(source), settings)  # before anything is begun
         if not 0 <= row_group < file.metadata.num_row_groups:
-            raise _refused(f"row_group is {row_group}, and {source} has {file.metadata.num_row_groups}")
+            raise refused(f"row_group is {row_group}, and {source} has {file.metadata.num_row_groups}")
         if not isinstance(model, StellaEmbeddingModel):
-            model = stack.enter_context(_pinned_model(settings, destination, threads))
+            model = stack.enter_context(pinned_model(settings, destination, threads))
         settings = open_destination(destination, settings, model)
-        path = Path(destination) / (name or _part_name(_part_stem(Path(os.fspath(source)).name), row_group))
+        path = Path(destination) / (name or part_name(part_stem(Path(os.fspath(source)).name), row_group))
         return _embed_part(os.fspath(source), row_group, path, settings, model)
-
-
-def _pinned_model(
-    settings: Settings, destination: str | PathLike[str], threads: int | None
-) -> StellaEmbeddingModel:
-    """A model of the precision that the destination has, where it has one and the caller leaves it open."""
-    begun = _read_manifest(destination)
-    precision = settings.precision
-    if precision == "auto" and begun is not None:
-        precision = begun["settings"].get("precision", precision)
-    return StellaEmbeddingModel(settings.model, precision=precision, threads=threads)  # type: ignore[arg-type]
-
-
-def open_destination(
-    destination: str | PathLike[str], settings: Settings, model: StellaEmbeddingModel
-) -> Settings:
-    """``settings`` with nothing left open: the model's commit, dimension, task and precision. Loads the model. Whoever
-    comes first writes the manifest; whoever comes with other settings is refused."""
-    folder = Path(destination)
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = _resolve(settings, model)
-    if _read_manifest(folder) is None:
-        _write_manifest(folder, settings, replace=False)
-    begun = _read_manifest(folder)
-    assert begun is not None
-    for key, wanted in _as_json(settings).items():
-        found = begun["settings"].get(key)
-        if found != wanted:
-            raise _refused(
-                f"{folder} was begun with {key} {json.dumps(found)}, and this run has {json.dumps(wanted)}; go on with "
-                "the same, or name another folder"
-            )
-    return settings
-
-
-def _resolve(settings: Settings, model: StellaEmbeddingModel) -> Settings:
-    model.encode_document("Loads tokenizer, encoder and head.", truncate_dim=settings.dimension)
-    loaded = model._get()
-    task = settings.task
-    if task is None and settings.prompt is None:
-        task = str(loaded.description["default_task"])
-    return settings._replace(
-        dimension=model._dimension(loaded, settings.dimension),
-        task=task,
-        max_length=settings.max_length or model.max_seq_length,
-        precision=str(_process.native(lambda: loaded.native.precision)),
-        commit=str(loaded.description.get("commit") or ""),
-    )
-
-
-def _as_json(settings: Settings) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(json.dumps(settings._asdict()))
-    return values
-
-
-def _read_manifest(destination: str | PathLike[str]) -> dict[str, Any] | None:
-    path = Path(destination) / _MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        manifest = None
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("settings"), dict):
-        raise _refused(f"{path} is no manifest of stella_cpp.bulk; name another folder")
-    return manifest
-
-
-def _write_manifest(
-    folder: Path, settings: Settings, *, replace: bool, parts: Sequence[dict[str, Any]] = (), complete: bool = False
-) -> None:
-    manifest = {"format_version": 1, "complete": complete, "settings": _as_json(settings), "parts": list(parts)}
-    temporary = folder / f".{_MANIFEST}.{secrets.token_hex(8)}.tmp"
-    try:
-        with open(temporary, "x", encoding="utf-8") as file:
-            file.write(json.dumps(manifest, indent=1) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            os.replace(temporary, folder / _MANIFEST)
-        else:
-            with contextlib.suppress(FileExistsError):  # somebody was faster: his is the one
-                os.link(temporary, folder / _MANIFEST)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _finished(path: Path, source: dict[str, Any], settings: Settings) -> dict[str, Any] | None:
-    """What the part says of itself; None where it is not there, or of another source than it would be now."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        about = json.loads((pq.read_metadata(path).metadata or {}).get(b"stella", b"null"))
-    except (FileNotFoundError, ValueError, pa.ArrowException):
-        return None
-    if not isinstance(about, dict) or about.get("source") != source or about.get("settings") != _as_json(settings):
-        return None
-    return about
-
-
-def _identity(file: Any, source: str, row_group: int) -> dict[str, Any]:
-    """What tells a row group from another that lies in its place later."""
-    group = file.metadata.row_group(row_group)
-    return {
-        "file": Path(source).name,
-        "file_bytes": os.stat(source).st_size,
-        "row_group": row_group,
-        "rows": group.num_rows,
-        "group_bytes": group.total_byte_size,
-    }
 
 
 def _embed_part(
@@ -311,8 +156,8 @@ def _embed_part(
 
     start = time.monotonic()
     with pq.ParquetFile(source) as file:
-        identity = _identity(file, source, row_group)
-        about = _finished(path, identity, settings)
+        identity = identity_of(file, source, row_group)
+        about = find_finished(path, identity, settings)
         was_finished = about is not None
         if about is None:
             about = _write_part(file, source, row_group, path, settings, model, identity)
@@ -357,7 +202,7 @@ def _write_part(
                     row += len(texts)
                 about = {
                     "source": identity,
-                    "settings": _as_json(settings),
+                    "settings": as_json(settings),
                     "counts": counts,
                     "texts_sha256": texts_hash.hexdigest(),
                     "vectors_sha256": vectors_hash.hexdigest(),
@@ -378,9 +223,9 @@ def _kept_columns(file: Any, source: str, settings: Settings) -> list[str]:
     kept = names if settings.columns is None else list(settings.columns)
     for name in (settings.column, *kept):
         if name not in names:
-            raise _refused(f"{source} has no column '{name}'; it has {', '.join(names)}")
+            raise refused(f"{source} has no column '{name}'; it has {', '.join(names)}")
     if settings.output_column in kept:
-        raise _refused(f"{source} has a column '{settings.output_column}' already; name another output_column")
+        raise refused(f"{source} has a column '{settings.output_column}' already; name another output_column")
     return kept
 
 
@@ -479,23 +324,6 @@ def _bytes_of(vectors: Any) -> bytes:
     return memoryview(vectors.values.buffers()[1])[: vectors.values.nbytes].tobytes()
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One run at a time; a file system without locks is no reason not to work."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _refused(f"another run works in {folder}; wait for its end, or name another folder") from None
-        except OSError:
-            pass
-        yield
-    finally:
-        os.close(descriptor)
-
-
 class Job(NamedTuple):
     """A row group that is to be embedded; what a worker is sent."""
 
@@ -533,9 +361,9 @@ def plan_run(
     for name in dict.fromkeys(job.source for job in jobs):
         with pq.ParquetFile(name) as file:
             _kept_columns(file, name, settings)
-    with _pinned_model(settings.check(), folder, threads) as model:
+    with pinned_model(settings.check(), folder, threads) as model:
         settings = open_destination(folder, settings, model)
-    _sweep(folder)
+    sweep(folder)
     unfinished = []
     by_file: dict[str, list[Job]] = {}
     for job in jobs:
@@ -543,17 +371,11 @@ def plan_run(
     for name, group in by_file.items():
         with pq.ParquetFile(name) as file:
             for job in group:
-                if _finished(Path(job.path), _identity(file, name, job.row_group), settings) is None:
+                if find_finished(Path(job.path), identity_of(file, name, job.row_group), settings) is None:
                     unfinished.append(job)
     plan = Plan(settings, jobs, unfinished)
-    _write_manifest(folder, settings, replace=True, parts=plan.parts(), complete=not unfinished)
+    write_manifest(folder, settings, replace=True, parts=plan.parts(), complete=not unfinished)
     return plan
-
-
-def _sweep(folder: Path) -> None:
-    """Takes away what killed workers have left. Under the lock, and while none works."""
-    for left in folder.glob(".*.tmp"):
-        left.unlink(missing_ok=True)
 
 
 class Tracker:
@@ -600,8 +422,8 @@ class Tracker:
         if self._bar is not None:
             self._bar.close()
         plan, settings = self._plan, self._plan.settings
-        _sweep(self._destination)
-        _write_manifest(self._destination, settings, replace=True, parts=plan.parts(), complete=True)
+        sweep(self._destination)
+        write_manifest(self._destination, settings, replace=True, parts=plan.parts(), complete=True)
         return Report(
             str(self._destination),
             settings.commit,
@@ -655,7 +477,7 @@ def embed_parquet(
         columns=None if columns is None else tuple(columns),
     )
     workers, threads = _workers.share_out(workers, threads)
-    with _locked(Path(destination)):
+    with locked(Path(destination)):
         plan = plan_run(source, destination, settings, threads * workers)
         tracker = Tracker(plan, destination, progress)
         restarts = 0
@@ -677,7 +499,7 @@ class _Embedding:
         if self._model is None:
             precision: Any = self._settings.precision
             self._model = StellaEmbeddingModel(self._settings.model, precision=precision, threads=self._threads)
-            loaded = _resolve(self._settings, self._model)
+            loaded = resolve(self._settings, self._model)
             if loaded != self._settings:
-                raise _refused(f"{self._settings.model} has changed since the run began; begin again in another folder")
+                raise refused(f"{self._settings.model} has changed since the run began; begin again in another folder")
         return _embed_part(job.source, job.row_group, Path(job.path), self._settings, self._model)

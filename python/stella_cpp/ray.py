@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import bulk
+from ._destination import locked
 from ._model import StellaEmbeddingModel
 from .errors import StellaError
 
@@ -101,7 +102,7 @@ def embed_parquet(
     processors = int(ray.cluster_resources().get("CPU", 1))
     threads = threads or min(8, max(1, processors // (workers or 1)))
     workers = workers or max(1, processors // threads)
-    with bulk._locked(Path(destination)):
+    with locked(Path(destination)):
         plan = bulk.plan_run(source, destination, settings)
         tracker = bulk.Tracker(plan, destination, progress)
         restarts = _run(ray, plan, tracker, min(workers, len(plan.unfinished)), threads)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from bulk_support import OPTIONS, ROWS, SOURCE, TINY, check, make_source, make_wanted, read, stamps, text_of, vectors_of
 
-from stella_cpp import _workers, bulk, ray
+from stella_cpp import _destination, _workers, bulk, ray
 from stella_cpp.errors import EmptyTextError, InputError, StellaError
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def workers_of(out):
 
 
 def test_two_runs_in_one_folder(source, tmp_path):
-    with bulk._locked(tmp_path / "out"), pytest.raises(InputError, match="another run works in"):
+    with _destination.locked(tmp_path / "out"), pytest.raises(InputError, match="another run works in"):
         bulk.embed_parquet(source, tmp_path / "out", **OPTIONS)
 
 

@@ -11,7 +11,7 @@ import tempfile
 
 SOURCE, PROGRAM = pathlib.Path(sys.argv[1]), sys.argv[2]
 sys.argv[1:] = []
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/cli.md", "docs/hub.md", "docs/performance.md", "docs/server.md", "models/stella-demo/README.md",
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/cli.md", "docs/hub.md", "docs/performance.md", "docs/scale.md", "docs/server.md", "models/stella-demo/README.md",
              "scripts/demo"]
 
 
