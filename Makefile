@@ -18,7 +18,7 @@ setup: ## Install the Debian packages that are missing (needs root or sudo only 
 
 build: setup ## Build the program: build/release/stella, with its man page and shell completions.
 	@cmake --preset release >/dev/null
-	@cmake --build --preset release -j $(JOBS) --target stella_cli stella_man stella_completions
+	@cmake --build --preset release -j $(JOBS) --target stella_cli stella_man stella_completions stella_c
 
 demo: setup ## Build, then search forty passages with the bundled model, at two sizes, and say how fast that is.
 	@cmake --preset release -DSTELLA_BUILD_TESTS=OFF -DSTELLA_BUILD_BENCH=OFF -DSTELLA_BUILD_EXAMPLES=OFF >/dev/null
