@@ -25,6 +25,7 @@ class Start(ServerTest):
         self.fail_with(2, "--model", SMALL, "--host", "nowhere.example", says=["nowhere.example", "127.0.0.1"])
         self.fail_with(2, "--model", SMALL, "--auto-truncate", "maybe", says=["maybe", "true"])
         self.fail_with(2, "--model", SMALL, "--frobnicate", says=["--frobnicate"])
+        self.fail_with(2, "--model", SMALL, "--otlp-endpoint", "collector:4318", says=["--otlp-endpoint", "collector:4318", "http://"])
         self.fail_with(2, "--model", SMALL, "--max-concurrent-requests", 2, "--max-client-batch-size", 3,
                        says=["--max-client-batch-size 3", "--max-concurrent-requests 2"])
         self.fail_with(2, "--model", SMALL, "--api-key-file", "nothing.txt", says=["nothing.txt"])
