@@ -39,7 +39,8 @@ function explain(status, reason) {
     case 429:
       return "The server has more work than it lets in.";
     case 503:
-      return reason.includes("load") ? "The model is still being loaded." : reason.includes("shut") ? "The server is shutting down." : "The server is not ready.";
+      if (reason.includes("being loaded")) return `The model is still being loaded${reason.split("being loaded")[1]}.`;
+      return reason.includes("shut") ? "The server is shutting down." : `The server is not ready${because}.`;
     case 504:
       return "The server did not finish within its time limit. Fewer texts help, or a larger --request-timeout.";
     case 424:
