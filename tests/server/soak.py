@@ -1,6 +1,6 @@
-"""A server under everything at once: right requests, clients that leave, malformed requests, more work than it lets in, reloads.
+"""A server under everything at once: right requests, clients that leave, malformed requests, more work than it lets in, reloads, and two models of which one fits.
 
-    soak.py PROGRAM SOURCE [SECONDS]
+    soak.py PROGRAM SOURCE [SECONDS [SEED]]
 
 Every request that was let in must be answered once, with the vectors that its texts have alone; at the end descriptors and memory are where they were after
 the first tenth of the time. What is sent follows from a seed that is printed.
@@ -20,12 +20,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 os.environ["STELLA_PROGRAM"], os.environ["STELLA_SOURCE"] = sys.argv[1:3]
 SECONDS = float(sys.argv[3]) if len(sys.argv) > 3 else 20
 
-from server_support import Server, post_bytes, read_all, statuses
+from server_support import LARGE, Server, command_line, post_bytes, read_all, statuses
 
 MOST_DESCRIPTORS = 8      # more than at the start
 MOST_KILOBYTES = 48_000
 KEYS = ("first", "second")
 LIMIT = 64                # texts under way in all
+MEMORY_MB = 8             # room for one of the two models
 MALFORMED = (b"GET\r\n\r\n", b"POST /embed HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
              b"POST /embed HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
              b"POST /embed HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", b"GET /info HTTP/1.1\r\n folded: x\r\n\r\n",
@@ -41,6 +42,7 @@ class Soak:
         self._lock = threading.Lock()
         words = random.Random(seed)
         self.texts = [" ".join(words.choice(("red", "car", "bread", "moon", "sea", "tensor", "naïve", "日本", "run")) for _ in range(words.randint(1, 60))) for _ in range(40)]
+        self.other_vectors = [row["embedding"] for row in command_line("--model", LARGE, "--task", "none", "--format", "json", *self.texts[:5])]
         self.vectors = [self.ask("/embed", {"inputs": text})[1][0] for text in self.texts]
 
     def count(self, what):
@@ -122,10 +124,20 @@ class Soak:
         if status not in (200, 429):
             self.fail(f"{status} for a large request: {answer}")
 
+    def other_model(self, choose):
+        """Takes the place of the first, if nobody needs that just now."""
+        picked = choose.randrange(len(self.other_vectors))
+        status, answer = self.ask("/v1/embeddings", {"input": self.texts[picked], "model": LARGE})
+        self.count(f"other model {status}")
+        if status == 200 and answer["data"][0]["embedding"] != self.other_vectors[picked]:
+            self.fail(f"other vectors for {self.texts[picked]} of the other model")
+        elif status not in (200, 429, 503):
+            self.fail(f"{status} for the other model: {answer}")
+        self.end.wait(choose.uniform(0, 0.2))
+
     def reload(self, choose):
-        if RELOADS:
-            self.server.process.send_signal(signal.SIGHUP)
-            self.count("reloads")
+        self.server.process.send_signal(signal.SIGHUP)
+        self.count("reloads")
         self.end.wait(choose.uniform(0.2, 1))
 
     def work(self, action, number):
@@ -137,7 +149,7 @@ class Soak:
                 self.fail(f"{action.__name__}: {failure!r}")
 
     def run(self, seconds):
-        actions = [self.right_requests] * 4 + [self.pipelined, self.leave, self.leave, self.malformed, self.malformed, self.wrong_key, self.overload, self.reload]
+        actions = [self.right_requests] * 4 + [self.pipelined, self.leave, self.leave, self.malformed, self.malformed, self.wrong_key, self.overload, self.other_model, self.reload]
         threads = [threading.Thread(target=self.work, args=(action, number)) for number, action in enumerate(actions)]
         for thread in threads:
             thread.start()
@@ -145,10 +157,6 @@ class Soak:
         self.end.set()
         for thread in threads:
             thread.join()
-
-
-# SIGHUP reloads where `stella serve --help` says so; elsewhere it ends the program.
-RELOADS = "SIGHUP" in os.popen(f"'{sys.argv[1]}' serve --help").read()
 
 
 def sizes(process):
@@ -169,11 +177,11 @@ def settled(server):
 
 
 def main():
-    seed = random.randrange(2 ** 32)
-    print(f"soak: seed {seed}, {SECONDS:g} s, reloads {'by SIGHUP' if RELOADS else 'not there'}", flush=True)
+    seed = int(sys.argv[4]) if len(sys.argv) > 4 else random.randrange(2 ** 32)
+    print(f"soak: seed {seed}, {SECONDS:g} s", flush=True)
     keys = pathlib.Path(f"/tmp/stella-soak-{os.getpid()}.keys")
     keys.write_text("\n".join(KEYS) + "\n")
-    server = Server("--api-key-file", keys, "--max-concurrent-requests", LIMIT, "--drain-timeout", 30)
+    server = Server("--api-key-file", keys, "--max-concurrent-requests", LIMIT, "--allow-model", LARGE, "--memory-limit", MEMORY_MB, "--drain-timeout", 30)
     # Nobody reads the server's remarks else, and a full pipe would hold it up.
     threading.Thread(target=lambda: [None for _ in server.process.stderr], daemon=True).start()
     try:
@@ -194,7 +202,7 @@ def main():
             problems.append("descriptors have grown")
         if after[1] > warm[1] + MOST_KILOBYTES:
             problems.append("memory has grown")
-        for what in ("right 200", "pipelined", "left", "malformed"):
+        for what in ("right 200", "pipelined", "left", "malformed", "other model 200", "reloads"):
             if not soak.counts.get(what):
                 problems.append(f"nothing was counted as '{what}'")
         server.terminate()
