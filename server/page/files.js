@@ -16,18 +16,17 @@ function linesOf(name, content) {
 
 async function takeFile(file) {
   const say = (text) => {
-    $("note").classList.add("warn");
-    $("note").textContent = text;
+    state.problem = text;
+    showNotes();
   };
   if (file.size > MOST_FILE_BYTES) return say(`${file.name} is larger than ${MOST_FILE_BYTES / 1e6} MB; take a part of it.`);
   const content = await file.text();
   if (content.includes("\0") || content.includes("\uFFFD")) return say(`${file.name} is not text in UTF-8.`);
   try {
-    $("texts").value = linesOf(file.name, content).slice(0, MOST_TEXTS + 1).join("\n");
+    setTexts(linesOf(file.name, content).slice(0, MOST_TEXTS + 1).join("\n"));
   } catch {
     return say(`${file.name} has a line that is neither a JSON string nor an object with a “text”.`);
   }
-  refresh();
 }
 
 function startFiles() {

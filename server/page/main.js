@@ -20,7 +20,7 @@ const TASKS = {
   s2s: "s2s, texts that mean alike",
 };
 
-const state = { info: null, sizes: [], prompts: {}, view: "similarity", language: "curl", connecting: false };
+const state = { info: null, rows: [], problem: "", sizes: [], prompts: {}, view: "similarity", language: "curl", connecting: false };
 const kept = new Vectors();
 let running = new AbortController();
 let retryTimer = 0;
@@ -71,7 +71,7 @@ function onError(error) {
   clearTrouble();
   setState("bad", "No key");
   $("key-button").hidden = false;
-  $("key-reason").textContent = error.message;
+  $("key-reason").textContent = apiKey ? error.message : "";
   if (!$("key-dialog").open) $("key-dialog").showModal();
 }
 
@@ -81,15 +81,23 @@ function showTiming(timing) {
   $("timing").textContent = `${count(timing.texts, "text")} · ${count(timing.tokens, "token")} · ${Math.round(timing.total)} ms${requests}, ${timing.server} ms of it in the server`;
 }
 
-function showNotes(list, rows) {
+/** What is to be said of the texts: a file that could not be taken, texts that are cut, lines that are left out. */
+function showNotes() {
+  const { rows, problem } = state;
   const cut = rows.filter((row) => row.truncated).length;
   const lines = $("texts").value.split(/\r?\n/).filter((line) => line.trim()).length;
-  const notes = [];
+  const notes = problem ? [problem] : [];
   if (cut) notes.push(`${count(cut, "text")} longer than ${state.info.max_input_length.toLocaleString("en")} tokens: the rest of ${cut === 1 ? "it" : "them"} is not read.`);
   if (lines > MOST_TEXTS) notes.push(`Only the first ${MOST_TEXTS.toLocaleString("en")} lines are used.`);
-  if (list.length < Math.min(lines, MOST_TEXTS)) notes.push(`This view shows the first ${list.length}.`);
+  if (rows.length && rows.length < Math.min(lines, MOST_TEXTS)) notes.push(`This view shows the first ${rows.length}.`);
   $("note").textContent = notes.join(" ");
-  $("note").classList.toggle("warn", cut > 0);
+  $("note").classList.toggle("warn", cut > 0 || problem !== "");
+}
+
+function setTexts(text) {
+  $("texts").value = text;
+  state.problem = "";
+  refresh();
 }
 
 /** Asks for what the view lacks and draws it; what was under way is given up, here and in the server. */
@@ -117,7 +125,8 @@ async function refresh() {
     clearTrouble();
     setState("ready", "Ready");
     showTiming(timing);
-    showNotes(list, rows);
+    state.rows = rows;
+    showNotes();
     showSnippet();
   } catch (error) {
     if (!signal.aborted) onError(error);
@@ -190,6 +199,7 @@ async function connect() {
     $("facts").textContent = [info.model_dtype, `stella ${info.version}`].filter(Boolean).join(" · ");
     document.title = `${$("model").textContent} · stella`;
     choosePrompts();
+    $("task-field").hidden = state.view === "search";
     chooseSizes(info.dimensions?.length ? [...info.dimensions].sort((a, b) => a - b) : [info.default_dimension], info.default_dimension);
     refresh();
   } catch (error) {
@@ -202,7 +212,7 @@ async function connect() {
 function showView(view) {
   state.view = view;
   for (const name of Object.keys(views)) $("panel-" + name).hidden = name !== view;
-  $("task-field").hidden = view === "search";
+  $("task-field").hidden = !state.info || view === "search";
   history.replaceState(null, "", "#" + view);
   refresh();
 }
@@ -255,7 +265,10 @@ function start() {
   startMap();
   $("texts").value = memory.get("texts") ?? EXAMPLE.join("\n");
   $("query").value = memory.get("query") ?? EXAMPLE_QUERY;
-  $("texts").addEventListener("input", refreshSoon);
+  $("texts").addEventListener("input", () => {
+    state.problem = "";
+    refreshSoon();
+  });
   $("query").addEventListener("input", () => {
     memory.set("query", $("query").value);
     refreshSoon();
@@ -273,14 +286,10 @@ function start() {
     showSize();
     refresh();
   });
-  $("example").addEventListener("click", () => {
-    $("texts").value = EXAMPLE.join("\n");
-    refresh();
-  });
+  $("example").addEventListener("click", () => setTexts(EXAMPLE.join("\n")));
   $("clear").addEventListener("click", () => {
-    $("texts").value = "";
+    setTexts("");
     $("texts").focus();
-    refresh();
   });
   $("again").addEventListener("click", tryAgain);
   $("copy").addEventListener("click", copyCode);
