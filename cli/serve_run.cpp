@@ -18,6 +18,22 @@ std::string json_remark(LogLevel level, std::string_view line) {
   return server::json_line(level, line, std::chrono::system_clock::now());
 }
 
+/// Where to find what listens on all addresses: on this machine, for example.
+std::string reachable(std::string url) {
+  for (const auto& [all, own] : {std::pair("//0.0.0.0:", "//127.0.0.1:"), std::pair("//[::]:", "//[::1]:")}) {
+    const std::size_t at = url.find(all);
+    if (at != std::string::npos) url.replace(at, std::string_view(all).size(), own);
+  }
+  return url;
+}
+
+/// "demo", "demo and 2 more"
+std::string names_of(const server::Options& options) {
+  const std::string& first = options.served_names.empty() ? options.models.front() : options.served_names.front();
+  const std::size_t more = options.models.size() + options.allowed_models.size() - 1;
+  return first + (more == 0 ? "" : " and " + std::to_string(more) + " more");
+}
+
 /// The beginning of a command that asks the server.
 std::string curl_of(const std::string& url) {
   constexpr std::string_view kUnix = "unix:";
@@ -81,9 +97,17 @@ void ServeRun::say(const std::string& line) const {
   std::fprintf(stderr, "%s\n", (options_.json_output ? json_remark(LogLevel::info, line) : "stella: " + line).c_str());
 }
 
+std::string ServeRun::how_to_try() const {
+  const std::string url = reachable(server_.url());
+  const std::string key = options_.api_keys.empty() ? "" : " -H \"Authorization: Bearer $STELLA_API_KEY\"";
+  const std::string page = url.starts_with("http") ? " a page to try it is at " + url + "/;" : "";
+  return "ready;" + page + " in a terminal, try: " + curl_of(url) + "/v1/embeddings" + key +
+         " -H 'Content-Type: application/json' -d '{\"input\":\"What are safetensors?\"}'";
+}
+
 void ServeRun::run(Screen& screen) {
   watch_signals();
-  say("listening on " + server_.url() + "; the model is being loaded");
+  say("listening on " + server_.url() + "; loads " + names_of(options_));
   server_.start([this, &screen](std::exception_ptr error) {
     if (draining_) return;
     if (error) {
@@ -92,8 +116,7 @@ void ServeRun::run(Screen& screen) {
       return;
     }
     screen.display().close();
-    say("ready; try: " + curl_of(server_.url()) +
-        "/v1/embeddings -H 'Content-Type: application/json' -d '{\"input\":\"What are safetensors?\"}'");
+    say(how_to_try());
   });
   io_.run();
   if (failure_) std::rethrow_exception(failure_);

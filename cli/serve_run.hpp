@@ -33,6 +33,7 @@ class ServeRun {
   void on_signal();
   void reload();
   void end();
+  std::string how_to_try() const;
   void say(const std::string& line) const;
 
   boost::asio::io_context io_{1};

@@ -8,15 +8,24 @@ import tempfile
 import threading
 import unittest
 
-from server_support import SMALL, TIME_LIMIT, ServerTest, in_threads, post_bytes, read_all, statuses
+from server_support import LARGE, SMALL, TIME_LIMIT, ServerTest, in_threads, post_bytes, read_all, statuses
 
 
 class Start(ServerTest):
     def test_it_says_where_it_listens_and_how_to_ask(self):
         self.assertIn(f"listening on http://127.0.0.1:{self.server.port}", self.server.lines[0])
+        self.assertIn("loads " + SMALL, self.server.lines[0])
+        self.assertIn(f"a page to try it is at {self.server.url}/;", self.server.lines[1])
         self.assertIn("curl http://127.0.0.1:", self.server.lines[1])
         command = self.server.lines[1].split("try: ", 1)[1]
         done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=TIME_LIMIT)
+        self.assertIn(b'"object":"list"', done.stdout)
+
+    def test_what_it_says_works_with_a_key_and_on_all_addresses(self):
+        server = self.start("--api-key", "secret", "--host", "0.0.0.0", "--served-model-name", "mine", "--allow-model", LARGE)
+        self.assertIn("loads mine and 1 more", server.lines[0])
+        self.assertIn(f"a page to try it is at http://127.0.0.1:{server.port}/;", server.lines[1])
+        done = subprocess.run(["bash", "-c", server.lines[1].split("try: ", 1)[1]], env=os.environ | {"STELLA_API_KEY": "secret"}, capture_output=True, timeout=TIME_LIMIT)
         self.assertIn(b'"object":"list"', done.stdout)
 
     def test_wrong_options_end_it_with_one_line(self):
