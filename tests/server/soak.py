@@ -20,13 +20,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 os.environ["STELLA_PROGRAM"], os.environ["STELLA_SOURCE"] = sys.argv[1:3]
 SECONDS = float(sys.argv[3]) if len(sys.argv) > 3 else 20
 
-from server_support import LARGE, Server, command_line, post_bytes, read_all, statuses
+from server_support import LARGE, Server, command_line, post_bytes, read_all, statuses, wait_until
 
 MOST_DESCRIPTORS = 8      # more than at the start
 MOST_KILOBYTES = 48_000
 KEYS = ("first", "second")
 LIMIT = 64                # texts under way in all
-MEMORY_MB = 8             # room for one of the two models
+MEMORY_MB = 6             # room for one of the two models
 MALFORMED = (b"GET\r\n\r\n", b"POST /embed HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
              b"POST /embed HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
              b"POST /embed HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", b"GET /info HTTP/1.1\r\n folded: x\r\n\r\n",
@@ -181,10 +181,16 @@ def main():
     print(f"soak: seed {seed}, {SECONDS:g} s", flush=True)
     keys = pathlib.Path(f"/tmp/stella-soak-{os.getpid()}.keys")
     keys.write_text("\n".join(KEYS) + "\n")
-    server = Server("--api-key-file", keys, "--max-concurrent-requests", LIMIT, "--allow-model", LARGE, "--memory-limit", MEMORY_MB, "--drain-timeout", 30)
-    # Nobody reads the server's remarks else, and a full pipe would hold it up.
-    threading.Thread(target=lambda: [None for _ in server.process.stderr], daemon=True).start()
+    server = Server("--api-key-file", keys, "--max-concurrent-requests", LIMIT, "--allow-model", LARGE, "--memory-limit", MEMORY_MB, "--log-level", "debug", "--drain-timeout", 30, ready=False)
+    evictions = []
+
+    def read_remarks():  # nobody does else, and a full pipe would hold the server up
+        for line in server.process.stderr:
+            if "evict" in line:
+                evictions.append(line)
+    threading.Thread(target=read_remarks, daemon=True).start()
     try:
+        wait_until(lambda: server.get("/health").status == 200)
         settled.descriptors = sizes(server.process)[0]
         soak = Soak(server, seed)
         soak.run(SECONDS / 10)
@@ -194,6 +200,7 @@ def main():
             soak.run(SECONDS * 9 / 10)
         after = settled(server)
         print(f"soak: {json.dumps(soak.counts, sort_keys=True)}")
+        print(f"soak: evictions {len(evictions)}")
         print(f"soak: descriptors {warm[0]} → {after[0]}, resident {warm[1] / 1000:.1f} → {after[1] / 1000:.1f} MB")
         problems = list(soak.problems)
         if server.process.poll() is not None:
@@ -205,6 +212,8 @@ def main():
         for what in ("right 200", "pipelined", "left", "malformed", "other model 200", "reloads"):
             if not soak.counts.get(what):
                 problems.append(f"nothing was counted as '{what}'")
+        if not evictions:
+            problems.append("no model was evicted")
         server.terminate()
         if server.wait() != 0:
             problems.append(f"it ended with {server.process.returncode} after SIGTERM")

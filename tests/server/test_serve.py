@@ -1,6 +1,7 @@
 """`stella serve` as a program: how it starts, who may ask, how it ends."""
 
 import http.client
+import os
 import signal
 import socket
 import subprocess
