@@ -108,7 +108,7 @@ class HubFiles final : public engine::ModelFiles, public std::enable_shared_from
       wanted.refetch = true;
       return gate_->get_file(
           std::move(wanted), work->stop, source_.on_progress,
-          [self = shared_from_this(), work, copy, file](std::exception_ptr error, const std::filesystem::path&) {
+          [self = shared_from_this(), work, copy, file = file](std::exception_ptr error, const std::filesystem::path&) {
             self->mended(work, file, copy, std::move(error));
           });
     }

@@ -196,7 +196,7 @@ std::shared_ptr<Runtime> Runtime::shared() {
   static_cast<void>(registered);
   auto made = std::make_unique<SharedRuntime>(
       SharedRuntime{std::make_shared<Runtime>(), all.current.load(std::memory_order_relaxed), ::getpid()});
-  const std::shared_ptr<Runtime> runtime = made->runtime;
+  std::shared_ptr<Runtime> runtime = made->runtime;
   all.current.store(made.release(), std::memory_order_release);
   return runtime;
 }
