@@ -67,7 +67,10 @@ std::string openai_model(const ServedModel& model, std::int64_t created) {
 
 std::string openai_models(const std::vector<ServedModel>& models, std::int64_t created) {
   std::string out = "{\"object\":\"list\",\"data\":[";
-  for (const ServedModel& model : models) out += (&model == models.data() ? "" : ",") + openai_model(model, created);
+  for (const ServedModel& model : models) {
+    if (&model != models.data()) out += ',';
+    out += openai_model(model, created);
+  }
   return out + "]}";
 }
 
