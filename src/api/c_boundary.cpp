@@ -173,7 +173,11 @@ stella_status stella_set_log(stella_log_callback callback, void* user, int32_t l
 }
 
 stella_status stella_cancel_new(stella_cancel** cancel, stella_error** error) {
-  return guarded(error, [&] { cleared(cancel, "cancel") = new stella_cancel; });
+  return guarded(error, [&] {
+    stella_cancel*& result =
+        cleared(cancel, "cancel");  // first: what is assigned is made before what it is assigned to
+    result = new stella_cancel;
+  });
 }
 
 void stella_cancel_request(stella_cancel* cancel) {

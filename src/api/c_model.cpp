@@ -93,7 +93,11 @@ stella::ModelOptions model_options(const stella_options& options) {
 }  // namespace
 
 stella_status stella_options_new(stella_options** options, stella_error** error) {
-  return guarded(error, [&] { cleared(options, "options") = new stella_options; });
+  return guarded(error, [&] {
+    stella_options*& result =
+        cleared(options, "options");  // first: what is assigned is made before what it is assigned to
+    result = new stella_options;
+  });
 }
 
 stella_status stella_options_set_text(stella_options* options, int32_t option, const char* value,
