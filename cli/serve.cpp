@@ -13,15 +13,18 @@ namespace {
 constexpr const char* kFooter = R"(Examples:
   stella serve --model demo
   stella serve --model NovaSearch/stella_en_400M_v5 --host 0.0.0.0 --api-key-file keys.txt
+  stella serve --model NovaSearch/stella_en_400M_v5 --allow-model NovaSearch/stella_en_1.5B_v5
   curl http://127.0.0.1:3000/v1/embeddings -H 'Content-Type: application/json' -d '{"input":"stella "}'
 
-Speaks to clients of OpenAI (POST /v1/embeddings, GET /v1/models) and of text-embeddings-inference (POST /embed
-/embed_all /similarity /tokenize /decode, GET /info /health /metrics). Texts get no prompt unless a request
-names one ("prompt_name":"s2p") or --default-prompt-name does.
+Speaks to clients of OpenAI (POST /v1/embeddings), text-embeddings-inference (POST /embed /embed_all /similarity
+/tokenize /decode), Ollama (POST /api/embed) and Cohere (POST /v2/embed); GET / is a page to try it. Texts get no
+prompt unless a request names one ("prompt_name":"s2p") or --default-prompt-name does.
 
-Listens at once and loads the model behind: GET /health is 503 until it is there, GET /ping is 200. SIGTERM:
-/health is 503 at once, what was sent is answered, then the program ends, at the latest after --drain-timeout;
-a second signal ends it at once.
+Listens at once and loads the model behind: GET /health is 503 until it is there, GET /ping is 200.
+
+SIGHUP reads the files of keys, certificates and limits again, without dropping a request. SIGTERM: /health is 503
+at once, what was sent is answered, then the program ends, at the latest after --drain-timeout; a second signal
+ends it at once.
 
 docs/server.md has the routes, the limits and the clients that were tried.)";
 

@@ -1,20 +1,12 @@
 #include "cli/serve_options.hpp"
 
-#include "base/ascii.hpp"
-#include "server/keys.hpp"
+#include "cli/serve_values.hpp"
 #include "server/limits.hpp"
 
-#include <algorithm>
-#include <arpa/inet.h>
 #include <array>
 #include <cctype>
-#include <charconv>
 #include <chrono>
-#include <cstdint>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
-#include <sstream>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -27,83 +19,6 @@ constexpr const char* kServer = "Server";
 constexpr const char* kRequests = "Requests";
 constexpr const char* kLimits = "Limits";
 constexpr const char* kLogs = "Logs and traces";
-
-std::uint16_t parse_port(const std::string& text) {
-  std::uint16_t port = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-  if (error != std::errc{} || end != text.data() + text.size()) {
-    throw Failure(kBadInput, "--port '" + text + "' is not a port; give a number from 0 (the system chooses) to 65535");
-  }
-  return port;
-}
-
-unsigned parse_mode(const std::string& text) {
-  unsigned mode = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), mode, 8);
-  if (error != std::errc{} || end != text.data() + text.size() || mode > 0777) {
-    throw Failure(kBadInput, "--unix-socket-mode '" + text + "' is not a mode; give 600, 660 or 666, for example");
-  }
-  return mode;
-}
-
-std::string choose(const char* option, const std::string& value, const std::array<const char*, 2>& names) {
-  if (value == names[0] || value == names[1]) return value;
-  throw Failure(kBadInput,
-                std::string("unknown ") + option + " '" + value + "'; choose one of: " + names[0] + ", " + names[1]);
-}
-
-std::string read_file(const char* option, const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(in), {}};
-  if (!in.is_open() || in.bad())
-    throw Failure(kBadInput, "cannot read " + std::string(option) + " '" + path + "'; give a file of text");
-  return text;
-}
-
-/// TEI's variable, without which who comes from there would serve everybody, and the name that `stella bench` reads
-/// too.
-std::vector<std::string> keys_of_environment() {
-  std::vector<std::string> keys;
-  for (const char* name : {"API_KEY", "STELLA_API_KEY"}) {
-    const char* value = std::getenv(name);
-    if (value != nullptr && *value != '\0') keys.emplace_back(value);
-  }
-  return keys;
-}
-
-std::vector<std::string> read_keys(const std::string& path) {
-  std::vector<std::string> keys = server::keys_of_text(read_file("--api-key-file", path));
-  if (keys.empty()) throw Failure(kBadInput, "--api-key-file '" + path + "' has no key; write one a line");
-  return keys;
-}
-
-std::vector<std::string> split_at_commas(const std::vector<std::string>& lists) {
-  std::vector<std::string> all;
-  for (const std::string& list : lists) {
-    std::stringstream in(list);
-    for (std::string one; std::getline(in, one, ',');) all.emplace_back(trim(one));
-  }
-  return all;
-}
-
-/// TEI's names are those of PyTorch. There is no float16 here: what it stands for is "fast, and near enough".
-std::string precision_of_dtype(const std::string& dtype) {
-  constexpr std::array<std::pair<const char*, const char*>, 3> kNames{
-      {{"float32", "f32"}, {"bfloat16", "bf16"}, {"float16", "auto"}}};
-  for (const auto& [name, precision] : kNames) {
-    if (dtype == name) return precision;
-  }
-  throw Failure(kBadInput, "unknown --dtype '" + dtype + "'; choose one of: float32, bfloat16, float16");
-}
-
-/// What containers set to their own name counts only where it is an address.
-std::string host_of_environment() {
-  const char* name = std::getenv("HOSTNAME");
-  std::array<unsigned char, sizeof(in6_addr)> address{};
-  const bool literal = name != nullptr && (inet_pton(AF_INET, name, address.data()) == 1 ||
-                                           inet_pton(AF_INET6, name, address.data()) == 1);
-  return literal ? name : "127.0.0.1";
-}
 
 template <class T, class Value>
 void set_if(T& target, const std::optional<Value>& value) {
@@ -281,18 +196,18 @@ server::Options ServeOptions::server_options() const {
   server.memory_limit <<= 20U;
   if (idle_unload) server.idle_unload = std::chrono::seconds(*idle_unload);
   server.host = host;
-  server.port = parse_port(port);
+  server.port = port_number(port);
   server.unix_socket = unix_socket;
-  server.unix_socket_mode = parse_mode(unix_socket_mode);
+  server.unix_socket_mode = socket_mode(unix_socket_mode);
   server.tls_certificate = tls_cert;
   server.tls_key = tls_key;
   server.default_prompt_name = default_prompt_name;
   server.default_prompt = default_prompt;
-  server.auto_truncate = choose("--auto-truncate", auto_truncate, {"true", "false"}) == "true";
-  server.any_token_ids = choose("--token-ids", token_ids, {"checked", "any"}) == "any";
+  server.auto_truncate = choice("--auto-truncate", auto_truncate, {"true", "false"}) == "true";
+  server.any_token_ids = choice("--token-ids", token_ids, {"checked", "any"}) == "any";
   server.api_keys = api_keys.empty() ? keys_of_environment() : api_keys;
   if (api_key_file) {
-    const auto more = read_keys(*api_key_file);
+    const auto more = keys_of_file(*api_key_file);
     server.api_keys.insert(server.api_keys.end(), more.begin(), more.end());
   }
   server.cors_origins = split_at_commas(cors_origins);
@@ -300,7 +215,7 @@ server::Options ServeOptions::server_options() const {
   for (std::size_t i = 0; i < limits.size(); ++i) {
     if (limits[i]) server::set_limit(server, names[i].name, *limits[i]);
   }
-  if (limits_file) server::read_limits(server, read_file("--limits-file", *limits_file), *limits_file);
+  if (limits_file) server::read_limits(server, text_of_file("--limits-file", *limits_file), *limits_file);
   if (drain_timeout) server.drain_timeout = std::chrono::seconds(*drain_timeout);
   server.version = STELLA_VERSION;
   server.access_log = access_log;

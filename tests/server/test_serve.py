@@ -36,8 +36,6 @@ class Start(ServerTest):
         self.fail_with(2, "--model", SMALL, "--auto-truncate", "maybe", says=["maybe", "true"])
         self.fail_with(2, "--model", SMALL, "--frobnicate", says=["--frobnicate"])
         self.fail_with(2, "--model", SMALL, "--otlp-endpoint", "collector:4318", says=["--otlp-endpoint", "collector:4318", "http://"])
-        self.fail_with(2, "--model", SMALL, "--max-concurrent-requests", 2, "--max-client-batch-size", 3,
-                       says=["--max-client-batch-size 3", "--max-concurrent-requests 2"])
         self.fail_with(2, "--model", SMALL, "--api-key-file", "nothing.txt", says=["nothing.txt"])
         self.fail_with(1, "--model", SMALL, "--port", self.server.port, says=[str(self.server.port), "in use"])
 
@@ -50,6 +48,45 @@ class Start(ServerTest):
         server = self.start(env={"MAX_CLIENT_BATCH_SIZE": "1", "AUTO_TRUNCATE": "false", "SERVED_MODEL_NAME": "mine"})
         info = server.get("/info").json()
         self.assertEqual((info["max_client_batch_size"], info["auto_truncate"], info["served_model_name"]), (1, False, "mine"))
+
+
+class FlagsOfTei(ServerTest):
+    FLAGS = {"--revision": "main", "--dtype": "float32", "--served-model-name": "mine", "--max-concurrent-requests": 512, "--max-batch-tokens": 16384,
+             "--max-batch-requests": 4, "--max-client-batch-size": 32, "--auto-truncate": "true", "--default-prompt": "Query: ", "--payload-limit": 2_000_000,
+             "--hostname": "127.0.0.1", "--api-key": "key", "--cors-allow-origin": "*", "--tokenization-workers": 2, "--hf-token": "token",
+             "--huggingface-hub-cache": "/nothing", "--prometheus-port": 9000, "--otlp-service-name": "mine"}
+
+    def check(self, server):
+        self.assertEqual(server.get("/info").status, 401)
+        info = server.get("/info", headers={"Authorization": "Bearer key"}).json()
+        self.assertEqual((info["served_model_name"], info["max_concurrent_requests"], info["max_client_batch_size"], info["model_dtype"]),
+                         ("mine", 512, 32, "float32"))
+        answer = server.post("/embed", {"inputs": ["a"] * 100}, headers={"Authorization": "Bearer key", "Origin": "https://a.example"})
+        self.assertEqual((answer.status, len(answer.json()), answer.headers["access-control-allow-origin"]), (200, 100, "*"))
+
+    def test_they_are_taken(self):
+        self.check(self.start(*(part for flag in self.FLAGS.items() for part in flag)))
+
+    def test_as_variables(self):
+        self.check(self.start(env={flag.strip("-").upper().replace("-", "_"): str(value) for flag, value in self.FLAGS.items()}))
+
+    def test_wrong_values(self):
+        self.fail_with(2, "--model", SMALL, "--dtype", "int4", says=["--dtype", "int4", "bfloat16"])
+        self.fail_with(2, "--model", SMALL, "--dtype", "float32", "--precision", "f32", says=["--dtype", "--precision"])
+        self.fail_with(2, "--model", SMALL, "--max-batch-tokens", 0, says=["--max-batch-tokens"])
+
+    def test_any_limits_are_served_or_refused_by_name(self):
+        """Each pair of limits at their least; TEI's own combinations have ended it later, by a panic."""
+        names = ("max-concurrent-requests", "max-concurrent-tokens", "max-client-batch-size", "max-batch-split", "max-client-share", "max-request-memory",
+                 "max-connections", "payload-limit")
+        for index, first in enumerate(names):
+            for second in names[index + 1:]:
+                with self.subTest(first + ", " + second):
+                    server = self.start(f"--{first}", 40 if first == "payload-limit" else 1, f"--{second}", 40 if second == "payload-limit" else 1)
+                    self.assertEqual(server.post("/embed", {"inputs": "a"}).status, 200)
+                    server.close()
+        self.fail_with(2, "--model", SMALL, "--max-concurrent-requests", 2, "--max-client-batch-size", 3,
+                       says=["--max-client-batch-size 3", "--max-concurrent-requests 2"])
 
 
 class Loading(ServerTest):
