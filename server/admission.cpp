@@ -19,10 +19,10 @@ unsigned retry_after(std::size_t tokens, double rate, double jitter) {
   return static_cast<unsigned>(std::clamp(std::ceil(seconds * (0.75 + jitter / 2)), 1.0, kMax));
 }
 
-Admission::Admission(const AdmissionLimits& limits, Clock clock)
-    : clock_(std::move(clock)), limits_(limits), since_(clock_()) {}
+Admission::Admission(const AdmissionLimits& limits, Clock clock) : clock_(std::move(clock)), limits_(limits) {}
 
-std::optional<Admission::Permit> Admission::enter(const std::string& client, const Cost& cost) {
+std::optional<Admission::Permit> Admission::enter(const std::string& client, const Cost& asked) {
+  const Cost cost{std::max<std::size_t>(asked.texts, 1), asked.tokens};
   const std::lock_guard lock(mutex_);
   const auto texts = static_cast<double>(limits_.texts);
   const auto tokens = static_cast<double>(limits_.tokens);
@@ -31,6 +31,7 @@ std::optional<Admission::Permit> Admission::enter(const std::string& client, con
   const double share = limits_.share_of_client;
   if (known != of_client_.end() && !fits(known->second, cost, share * texts, share * tokens)) return std::nullopt;
   Cost& own = known == of_client_.end() ? of_client_[client] : known->second;
+  if (under_way_.texts == 0) busy_since_ = clock_();
   own.texts += cost.texts;
   own.tokens += cost.tokens;
   under_way_.texts += cost.texts;
@@ -45,8 +46,9 @@ Cost Admission::under_way() const {
 
 unsigned Admission::seconds_to_wait(double jitter) const {
   const std::lock_guard lock(mutex_);
-  const double seconds = std::chrono::duration<double>(clock_() - since_).count();
-  return retry_after(under_way_.tokens, seconds > 0 ? finished_ / seconds : 0, jitter);
+  auto busy = busy_;
+  if (under_way_.texts != 0) busy += clock_() - busy_since_;
+  return retry_after(under_way_.tokens, busy.count() > 0 ? finished_ / busy.count() : 0, jitter);
 }
 
 void Admission::set_limits(const AdmissionLimits& limits) {
@@ -65,8 +67,10 @@ void Admission::leave(const std::string& client, const Cost& cost, bool done) {
   if (own->second.texts == 0) of_client_.erase(own);
   if (done) finished_ += static_cast<double>(cost.tokens);
   const auto now = clock_();
-  if (now - since_ < kWindow) return;
-  since_ = now - (now - since_) / 2;
+  busy_ += now - busy_since_;
+  busy_since_ = now;
+  if (busy_ < kWindow) return;
+  busy_ /= 2;
   finished_ /= 2;
 }
 

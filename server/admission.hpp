@@ -50,7 +50,8 @@ class Admission {
     bool done_ = false;
   };
 
-  /// Nothing where it would be more than a limit. What comes alone is let in whatever it costs.
+  /// Nothing where it would be more than a limit. What comes alone is let in whatever it costs, and what has no texts
+  /// counts as one.
   std::optional<Permit> enter(const std::string& client, const Cost& cost);
   Cost under_way() const;
   /// For whoever was refused.
@@ -66,8 +67,11 @@ class Admission {
   AdmissionLimits limits_;  // guarded by mutex_, as what follows
   Cost under_way_{};
   std::map<std::string, Cost> of_client_{};
-  double finished_ = 0;  ///< Tokens since `since_`; both are halved at times, so that what is long ago fades.
-  std::chrono::steady_clock::time_point since_;
+  // Tokens that were computed, and the time in which something was under way; both are halved at times, so that what is
+  // long ago fades.
+  double finished_ = 0;
+  std::chrono::duration<double> busy_{};
+  std::chrono::steady_clock::time_point busy_since_{};  ///< While something is under way; what came before is in busy_.
 };
 
 }  // namespace stella::server

@@ -70,7 +70,17 @@ TEST(Admission, NewLimitsHoldForWhatComes) {
   EXPECT_TRUE(admission.enter("b", {1, 1}));
 }
 
-TEST(Admission, MeasuresItsRateByWhatWasComputed) {
+TEST(Admission, RequestsWithoutTextsCountAsOne) {
+  Admission admission(kLimits);
+  auto first = admission.enter("a", {0, 0});
+  auto second = admission.enter("a", {0, 0});
+  EXPECT_EQ(admission.under_way().texts, 2);
+  first.reset();
+  second.reset();
+  EXPECT_EQ(admission.under_way().texts, 0);
+}
+
+TEST(Admission, MeasuresItsRateByWhatWasComputedWhileItWasBusy) {
   std::chrono::steady_clock::time_point now{};
   Admission admission({100, 10'000, 1}, [&now] { return now; });
   for (int second = 0; second < 100; ++second) {
@@ -78,6 +88,9 @@ TEST(Admission, MeasuresItsRateByWhatWasComputed) {
     auto permit = admission.enter("b", {1, 50});
     permit->set_done();
     now += seconds(1);
+    permit.reset();
+    given_up.reset();
+    now += seconds(60);  // nobody asks
   }
   const auto waiting = admission.enter("a", {1, 500});
   EXPECT_EQ(admission.seconds_to_wait(0.5), 10);
