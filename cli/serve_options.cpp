@@ -94,7 +94,7 @@ void add_server(CLI::App& app, ServeOptions& options) {
   add_strings(app, "--api-key", options.api_keys,
               "A key that clients must send; may be given more than once. Others on this machine can see a "
               "program's arguments: better the variable or a file")
-      ->type_name("KEY (Env:API_KEY, Env:STELLA_API_KEY)")
+      ->type_name("KEY (Env:API_KEY, STELLA_API_KEY)")
       ->group(kServer);
   add_string(app, "--api-key-file", options.api_key_file, "A file with a key a line")
       ->type_name("FILE")
