@@ -3,6 +3,7 @@
 #include "cli/stream.hpp"
 #include "cli/text.hpp"
 #include "format/json_text.hpp"
+#include "server/routes/fingerprint.hpp"
 
 #include <unistd.h>
 #include <utility>
@@ -37,6 +38,7 @@ Settings EmbedRun::settings(const ModelDescription& description) const {
   const FileSourceOptions input = file_options(command_.texts);
   return {{"model", json_of(header_.model)},
           {"commit", description.commit.empty() ? "null" : json_of(description.commit)},
+          {"weights", json_of(server::weights_of(header_.model, description.commit, description.directory))},
           {"task", json_of(header_.task)},
           {"prompt", json_of(prompt_)},
           {"dimensions", json_of(header_.dimensions)},
@@ -86,7 +88,8 @@ void EmbedRun::run_parts() {
   embed_parts(folder, plan, model_session, model);
 
   PartCounts totals;
-  for (std::size_t i = 0; i < plan.parts.size(); ++i) totals += folder.finished(i).value_or(PartCounts{});
+  for (std::size_t i = 0; i < plan.parts.size(); ++i)
+    totals += folder.finished(i, plan.parts[i]).value_or(PartCounts{});
   folder.complete(settings, plan, totals);
   if (report_) report_->finish(limit_);
   if (totals.rows != 0) remark_on_task(model_session);
@@ -97,7 +100,7 @@ void EmbedRun::embed_parts(const PartsFolder& folder, const InputPlan& plan, Mod
   std::uint64_t bytes_left = 0;
   std::vector<std::size_t> unfinished;
   for (std::size_t i = 0; i < plan.parts.size(); ++i) {
-    if (folder.finished(i)) continue;
+    if (folder.finished(i, plan.parts[i])) continue;
     unfinished.push_back(i);
     bytes_left += plan.parts[i].bytes;
   }

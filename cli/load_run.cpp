@@ -1,4 +1,6 @@
 // The clients of a load test: transfers of one libcurl multi handle, on the thread that calls.
+#include "base/json.hpp"
+#include "base/text.hpp"
 #include "cli/failure.hpp"
 #include "cli/load.hpp"
 
@@ -39,6 +41,15 @@ std::size_t number_behind(std::string_view text, std::string_view mark) {
   std::size_t value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value);
   return value;
+}
+
+/// Whether there is a vector for each of the texts of a request.
+bool is_whole(const LoadPlan& plan, const std::string& answer) {
+  boost::system::error_code error;
+  const json::value body = json::parse(answer, error);
+  const json::value* rows = &body;
+  if (plan.route == LoadRoute::openai) rows = body.is_object() ? body.get_object().if_contains("data") : nullptr;
+  return !error && rows != nullptr && rows->is_array() && rows->get_array().size() == plan.texts_per_request;
 }
 
 std::string cause_of(CURLcode code) {
@@ -132,7 +143,10 @@ class Client {
   }
   template <std::string Client::*where>
   static std::size_t take(const char* bytes, std::size_t size, std::size_t count, void* client) {
-    (static_cast<Client*>(client)->*where).append(bytes, size * count);
+    constexpr std::size_t kMaxBytes = std::size_t{1} << 30U;  // of a server that never ends
+    std::string& there = static_cast<Client*>(client)->*where;
+    if (there.size() + size * count > kMaxBytes) return 0;
+    there.append(bytes, size * count);
     return size * count;
   }
 
@@ -214,8 +228,11 @@ void LoadRun::try_once(const std::function<void()>& poll) {
                                        "); is a server running there? stella serve starts one");
   }
   const long status = client.status();
-  if (status == 200) return;
+  if (status == 200 && is_whole(plan_, client.answer())) return;
   std::string line = url_ + " answers with status " + std::to_string(status);
+  if (status == 200)
+    throw Failure(kRuntimeFailure, line + ", but not with a vector for each text: " +
+                                       printable_line(client.answer(), 200) + "; try another --route or --url");
   if (status == 401) throw Failure(kBadInput, line + "; give a key that it knows with --api-key or STELLA_API_KEY");
   if (!client.answer().empty()) line += ": " + client.answer().substr(0, 300);
   throw Failure(status < 500 && status != 429 ? kBadInput : kRuntimeFailure, line);

@@ -41,7 +41,7 @@ TEST(Load, BodiesTakeTheTextsInTurn) {
   plan.dimension = 256;
   EXPECT_EQ(request_body(plan, 1), R"({"inputs":["b\"","c","a","b\""],"prompt_name":"s2p","dimensions":256})");
   plan = plan_of("http://h", LoadRoute::openai);
-  plan.model = "m";
+  plan.model.emplace("m");
   EXPECT_EQ(request_body(plan, 0), R"({"input":["a"],"encoding_format":"base64","model":"m"})");
 }
 

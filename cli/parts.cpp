@@ -126,7 +126,9 @@ std::optional<json::object> read_object(const std::string& path) {
 
 std::uint64_t number_of(const json::object& object, const char* key) {
   const json::value* value = object.if_contains(key);
-  return value != nullptr && value->is_number() ? value->to_number<std::uint64_t>() : 0;
+  boost::system::error_code wrong;  // less than none, for example
+  const auto number = value == nullptr ? 0 : value->to_number<std::uint64_t>(wrong);
+  return wrong ? 0 : number;
 }
 
 void write_counts(format::JsonText& text, const PartCounts& counts) {
@@ -198,7 +200,7 @@ PartsFolder::PartsFolder(std::string path, WaitFunction wait) : path_(std::move(
 
 void PartsFolder::read_manifest() {
   const auto object = read_object(file(kManifest));
-  if (!object) return;
+  if (!object) return refuse_parts();
   const json::value* settings = object->if_contains("settings");
   const json::value* parts = object->if_contains("parts");
   if (settings == nullptr || !settings->is_object() || parts == nullptr || !parts->is_array()) {
@@ -209,6 +211,15 @@ void PartsFolder::read_manifest() {
   read.parts = parts->as_array().size();
   parts_ = read.parts;
   manifest_ = std::move(read);
+}
+
+/// Nobody knows of which texts they are.
+void PartsFolder::refuse_parts() const {
+  for (const std::string& name : names_in(path_)) {
+    if (!name.starts_with("part-") || name.find("-of-") == std::string::npos) continue;
+    throw Failure(kBadInput, "'" + path_ + "' has " + name + " of an earlier run, but no " + kManifest +
+                                 "; remove the parts, or name another folder");
+  }
 }
 
 void PartsFolder::compare(const Settings& settings) const {
@@ -257,7 +268,7 @@ std::string PartsFolder::path_of(std::size_t part, const std::string& suffix) co
   return file(part_name(part, parts_) + suffix);
 }
 
-std::optional<PartCounts> PartsFolder::finished(std::size_t part) const {
+std::optional<PartCounts> PartsFolder::finished(std::size_t part, const PartRange& range) const {
   const auto object = read_object(path_of(part, ".json"));
   if (!object) return std::nullopt;
   const json::value* files = object->if_contains("files");
@@ -269,8 +280,10 @@ std::optional<PartCounts> PartsFolder::finished(std::size_t part) const {
     const auto size = fs::file_size(file(std::string(name->as_string())), error);
     if (error || size != number_of(one.as_object(), "bytes")) return std::nullopt;
   }
-  return PartCounts{number_of(*object, "rows"), number_of(*object, "skipped"), number_of(*object, "truncated"),
-                    number_of(*object, "tokens")};
+  const PartCounts counts{number_of(*object, "rows"), number_of(*object, "skipped"), number_of(*object, "truncated"),
+                          number_of(*object, "tokens")};
+  if (files->as_array().empty() || counts.rows + counts.skipped != range.rows) return std::nullopt;
+  return counts;
 }
 
 void PartsFolder::finish(std::size_t part, const PartCounts& counts, const std::vector<std::string>& files) const {

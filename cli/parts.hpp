@@ -68,8 +68,8 @@ class PartsFolder {
   /// Writes the manifest, unless it is there, and takes away what a killed run has left.
   void begin(const Settings& settings, const InputPlan& plan);
 
-  /// The part's counts where its rows are all there, else nothing.
-  std::optional<PartCounts> finished(std::size_t part) const;
+  /// The part's counts where the rows of `range` are all there, else nothing.
+  std::optional<PartCounts> finished(std::size_t part, const PartRange& range) const;
   /// "DIR/part-00002-of-00008" + suffix.
   std::string path_of(std::size_t part, const std::string& suffix) const;
   /// The files of its rows are there.
@@ -80,6 +80,7 @@ class PartsFolder {
  private:
   std::string file(const std::string& name) const { return path_ + "/" + name; }
   void read_manifest();
+  void refuse_parts() const;
   void write_manifest(const Settings& settings, const InputPlan& plan, const PartCounts* totals) const;
 
   std::string path_;

@@ -93,8 +93,8 @@ TEST_F(PartsTest, AFolderKnowsWhatWasBegunAndWhatIsFinished) {
     EXPECT_EQ(folder.path_of(1, ".npy"), folder_ + "/part-00001-of-00002.npy");
     std::ofstream(folder.path_of(1, ".jsonl")) << "row\n";
     std::ofstream(folder_ + "/.part-00000-of-00002.jsonl.0123456789abcdef.tmp") << "half";
-    EXPECT_FALSE(folder.finished(1).has_value()) << "rows alone do not finish a part";
-    folder.finish(1, {1, 2, 3, 4}, {folder.path_of(1, ".jsonl")});
+    EXPECT_FALSE(folder.finished(1, plan.parts[1]).has_value()) << "rows alone do not finish a part";
+    folder.finish(1, {1, 0, 3, 4}, {folder.path_of(1, ".jsonl")});
   }
   PartsFolder folder(folder_, {});
   ASSERT_TRUE(folder.manifest().has_value());
@@ -108,11 +108,38 @@ TEST_F(PartsTest, AFolderKnowsWhatWasBegunAndWhatIsFinished) {
               HasSubstr("was begun with dimensions [256], and this run has [1024]"));
   folder.begin(settings, plan);
   EXPECT_EQ(names_in(folder_).size(), 3U) << "what a killed run left is gone";
-  EXPECT_FALSE(folder.finished(0).has_value());
-  ASSERT_TRUE(folder.finished(1).has_value());
-  EXPECT_EQ(folder.finished(1)->tokens, 4U);
+  EXPECT_FALSE(folder.finished(0, plan.parts[0]).has_value());
+  ASSERT_TRUE(folder.finished(1, plan.parts[1]).has_value());
+  EXPECT_EQ(folder.finished(1, plan.parts[1])->tokens, 4U);
   std::ofstream(folder.path_of(1, ".jsonl")) << "cut";
-  EXPECT_FALSE(folder.finished(1).has_value()) << "a part whose rows are not all there is not finished";
+  EXPECT_FALSE(folder.finished(1, plan.parts[1]).has_value()) << "a part whose rows are not all there is not finished";
+}
+
+TEST_F(PartsTest, ADamagedPartIsNotFinished) {
+  const InputPlan plan = plan_parts(write("a\nb\n"), 1, {});
+  PartsFolder folder(folder_, {});
+  folder.begin({}, plan);
+  std::ofstream(folder.path_of(0, ".f32")) << "rows";
+  const std::string file = R"({"name":"part-00000-of-00001.f32","bytes":)";
+  std::ofstream(folder.path_of(0, ".json")) << R"({"rows":2,"files":[)" + file + "4}]}";
+  EXPECT_TRUE(folder.finished(0, plan.parts[0]).has_value());
+  for (const std::string& text : {std::string(), std::string("{"), std::string(R"({"rows":2,"files":[]})"),
+                                  R"({"rows":1,"files":[)" + file + "4}]}", R"({"rows":-2,"files":[)" + file + "4}]}",
+                                  R"({"rows":2,"files":[)" + file + "-1}]}"}) {
+    std::ofstream(folder.path_of(0, ".json")) << text;
+    EXPECT_FALSE(folder.finished(0, plan.parts[0]).has_value()) << text;
+  }
+}
+
+TEST_F(PartsTest, PartsWithoutAManifestAreRefused) {
+  {
+    PartsFolder folder(folder_, {});
+    folder.begin({}, plan_parts(write("a\n"), 1, {}));
+    std::ofstream(folder.path_of(0, ".json")) << "{}";
+  }
+  std::filesystem::remove(folder_ + "/manifest.json");
+  EXPECT_THAT(failure_of([&] { PartsFolder(folder_, {}); }),
+              HasSubstr("has part-00000-of-00001.json of an earlier run"));
 }
 
 TEST_F(PartsTest, AnotherManifestIsRefused) {

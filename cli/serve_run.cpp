@@ -1,11 +1,13 @@
 #include "cli/serve_run.hpp"
 
 #include "server/observe/logs.hpp"
+#include "server/workers.hpp"
 
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <poll.h>
 #include <string_view>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -93,7 +95,10 @@ void ServeRun::end() {
   pthread_sigmask(SIG_UNBLOCK, &blocked, nullptr);
 }
 
+/// A reader who does not read loses the line, and does not hold the server up.
 void ServeRun::say(const std::string& line) const {
+  pollfd ready{STDERR_FILENO, POLLOUT, 0};
+  if (::poll(&ready, 1, 0) == 0) return;
   std::fprintf(stderr, "%s\n", (options_.json_output ? json_remark(LogLevel::info, line) : "stella: " + line).c_str());
 }
 
@@ -118,7 +123,7 @@ void ServeRun::run(Screen& screen) {
     screen.display().close();
     say(how_to_try());
   });
-  io_.run();
+  server::run_all(io_);
   if (failure_) std::rethrow_exception(failure_);
 }
 

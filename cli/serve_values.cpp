@@ -1,15 +1,20 @@
 #include "cli/serve_values.hpp"
 
 #include "base/ascii.hpp"
+#include "base/file.hpp"
 #include "cli/failure.hpp"
 #include "server/keys.hpp"
 
 #include <arpa/inet.h>
+#include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
+#include <cstring>
+#include <fcntl.h>
+#include <poll.h>
 #include <sstream>
+#include <unistd.h>
 #include <utility>
 
 namespace stella::cli {
@@ -38,12 +43,28 @@ std::string choice(const char* option, const std::string& value, const std::arra
                 std::string("unknown ") + option + " '" + value + "'; choose one of: " + names[0] + ", " + names[1]);
 }
 
+/// A pipe too, such as a shell's `<(command)`; but one that nobody writes to holds a server up for this long only.
 std::string text_of_file(const char* option, const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(in), {}};
-  if (!in.is_open() || in.bad())
-    throw Failure(kBadInput, "cannot read " + std::string(option) + " '" + path + "'; give a file of text");
-  return text;
+  constexpr int kPatienceMs = 5000;
+  constexpr std::size_t kMaxBytes = std::size_t{1} << 20U;
+  const auto refuse = [&](const std::string& why) {
+    throw Failure(kBadInput,
+                  "cannot read " + std::string(option) + " '" + path + "': " + why + "; give a file of text");
+  };
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!file) refuse(std::strerror(errno));
+  std::string text;
+  std::array<char, 4096> block{};
+  while (text.size() <= kMaxBytes) {
+    pollfd ready{file.get(), POLLIN, 0};
+    if (::poll(&ready, 1, kPatienceMs) == 0) refuse("nobody writes to it");
+    const ssize_t got = ::read(file.get(), block.data(), block.size());
+    if (got == 0) return text;
+    if (got < 0 && errno != EINTR && errno != EAGAIN) refuse(std::strerror(errno));
+    if (got > 0) text.append(block.data(), static_cast<std::size_t>(got));
+  }
+  refuse("it has more than 1 MiB");
+  return {};
 }
 
 std::vector<std::string> keys_of_file(const std::string& path) {

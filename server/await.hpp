@@ -12,8 +12,8 @@
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 namespace stella::server {
@@ -38,7 +38,7 @@ boost::asio::awaitable<T> await_callback(Start start) {
 
 /// `work()` on the pool where it is long, else here.
 template <class Work>
-boost::asio::awaitable<std::invoke_result_t<Work&>> offload(boost::asio::thread_pool& pool, bool is_long, Work work) {
+boost::asio::awaitable<std::invoke_result_t<Work&>> offload(boost::asio::io_context& pool, bool is_long, Work work) {
   using Result = std::invoke_result_t<Work&>;
   if (!is_long) co_return work();
   auto start = [&pool, &work](auto done) {

@@ -1,6 +1,7 @@
 #include "server/backend.hpp"
 
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "server/await.hpp"
 #include "server/routes/errors.hpp"
 #include "server/routes/fingerprint.hpp"
@@ -117,8 +118,9 @@ const ServedModel& Backend::at(const std::string& name) const {
   if (const ServedModel* const found = find(name)) return *found;
   std::string known;
   for (const ServedModel& model : models_) known += (known.empty() ? "`" : ", `") + model.name + "`";
-  throw ApiError(ErrorKind::model_not_found, "The model `" + name + "` does not exist here; this server has " + known,
-                 "model");
+  throw ApiError(
+      ErrorKind::model_not_found,
+      "The model `" + printable_line(name, kMaxNameBytes) + "` does not exist here; this server has " + known, "model");
 }
 
 std::size_t Backend::compute_threads() const noexcept {

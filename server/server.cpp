@@ -8,6 +8,7 @@
 #include "server/tls.hpp"
 #include "stella/error.hpp"
 
+#include <new>
 #include <stop_token>
 #include <string_view>
 #include <sys/socket.h>
@@ -51,6 +52,7 @@ class Server::Core : public std::enable_shared_from_this<Core> {
   void drain(std::function<void()> on_end);
 
  private:
+  void accept();
   net::awaitable<void> accept_all();
   void serve(Socket socket);
   void end();
@@ -80,19 +82,29 @@ void Server::Core::start(std::function<void(std::exception_ptr)> on_loaded) {
                   net::co_spawn(self->io_, self->backend_->load_others(self->loading_.get_token()),
                                 [self](std::exception_ptr) {});
                 });
-  net::co_spawn(io_, accept_all(), [self](std::exception_ptr) {});
+  accept();
+}
+
+/// Begins again where there was not even memory to wait.
+void Server::Core::accept() {
+  net::co_spawn(io_, accept_all(), [self = shared_from_this()](const std::exception_ptr& error) {
+    if (error && !self->ended_) self->accept();
+  });
 }
 
 net::awaitable<void> Server::Core::accept_all() {
   while (!ended_) {
     error_code error;
-    Socket socket = co_await listener_.accept(net::make_strand(io_), error);
-    if (ended_ || error == net::error::operation_aborted) break;
-    if (!error) {
-      serve(std::move(socket));
-      continue;
+    try {
+      Socket socket = co_await listener_.accept(net::make_strand(io_), error);
+      if (ended_ || error == net::error::operation_aborted) break;
+      if (!error) {
+        serve(std::move(socket));
+        continue;
+      }
+    } catch (const std::bad_alloc&) {  // this connection is lost
     }
-    // No descriptor is left, for example: those who are connected will give some back.
+    // No descriptor is left, for example, or no memory: those who are connected will give some back.
     retry_timer_.expires_after(std::chrono::milliseconds(50));
     co_await retry_timer_.async_wait(net::redirect_error(net::use_awaitable, error));
   }

@@ -276,7 +276,7 @@ net::awaitable<Response> Service::answer(Request& request, const RouteEntry& ent
   if (entry.method == "GET") co_return answer_at_once(request, entry.route);
   if (request.body.size() <= kLongBody) co_return co_await answer_body(request, entry, stop);
   auto long_answer = answer_body(request, entry, stop);
-  co_return co_await net::co_spawn(pool_, std::move(long_answer), net::use_awaitable);
+  co_return co_await net::co_spawn(pool_.context(), std::move(long_answer), net::use_awaitable);
 }
 
 net::awaitable<Response> Service::answer_body(Request& request, const RouteEntry& entry, std::stop_token stop) {

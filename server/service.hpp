@@ -17,6 +17,7 @@
 #include "server/routes/openai.hpp"
 #include "server/routes/router.hpp"
 #include "server/routes/tei.hpp"
+#include "server/workers.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -29,7 +30,6 @@
 #include <vector>
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/thread_pool.hpp>
 
 namespace stella::server {
 
@@ -126,7 +126,7 @@ class Service {
   std::atomic<bool> draining_{false};
   mutable std::mutex mutex_{};
   std::shared_ptr<const Settings> settings_;  // guarded by mutex_
-  boost::asio::thread_pool pool_;
+  Workers pool_;
 };
 
 }  // namespace stella::server

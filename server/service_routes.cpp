@@ -127,7 +127,7 @@ net::awaitable<Response> Service::finish(const Call& call, const Inputs& inputs,
                                          const Embedded& embedded, Write write) {
   const std::size_t bytes = kBytesOfFloat * floats_of(options, *call.facts, embedded.size());
   Response response;
-  response.body = co_await offload(pool_, bytes > kLongAnswer, std::move(write));
+  response.body = co_await offload(pool_.context(), bytes > kLongAnswer, std::move(write));
   Timing timing;
   timing.total = std::chrono::steady_clock::now() - call.start;
   timing.tokenizing = embedded.tokenizing();

@@ -78,7 +78,7 @@ net::awaitable<Response> Service::tokenize(const Call& call, TokenizeBody parsed
     return tokenize_answer(texts);
   };
   Response response;
-  response.body = co_await offload(pool_, bytes > kLongText, std::move(write));
+  response.body = co_await offload(pool_.context(), bytes > kLongText, std::move(write));
   co_return response;
 }
 
@@ -91,7 +91,7 @@ net::awaitable<Response> Service::decode(const Call& call, DecodeRequest request
   };
   const std::vector<std::string> texts = co_await await_callback<std::vector<std::string>>(start);
   Response response;
-  response.body = co_await offload(pool_, ids > kLongText, [&] { return decode_answer(texts); });
+  response.body = co_await offload(pool_.context(), ids > kLongText, [&] { return decode_answer(texts); });
   co_return response;
 }
 

@@ -215,7 +215,9 @@ net::awaitable<void> Connection::run() {
   channel_.set_owner(weak_from_this());
   listen_to_entry();
   channel_.limit_time(limits_.header);
+  idle_ = true;  // no request is sent before the handshake is done
   error_code error = co_await channel_.stream().start();
+  idle_ = false;
   while (!error && !stopped_ && co_await wait_for_request()) {
     limits_ = service_->limits();
     const Head head = co_await read_head(channel_, limits_);

@@ -60,6 +60,12 @@ std::string otlp_json(std::string_view service, std::string_view version, std::s
   return json.end_object().end_array().end_object().end_array().end_object().take();
 }
 
+std::string without_password(const std::string& url) {
+  const std::size_t host = url.find("://") + 3;
+  const std::size_t at = url.rfind('@', url.find_first_of("/?#", host));
+  return at == std::string::npos || at < host ? url : url.substr(0, host) + url.substr(at + 1);
+}
+
 std::string traces_url(const std::string& endpoint) {
   for (const std::string_view scheme : {"http://", "https://"}) {
     if (!endpoint.starts_with(scheme) || endpoint.size() == scheme.size()) continue;
@@ -97,7 +103,8 @@ void SpanExporter::run() {
       const auto part = std::span(*spans).subspan(at, std::min(kMaxOfPost, spans->size() - at));
       const bool taken = curl && !is_over() && post(curl.get(), otlp_json(service_, version_, part));
       (taken ? sent_ : refused_) += part.size();
-      if (!taken && !std::exchange(told, true)) log(LogLevel::warning, "the collector at " + url_ + " takes no spans");
+      if (!taken && !std::exchange(told, true))
+        log(LogLevel::warning, "the collector at " + without_password(url_) + " takes no spans");
     }
   }
 }

@@ -87,7 +87,8 @@ json::value text_of(const json::value& input) {
   const json::value* content = object == nullptr ? nullptr : object->if_contains("content");
   const json::array* parts = content == nullptr ? nullptr : content->if_array();
   const json::object* part = parts == nullptr || parts->size() != 1 ? nullptr : parts->front().if_object();
-  const json::value* text = part == nullptr ? nullptr : part->if_contains("text");
+  const json::value* type = part == nullptr ? nullptr : part->if_contains("type");
+  const json::value* text = type == nullptr || *type != "text" ? nullptr : part->if_contains("text");
   if (text == nullptr || !text->is_string())
     refuse_field("inputs", "objects whose `content` is one part of type text; this model embeds no images");
   return *text;

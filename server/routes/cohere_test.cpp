@@ -82,6 +82,7 @@ TEST(Cohere, RefusesInItsOwnShape) {
         R"("texts":"a","input_type":"search_query")", R"("texts":[[101,102]],"input_type":"search_query")",
         R"("images":["data:"],"input_type":"search_query")",
         R"("inputs":[{"content":[{"type":"image_url"}]}],"input_type":"search_query")",
+        R"("inputs":[{"content":[{"type":"image_url","text":"a"}]}],"input_type":"search_query")",
         R"("texts":["a"],"input_type":"search_query","output_dimension":512)",
         R"("texts":["a"],"input_type":"search_query","embedding_types":["f64"])",
         R"("texts":["a"],"input_type":"search_query","embedding_types":"float")",

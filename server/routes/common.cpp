@@ -1,5 +1,6 @@
 #include "server/routes/common.hpp"
 
+#include "base/text.hpp"
 #include "server/routes/errors.hpp"
 #include "server/routes/fields.hpp"
 
@@ -8,7 +9,9 @@ namespace stella::server {
 void check_model(const ModelFacts& facts, const std::string& name) {
   if (names_model(facts, name)) return;
   throw ApiError(ErrorKind::model_not_found,
-                 "The model `" + name + "` does not exist here; this server has `" + facts.served_name + "`", "model");
+                 "The model `" + printable_line(name, kMaxNameBytes) + "` does not exist here; this server has `" +
+                     facts.served_name + "`",
+                 "model");
 }
 
 void take_prompt(const json::object& object, const ModelFacts& facts, EmbedOptions& options) {

@@ -34,6 +34,9 @@ enum class ErrorKind : std::uint8_t {
   cancelled,  ///< The client has left; nobody reads the answer.
 };
 
+/// Of a name that a client sent, where an error repeats it.
+inline constexpr std::size_t kMaxNameBytes = 200;
+
 /// what() is the message without TEI's prefixes.
 class ApiError : public std::runtime_error {
  public:

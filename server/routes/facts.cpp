@@ -1,5 +1,6 @@
 #include "server/routes/facts.hpp"
 
+#include "base/text.hpp"
 #include "server/routes/errors.hpp"
 #include "stella/error.hpp"
 
@@ -31,7 +32,7 @@ void choose_prompt(const ModelFacts& facts, const std::optional<std::string>& na
     std::string known;
     for (const auto& [task, prompt] : facts.description.prompts) known += (known.empty() ? "" : ", ") + task;
     throw ApiError(ErrorKind::validation,
-                   "`default-prompt-name` is set to `" + *wanted +
+                   "`default-prompt-name` is set to `" + printable_line(*wanted, kMaxNameBytes) +
                        "` but it was not found in the Sentence Transformers prompts. Available prompts: " + known,
                    "prompt_name");
   }

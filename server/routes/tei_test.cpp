@@ -56,6 +56,11 @@ TEST(Tei, ErrorsWordForWord) {
       refusal(R"({"inputs":"a","prompt_name":"x"})").body,
       "{\"error\":\"Input validation error: `default-prompt-name` is set to `x` but it was not found in the Sentence "
       "Transformers prompts. Available prompts: none, s2p\",\"error_type\":\"Validation\"}");
+  EXPECT_THAT(
+      refusal(R"({"inputs":"a","prompt_name":"x\u0000y"})").body,
+      HasSubstr("`x\\\\x00y` but it was not found in the Sentence Transformers prompts. Available prompts: none"));
+  EXPECT_THAT(refusal("{\"inputs\":\"a\",\"prompt_name\":\"" + std::string(10000, 'x') + "\"}").body,
+              testing::AllOf(HasSubstr("Available prompts: none, s2p"), testing::SizeIs(testing::Lt(500))));
   EXPECT_THAT(refusal(R"({"inputs":"a","dimensions":0})").body, HasSubstr("`dimensions` should be positive"));
   EXPECT_EQ(refusal("{").status, 400);
   EXPECT_EQ(refusal(R"({"inputs":7})").status, 422);

@@ -187,6 +187,23 @@ class Refusals(PartsTest):
             file.write('"one more"\n')
         self.fail_with(2, *self.arguments("--resume"), says="input_bytes")
 
+    def test_other_weights_in_the_same_directory(self):
+        model = self.folder / "model"
+        shutil.copytree(SMALL, model)
+        self.begin(model=model)
+        with (model / "model.safetensors").open("r+b") as file:
+            file.seek(-4, os.SEEK_END)
+            file.write(b"\0\0\0\0")
+        self.fail_with(2, *self.arguments("--resume", model=model), says="weights")
+
+    def test_parts_without_their_manifest(self):
+        self.begin()
+        before = self.stamps()
+        (self.out / "manifest.json").unlink()
+        for more in ((), ("--resume",)):
+            self.fail_with(2, *self.arguments(*more, dim="1024"), says="no manifest.json")
+        self.assertEqual(self.stamps(), before)
+
     def test_the_precision_is_the_first_runs(self):
         self.begin("--precision", "int16")
         before = self.stamps()

@@ -13,6 +13,9 @@ import unittest
 from server_support import PROGRAM, TIME_LIMIT, ServerTest, take_signals
 
 
+ONE_VECTOR = json.dumps({"data": [{"embedding": [1]}]})
+
+
 class OtherServer:
     """Answers POST with what `answer(number, body)` gives: (status, text). Remembers what was asked."""
 
@@ -86,7 +89,7 @@ class Bench(ServerTest):
             self.assertEqual(result["tokens"], tokens * result["requests"])
 
     def test_other_servers_say_their_tokens_in_the_body(self):
-        answer = json.dumps({"object": "list", "data": [], "usage": {"prompt_tokens": 5, "total_tokens": 5}})
+        answer = json.dumps({"object": "list", "data": [{}], "usage": {"prompt_tokens": 5, "total_tokens": 5}})
         server = self.other(lambda *_: (200, answer))
         result = self.json_of(server.url + "/v1/", "--clients", 2, "--model", "m", "--dim", 256, "--task", "s2p", "--bulk", env={"STELLA_API_KEY": "secret"})
         self.assertEqual(result["tokens"], 5 * result["requests"])
@@ -95,13 +98,20 @@ class Bench(ServerTest):
             self.assertEqual((headers["Authorization"], headers["x-priority"]), ("Bearer secret", "bulk"))
 
     def test_errors_by_status(self):
-        server = self.other(lambda number, _: (200, "{}") if number % 2 else (429, "{}"))
+        server = self.other(lambda number, _: (200, ONE_VECTOR) if number % 2 else (429, "{}"))
         done = self.bench(server.url, "--clients", 1, "--duration", 1)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stdout, r"failed +\d+: 429 \(\d+\)")
         result = self.json_of(server.url, "--clients", 4)
         self.assertEqual(list(result["errors"]), ["429"])
         self.assertEqual(result["errors"]["429"], result["failed"])
+
+    def test_answers_that_are_none_are_not_measured(self):
+        for answer in ("", "{}", "[]", '{"data":[', '{"data":[]}', '{"data":[{},{}]}', '{"data":1}'):
+            done = self.bench(self.other(lambda *_: (200, answer)).url, "--duration", 1)
+            self.assertEqual((done.returncode, done.stdout), (1, ""), answer)
+            self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+            self.assertIn("not with a vector for each text", done.stderr)
 
     def test_nothing_to_measure_ends_it_with_one_line(self):
         with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -126,7 +136,7 @@ class Bench(ServerTest):
         def answer(number, _):
             if number == 20:
                 enough.set()
-            return 200, "{}"
+            return 200, ONE_VECTOR
         server = self.other(answer)
         process = subprocess.Popen([PROGRAM, "bench", "--url", server.url, "--duration", "1000", "--clients", "2", "--json"], stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, text=True, preexec_fn=take_signals)

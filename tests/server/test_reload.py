@@ -47,7 +47,24 @@ class Reload(ServerTest):
             self.assertEqual([self.status(server, key) for key in ("first", "second")], [401, 200])
         keys.unlink()
         self.assertIn(str(keys), self.reload(server))
+        keys.mkdir()
+        self.assertIn(str(keys), self.reload(server))
+        keys.rmdir()
+        os.mkfifo(keys)
+        self.assertIn("nobody writes", self.reload(server))
         self.assertEqual(self.status(server, "second"), 200)
+
+    def test_a_reader_of_the_log_who_stopped_holds_nobody_up(self):
+        server = self.start()
+        log = os.open(f"/proc/{server.process.pid}/fd/2", os.O_WRONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, log)
+        with self.assertRaises(BlockingIOError):
+            while True:
+                os.write(log, b"x")
+        server.process.send_signal(signal.SIGHUP)
+        self.assertEqual(self.status(server, ""), 200)
+        server.terminate()
+        self.assertEqual(server.wait(), 0)
 
     def test_limits(self):
         limits = self.write("limits", "payload-limit = 100\n")

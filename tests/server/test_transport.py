@@ -79,6 +79,14 @@ class Tls(ServerTest):
         self.assertEqual(read_all(idle), b"")
         self.assertEqual(server.wait(), 0)
 
+    def test_it_ends_with_connections_that_never_began(self):
+        server = self.start(*FIRST, "--drain-timeout", 1000, trust=TLS / "first.crt")
+        silent = socket.create_connection((server.host, server.port))
+        self.addCleanup(silent.close)
+        self.assertEqual(server.get("/ping").status, 200)  # by a later connection: the silent one has been accepted
+        server.terminate()
+        self.assertEqual(server.wait(), 0)
+
     def test_wrong_files_end_it_with_one_line(self):
         def fail(cert, key, *says):
             self.fail_with(2, "--model", SMALL, "--port", 0, "--tls-cert", TLS / cert, "--tls-key", TLS / key, says=says)
