@@ -2,6 +2,7 @@
 
 #include "server/observe/logs.hpp"
 #include "server/workers.hpp"
+#include "stella/detail/patience.hpp"
 
 #include <cerrno>
 #include <chrono>
@@ -67,12 +68,13 @@ void ServeRun::on_signal() {
   signals_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& error) {
     signalfd_siginfo info{};
     if (error || ::read(signals_.native_handle(), &info, sizeof info) != sizeof info) return;
-    on_signal();
+    detail::with_patience([this] { on_signal(); });
     if (info.ssi_signo == SIGHUP) return reload();
     if (draining_) ::_exit(128 + static_cast<int>(info.ssi_signo));
     draining_ = true;
+    // Whatever else there is no memory for, a signal ends the program.
+    detail::with_patience([this] { server_.drain([this] { end(); }); });
     say("answers what was sent, then ends; a second signal ends it at once");
-    server_.drain([this] { end(); });
   });
 }
 

@@ -2,9 +2,11 @@
 #pragma once
 
 #include "stella/callback.hpp"
+#include "stella/detail/patience.hpp"
 
 #include <exception>
 #include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -18,19 +20,35 @@
 
 namespace stella::server {
 
+/// A coroutine that waits for a result. Made before the operation starts, so that its end needs little memory.
+template <class T, class Handler, class Work>
+struct Awaiting {
+  Handler handler;
+  Work work;  ///< The executor is told that something will come.
+  std::exception_ptr error{};
+  std::optional<T> value{};
+
+  void resume() {
+    auto to = std::move(handler);
+    const auto until_done = std::move(work);
+    std::move(to)(std::move(error), *std::move(value));
+  }
+};
+
 /// `start(done)` starts an operation whose callback is `done`, which may run on any thread: it only posts.
 template <class T, class Start>
 boost::asio::awaitable<T> await_callback(Start start) {
   auto initiate = [start = std::move(start)](auto handler) mutable {
     auto executor = boost::asio::get_associated_executor(handler);
     auto work = boost::asio::make_work_guard(executor);
-    start(on_any_thread(
-        [handler = std::move(handler), work = std::move(work)](std::exception_ptr error, T value) mutable {
-          auto to = work.get_executor();
-          boost::asio::post(
-              to, [handler = std::move(handler), work = std::move(work), error = std::move(error),
-                   value = std::move(value)]() mutable { std::move(handler)(std::move(error), std::move(value)); });
-        }));
+    using Waiting = Awaiting<T, decltype(handler), decltype(work)>;
+    auto waiting = std::make_shared<Waiting>(Waiting{std::move(handler), std::move(work)});
+    start(on_any_thread([waiting = std::move(waiting), executor](std::exception_ptr error, T value) {
+      waiting->error = std::move(error);
+      waiting->value = std::move(value);
+      // A coroutine that is dropped here would have to be destroyed on its own executor, for which there is no memory.
+      detail::with_patience([&] { boost::asio::post(executor, [waiting] { waiting->resume(); }); });
+    }));
   };
   return boost::asio::async_initiate<const boost::asio::use_awaitable_t<>, void(std::exception_ptr, T)>(
       std::move(initiate), boost::asio::use_awaitable);

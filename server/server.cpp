@@ -6,6 +6,7 @@
 #include "server/listener.hpp"
 #include "server/service.hpp"
 #include "server/tls.hpp"
+#include "stella/detail/patience.hpp"
 #include "stella/error.hpp"
 
 #include <new>
@@ -147,8 +148,10 @@ void Server::Core::drain(std::function<void()> on_end) {
   // Behind what has been accepted already and waits its turn.
   net::post(io_, [self = shared_from_this()] {
     self->late_ = true;
-    self->connections_->set_on_empty([weak = self->weak_from_this()] {
-      if (const auto core = weak.lock()) net::post(core->io_, [core] { core->end(); });
+    detail::with_patience([&self] {
+      self->connections_->set_on_empty([weak = self->weak_from_this()] {
+        if (const auto core = weak.lock()) net::post(core->io_, [core] { core->end(); });
+      });
     });
     if (self->connections_->early() == 0) self->end();
     self->connections_->drain();

@@ -1,5 +1,7 @@
 #include "server/http/connections.hpp"
 
+#include "stella/detail/patience.hpp"
+
 #include <utility>
 #include <vector>
 
@@ -10,7 +12,7 @@ Connections::Entry::Entry(std::shared_ptr<Connections> all, const std::string& a
 
 Connections::Entry::~Entry() {
   if (!entered_) return;
-  std::function<void()> on_empty;
+  std::shared_ptr<const std::function<void()>> on_empty;
   {
     const std::lock_guard lock(all_->mutex_);
     all_->entries_.erase(place_);
@@ -18,7 +20,7 @@ Connections::Entry::~Entry() {
     if (--count->second == 0) all_->per_address_.erase(count);
     if (!late_ && --all_->early_ == 0) on_empty = all_->on_empty_;
   }
-  if (on_empty) on_empty();
+  if (on_empty) detail::with_patience(*on_empty);
 }
 
 void Connections::Entry::set_calls(std::function<void()> on_drain, std::function<void()> on_stop) {
@@ -47,12 +49,13 @@ std::shared_ptr<Connections::Entry> Connections::enter(const std::string& addres
 
 void Connections::call_all(std::function<void()> Entry::*call) {
   std::vector<std::function<void()>> calls;
-  {
+  detail::with_patience([&] {
+    calls.clear();
     const std::lock_guard lock(mutex_);
     for (const Entry* entry : entries_) calls.push_back(entry->*call);
-  }
+  });
   for (const auto& one : calls) {
-    if (one) one();
+    if (one) detail::with_patience([&] { one(); });
   }
 }
 
@@ -65,8 +68,9 @@ void Connections::stop() {
 }
 
 void Connections::set_on_empty(std::function<void()> on_empty) {
+  auto shared = std::make_shared<const std::function<void()>>(std::move(on_empty));
   const std::lock_guard lock(mutex_);
-  on_empty_ = std::move(on_empty);
+  on_empty_ = std::move(shared);
 }
 
 void Connections::set_limits(const Limits& limits) {

@@ -62,7 +62,7 @@ class Connections : public std::enable_shared_from_this<Connections> {
   std::list<Entry*> entries_{};
   std::map<std::string, std::size_t> per_address_{};
   std::size_t early_ = 0;  ///< Connections that are not late.
-  std::function<void()> on_empty_{};
+  std::shared_ptr<const std::function<void()>> on_empty_{};
 };
 
 }  // namespace stella::server
