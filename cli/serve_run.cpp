@@ -72,7 +72,10 @@ void ServeRun::on_signal() {
     if (info.ssi_signo == SIGHUP) return reload();
     if (draining_) ::_exit(128 + static_cast<int>(info.ssi_signo));
     draining_ = true;
-    // Whatever else there is no memory for, a signal ends the program.
+    // Whatever else there is no memory for, a signal ends the program: what was lost on the way is not waited for.
+    constexpr std::chrono::seconds kGrace{5};
+    std::signal(SIGALRM, [](int) { ::_exit(0); });
+    ::alarm(static_cast<unsigned>((std::chrono::ceil<std::chrono::seconds>(options_.drain_timeout) + kGrace).count()));
     detail::with_patience([this] { server_.drain([this] { end(); }); });
     say("answers what was sent, then ends; a second signal ends it at once");
   });
