@@ -52,7 +52,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   for (const bool mirror : {false, true}) {
     fuzz::holds_or_throws([&] { check_metadata(head, {.mirror = mirror, .revision = base}); });
-    const hub::Failure failure = hub::failure_from(head, base, 1'700'000'000, mirror);
+    const hub::HttpFailure failure = hub::failure_from(head, base, 1'700'000'000, mirror);
     fuzz::check_line(failure.error().what());
     check(!failure.wait || failure.wait->count() >= 0, "nobody waits backwards");
   }
