@@ -146,13 +146,14 @@ std::string random_hex(std::size_t length) {
   return digits;
 }
 
-NewFile::NewFile(std::filesystem::path final_path, std::string_view mark, std::string_view suffix, mode_t mode)
+NewFile::NewFile(std::filesystem::path final_path, std::string_view mark, std::string_view suffix, mode_t mode,
+                 const std::filesystem::path& folder)
     : final_path_(std::move(final_path)) {
   constexpr int kTries = 8;  // two files of one random name are an attack, not chance
   for (int i = 0; i < kTries && !fd_; ++i) {
     std::string name = final_path_.filename().string();
     name.append(mark).append(random_hex(16)).append(suffix);
-    temporary_ = final_path_.parent_path() / name;
+    temporary_ = (folder.empty() ? final_path_.parent_path() : folder) / name;
     fd_ = UniqueFd(::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
     if (!fd_ && errno != EEXIST) break;
   }

@@ -81,9 +81,10 @@ std::string random_hex(std::size_t length);
 /// the same folder, which is made in a way that follows no link and takes no file that is there already.
 class NewFile {
  public:
-  /// The temporary name is "{name}{mark}{random}{suffix}". Throws io_error().
+  /// The temporary name is "{name}{mark}{random}{suffix}", in `folder`, of the same file system, or beside the final
+  /// one. Throws io_error().
   explicit NewFile(std::filesystem::path final_path, std::string_view mark = ".", std::string_view suffix = ".tmp",
-                   mode_t mode = 0666);
+                   mode_t mode = 0666, const std::filesystem::path& folder = {});
   NewFile(const NewFile&) = delete;
   NewFile& operator=(const NewFile&) = delete;
   ~NewFile();

@@ -121,7 +121,7 @@ class PowerCuts(World):
                 if "." not in blob.name:
                     assert etag_matches(blob.name, blob), f"{name}: the blob {blob.name} ({blob.stat().st_size} bytes) is wrong"
             for ref in cache.glob("models--*/refs/*"):
-                assert ref.name.endswith(".tmp") or len(ref.read_bytes()) == 40, f"{name}: the ref {ref.name} is wrong"
+                assert len(ref.read_bytes()) == 40, f"{name}: the ref {ref.name} is wrong"
             kept = self.run(home, "cache", "verify", "--quiet", status=None).stdout
             assert "damaged" not in kept, f"{name}: {kept}"
             self.hub.command("clear-log")

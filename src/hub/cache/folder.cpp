@@ -105,21 +105,20 @@ void Folder::sync() const noexcept {
   ::fsync(fd_.get());
 }
 
-FileIn::FileIn(const Folder& folder, std::string name, std::string_view suffix)
-    : folder_(folder), name_(std::move(name)), temporary_(temporary_name(name_, suffix)) {
+FileIn::FileIn(const Folder& folder, std::string name, std::string_view suffix, const Folder& temporaries)
+    : folder_(folder), temporaries_(temporaries), name_(std::move(name)), temporary_(temporary_name(name_, suffix)) {
   constexpr int kNew = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-  fd_ = UniqueFd(::openat(folder_.fd().get(), temporary_.c_str(), kNew, 0666));
-  if (!fd_) throw io_error("create", folder_.path() / temporary_, errno);
+  fd_ = UniqueFd(::openat(temporaries_.fd().get(), temporary_.c_str(), kNew, 0666));
+  if (!fd_) throw io_error("create", temporaries_.path() / temporary_, errno);
 }
 
 FileIn::~FileIn() {
-  if (fd_ && !temporary_.empty()) ::unlinkat(folder_.fd().get(), temporary_.c_str(), 0);
+  if (fd_ && !temporary_.empty()) ::unlinkat(temporaries_.fd().get(), temporary_.c_str(), 0);
 }
 
 void FileIn::commit() {
   if (::fsync(fd_.get()) != 0) throw io_error("write", folder_.path() / name_, errno);
-  const int folder = folder_.fd().get();
-  if (::renameat(folder, temporary_.c_str(), folder, name_.c_str()) != 0) {
+  if (::renameat(temporaries_.fd().get(), temporary_.c_str(), folder_.fd().get(), name_.c_str()) != 0) {
     throw io_error("replace", folder_.path() / name_, errno);
   }
   temporary_.clear();

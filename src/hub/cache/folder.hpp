@@ -51,8 +51,10 @@ class Folder {
 /// vanishes. The folder's names are not yet durable then: Folder::sync().
 class FileIn {
  public:
-  /// The temporary name is "{name}.{random}{suffix}".
-  FileIn(const Folder& folder, std::string name, std::string_view suffix);
+  /// The temporary name is "{name}.{random}{suffix}", in `temporaries`, of the same file system.
+  FileIn(const Folder& folder, std::string name, std::string_view suffix, const Folder& temporaries);
+  FileIn(const Folder& folder, std::string name, std::string_view suffix)
+      : FileIn(folder, std::move(name), suffix, folder) {}
   FileIn(const FileIn&) = delete;
   FileIn& operator=(const FileIn&) = delete;
   ~FileIn();
@@ -63,6 +65,7 @@ class FileIn {
 
  private:
   const Folder& folder_;
+  const Folder& temporaries_;
   std::string name_;
   std::string temporary_;  // empty once renamed
   UniqueFd fd_;

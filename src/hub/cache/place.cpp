@@ -32,7 +32,7 @@ class Placer {
  private:
   void place_blob(const Folder& locks, const Folder& blobs, const std::string& etag) const;
   void place_link(const Folder& snapshots, const Bundle::Link& link) const;
-  void place_ref(const Folder& refs, const std::string& revision, const std::string& commit) const;
+  static void place_ref(const Folder& repository, const std::string& revision, const std::string& commit);
   void write_content(const std::string& etag, FileIn& out) const;
 
   const HubOptions& hub_;
@@ -77,10 +77,11 @@ void Placer::place_link(const Folder& snapshots, const Bundle::Link& link) const
   folder.sync();
 }
 
-void Placer::place_ref(const Folder& refs, const std::string& revision, const std::string& commit) const {
+// Nothing torn may lie in refs/: see write_ref().
+void Placer::place_ref(const Folder& repository, const std::string& revision, const std::string& commit) {
   const auto [above, name] = split(revision);
-  const Folder folder = refs.make_all(above);
-  FileIn out(folder, name, ".tmp");
+  const Folder folder = repository.make("refs").make_all(above);
+  FileIn out(folder, name, ".tmp", repository);
   out.write(commit);
   out.commit();
   folder.sync();
@@ -98,9 +99,7 @@ void Placer::place() const {
   blobs.sync();
   const Folder snapshots = repository.make("snapshots");
   for (const auto& link : bundle_.links) place_link(snapshots, link);
-  if (bundle_.refs.empty()) return;
-  const Folder refs = repository.make("refs");
-  for (const auto& [revision, commit] : bundle_.refs) place_ref(refs, revision, commit);
+  for (const auto& [revision, commit] : bundle_.refs) place_ref(repository, revision, commit);
 }
 
 }  // namespace

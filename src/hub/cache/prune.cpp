@@ -47,6 +47,7 @@ class Pruner {
   static std::set<std::string> superseded(const RepoPaths& paths);
   void prune_revisions(const RepoPaths& paths, const std::set<std::string>& commits);
   void prune_blobs(const RepoPaths& paths, const Uses& uses);
+  void prune_temporary(const RepoPaths& paths, const fs::path& entry);
   void prune_temporaries(const RepoPaths& paths, const fs::path& folder);
   void add(Waste::Kind kind, const RepoPaths& paths, const fs::path& path, std::uint64_t bytes);
 
@@ -108,16 +109,18 @@ void Pruner::prune_blobs(const RepoPaths& paths, const Uses& uses) {
   }
 }
 
+void Pruner::prune_temporary(const RepoPaths& paths, const fs::path& entry) {
+  if (is_real_folder(entry) || !is_temporary_name(entry.filename().native()) || !is_old(entry)) return;
+  add(Waste::Kind::temporary, paths, entry, freed_bytes(entry));
+  if (!dry_run_) remove_file(entry);
+}
+
 // In real folders only.
 void Pruner::prune_temporaries(const RepoPaths& paths, const fs::path& folder) {
   if (!is_real_folder(folder)) return;
   for (const fs::path& entry : entries_of(folder)) {
-    if (is_real_folder(entry)) {
-      prune_temporaries(paths, entry);
-    } else if (is_temporary_name(entry.filename().native()) && is_old(entry)) {
-      add(Waste::Kind::temporary, paths, entry, freed_bytes(entry));
-      if (!dry_run_) remove_file(entry);
-    }
+    prune_temporary(paths, entry);
+    prune_temporaries(paths, entry);
   }
 }
 
@@ -148,6 +151,7 @@ void Pruner::prune(const std::string& repo, const RepoPaths& paths) {
   const Uses uses(paths, folders);
   prune_revisions(paths, commits);
   prune_blobs(paths, uses);
+  for (const fs::path& entry : entries_of(paths.folder())) prune_temporary(paths, entry);  // refs, to be
   prune_temporaries(paths, paths.folder() / "refs");
   prune_temporaries(paths, paths.folder() / "snapshots");
   if (pruned_.waste.size() != before && !dry_run_) remove_if_empty(paths, uses);

@@ -83,8 +83,11 @@ TEST_F(CachePrune, WhatIsOfNoMoreUseGoesAndADryRunSaysTheSame) {
   write(torn_ref, kCommit);
   const fs::path fresh = paths_.folder() / "refs/main.fedcba9876543210.tmp";
   write(fresh, kCommit);
+  const fs::path torn_beside = paths_.folder() / "main.0123456789abcdef.tmp";
+  write(torn_beside, "");
   make_old(torn);
   make_old(torn_ref);
+  make_old(torn_beside);
   const auto before = tree();
   const auto said = cache::prune(hub_, true);
   EXPECT_EQ(tree(), before);
@@ -96,7 +99,7 @@ TEST_F(CachePrune, WhatIsOfNoMoreUseGoesAndADryRunSaysTheSame) {
   EXPECT_EQ(kinds.count(Waste::Kind::revision), 1U);
   EXPECT_EQ(kinds.count(Waste::Kind::blob), 2U);
   EXPECT_EQ(kinds.count(Waste::Kind::unfinished), 3U);
-  EXPECT_EQ(kinds.count(Waste::Kind::temporary), 2U);
+  EXPECT_EQ(kinds.count(Waste::Kind::temporary), 3U);
   EXPECT_TRUE(cached_file(paths_, "main", "config.json"));
   EXPECT_FALSE(fs::exists(paths_.snapshot(kSecond)));
   EXPECT_TRUE(fs::exists(fresh));

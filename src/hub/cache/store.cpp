@@ -43,12 +43,6 @@ void write_new_file(const fs::path& path, std::string_view text) {
   }
 }
 
-void write_durably(const fs::path& path, std::string_view text) {
-  NewFile file(path);
-  file.write(text);
-  file.commit();
-}
-
 void copy_durably(const fs::path& from, const fs::path& to) {
   const UniqueFd source = open_regular(from);
   NewFile copy(to);
@@ -173,7 +167,10 @@ void write_ref(const RepoPaths& paths, const std::string& revision, const std::s
   const fs::path ref = paths.ref(revision);
   if (small_text(ref) == commit) return;
   make_parent(ref);
-  write_durably(ref, commit);
+  // Whatever lies in refs/ is a ref to Python's client, which calls a repository corrupted for one that is torn.
+  NewFile file(ref, ".", ".tmp", 0666, paths.folder());
+  file.write(commit);
+  file.commit();
 }
 
 bool has_hash(const fs::path& path, const std::string& etag) {
