@@ -2,10 +2,11 @@
 // cost beside one request of a thousand.
 //
 //     bench_latency CHECKPOINT QUERIES.jsonl PASSAGES.jsonl [--precision P] [--threads N] [--teams N] [--rounds N]
-//     [--every MS] [--clients N] [--requests N] [--texts N]
+//     [--every MS] [--clients N] [--requests N] [--texts N] [--only bulk]
 //
 // Each round: single queries with nothing else; CLIENTS bulk clients that send REQUESTS requests of TEXTS passages
-// each; the same with a query every MS milliseconds; 1,000 queries as so many requests and as one. Prints JSON.
+// each; the same with a query every MS milliseconds; 1,000 queries as so many requests and as one. With `--only bulk`
+// the bulk clients alone. Prints JSON.
 #include "base/json.hpp"
 #include "stella/runtime.hpp"
 #include "stella/sync.hpp"
@@ -67,6 +68,7 @@ class Bench {
         options_(std::move(options)) {}
 
   void run_round() {
+    if (options_.at("--only") == "bulk") return alone_.push_back(run_bulk(false));
     for (int i = 0; i < 30; ++i) idle_.push_back(time_query());
     std::cerr << "idle " << quantile(idle_, 0.5) << " s" << std::endl;
     alone_.push_back(run_bulk(false));
@@ -80,9 +82,10 @@ class Bench {
   }
 
   stella::json::object report() const {
+    const double alone = quantile(alone_, 0.5);
+    if (options_.at("--only") == "bulk") return {{"bulk_alone_tokens_per_s", tokens_ / alone}};
     const double idle = quantile(idle_, 0.95);
     const double busy = quantile(busy_, 0.95);
-    const double alone = quantile(alone_, 0.5);
     const double beside = quantile(beside_, 0.5);
     const double own = quantile(idle_, 0.5) * static_cast<double>(busy_.size()) / static_cast<double>(beside_.size());
     return {{"queries_idle", idle_.size()},
@@ -177,8 +180,9 @@ class Bench {
 };
 
 int run(int argc, char** argv) {
-  Options options{{"--precision", "auto"}, {"--threads", "0"}, {"--teams", "0"},    {"--rounds", "3"},
-                  {"--every", "1000"},     {"--clients", "4"}, {"--requests", "4"}, {"--texts", "16"}};
+  Options options{{"--precision", "auto"}, {"--threads", "0"},  {"--teams", "0"},
+                  {"--rounds", "3"},       {"--every", "1000"}, {"--clients", "4"},
+                  {"--requests", "4"},     {"--texts", "16"},   {"--only", ""}};
   for (int i = 4; i + 1 < argc; i += 2) options[argv[i]] = argv[i + 1];
   stella::ModelOptions model_options;
   model_options.precision = stella::parse_precision(options["--precision"]);

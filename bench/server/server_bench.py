@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Measures `stella serve` on one checkpoint, beside the engine alone and beside other servers, and prints tables in Markdown.
 
-    server_bench.py CHECKPOINT [--build DIR] [--work DIR] [--precisions auto,f32] [--seconds N] [--rounds N] [--fastapi PYTHON] [--infinity PYTHON] [--json FILE]
+    server_bench.py CHECKPOINT [--build DIR] [--work DIR] [--precisions auto,f32] [--seconds N] [--rounds N] [--fastapi PYTHON] [--infinity PYTHON] [--tei PROGRAM] [--json FILE]
 
-All servers are asked by `stella bench` over loopback, on the same checkpoint and texts, one server at a time, at 1, 8 and 64 clients of one query each, and by four clients of 256
-passages of 100 words. Ours besides: a query a second beside those four clients; the same work by the engine without HTTP (bench_latency); a thousand idle connections. Peers are
+All servers are asked by `stella bench` over loopback, on the same checkpoint and texts, one server at a time, at 1, 8 and 64 clients of one query each, and by four clients of 16
+passages of 100 words. Ours besides: a query a second beside four clients of 256 passages; the same work by the engine without HTTP (bench_latency); a thousand idle connections. Peers are
 measured where an interpreter is named that has bench/server/requirements-fastapi.txt, or requirements-infinity.txt: the one wants newer libraries than the other bears. CHECKPOINT: tools/make_full_checkpoint.py small CHECKPOINT. Nothing else should run meanwhile.
 """
 import argparse
@@ -94,16 +94,16 @@ class Bench:
         command = [self.stella, "serve", "--model", self.options.checkpoint, "--precision", precision, "--port", port, "--quiet", "--payload-limit", 10_000_000]
         return Served(f"stella {precision}", command, port, {"HF_HOME": str(self.options.work / "hf")}, self.log)
 
-    def at_all_clients(self, server):
+    def at_all_clients(self, server, *more):
         row = {"name": server.name}
         for clients in CLIENTS:
             self.say(f"{server.name}: {clients} clients")
-            one = self.load(server, clients, 1, self.queries)
+            one = self.load(server, clients, 1, self.queries, *more)
             row[f"p50_{clients}"], row[f"p95_{clients}"] = one["latency_ms"]["p50"], one["latency_ms"]["p95"]
             row[f"rate_{clients}"] = one["requests_per_second"]
             row["failed"] = row.get("failed", 0) + one["failed"]
-        self.say(f"{server.name}: four clients of 256 passages")
-        one = self.load(server, 4, 256, self.passages)
+        self.say(f"{server.name}: four clients of 16 passages")
+        one = self.load(server, 4, 16, self.passages, *more, seconds=2 * self.options.seconds)
         # Not every server counts its tokens, or as tokens.
         row["bulk_tokens_per_s"], row["resident_mb"] = one["texts_per_second"] * self.tokens_each, resident_mb(server.process.pid)
         row["failed"] += one["failed"]
@@ -128,7 +128,8 @@ class Bench:
         return times
 
     def beside_bulk(self, server):
-        """Bulk alone, and beside a query a second, which is also measured alone."""
+        """Bulk alone, and beside a query a second, in turns within one run of the bulk clients, whose requests are longer than a turn: tokens are
+        counted by the passes. The queries are also measured alone."""
         def queries_while(work):
             stop, times = threading.Event(), []
             thread = threading.Thread(target=lambda: times.extend(self.ask_every_second(server, stop)))
@@ -137,15 +138,39 @@ class Bench:
             stop.set()
             thread.join()
             return times, result
+
+        def tokens_per_second(seconds):
+            start, before = time.monotonic(), self.computed_tokens(server)
+            time.sleep(seconds)
+            return (self.computed_tokens(server) - before) / (time.monotonic() - start)
+
         self.say(f"{server.name}: a query a second, alone")
-        idle, _ = queries_while(lambda: time.sleep(max(30, self.options.seconds)))
-        self.say(f"{server.name}: bulk alone, then beside a query a second")
-        alone = self.load(server, 4, 256, self.passages, "--bulk")
-        busy, beside = queries_while(lambda: self.load(server, 4, 256, self.passages, "--bulk"))
+        idle, _ = queries_while(lambda: time.sleep(2 * self.options.seconds))
+        command = [self.stella, "bench", "--url", server.url, "--clients", 4, "--texts", 256, "--input", self.passages, "--duration", 36000, "--bulk"]
+        bulk = subprocess.Popen([str(one) for one in command], stdout=self.log, stderr=self.log)
+        try:
+            time.sleep(self.options.seconds)  # until the passes are full
+            alone, beside, busy = [], [], []
+            for turn in range(self.options.rounds):
+                self.say(f"{server.name}: bulk alone, then beside a query a second, turn {turn + 1}")
+                alone.append(tokens_per_second(2 * self.options.seconds))
+                times, rate = queries_while(lambda: tokens_per_second(3 * self.options.seconds))
+                beside.append(rate)
+                busy += times
+        finally:
+            bulk.kill()
+            bulk.wait()
         p95 = lambda times: sorted(times)[min(len(times) - 1, int(0.95 * len(times)))]
         return {"name": server.name, "idle_p50": statistics.median(idle), "idle_p95": p95(idle), "busy_p50": statistics.median(busy), "busy_p95": p95(busy), "queries": len(busy),
-                "p95_ratio": p95(busy) / p95(idle), "bulk_alone": alone["tokens_per_second"], "bulk_beside": beside["tokens_per_second"],
-                "bulk_kept": beside["tokens_per_second"] / alone["tokens_per_second"]}
+                "p95_ratio": p95(busy) / p95(idle), "bulk_alone": statistics.median(alone), "bulk_beside": statistics.median(beside),
+                "bulk_kept": statistics.median(b / a for a, b in zip(alone, beside))}
+
+    def computed_tokens(self, server):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        connection.request("GET", "/metrics")
+        figures = connection.getresponse().read().decode()
+        connection.close()
+        return float(re.search(r"^te_batch_next_tokens_sum (\S+)", figures, re.MULTILINE)[1])
 
     def idle_connections(self, server, number=1000):
         self.say(f"{server.name}: {number} idle connections")
@@ -172,12 +197,23 @@ class Bench:
         return int(answer.headers["x-compute-tokens"]) / len(texts)
 
     def engine(self, precision):
-        """The same four clients of 256 passages without HTTP."""
+        """Four clients of passages without HTTP."""
         self.say(f"the engine alone, {precision}")
         command = [self.options.build / "bench/latency/bench_latency", self.options.checkpoint, self.queries, self.passages, "--precision", precision, "--rounds", 1,
-                   "--clients", 4, "--requests", 1, "--texts", 256]
+                   "--clients", 4, "--requests", 1, "--texts", 64 if precision == "auto" else 16, "--only", "bulk"]
         done = subprocess.run([str(one) for one in command], stdout=subprocess.PIPE, check=True, stderr=self.log, env=os.environ | {"HF_HOME": str(self.options.work / "hf")})
         return json.loads(done.stdout)
+
+    def share_of_the_engine(self, server, precision):
+        """In turns, so that a machine whose speed drifts slows both alike."""
+        texts, served, engine = 64 if precision == "auto" else 16, [], []
+        for _ in range(self.options.rounds):
+            self.say(f"{server.name}: four clients of {texts} passages")
+            one = self.load(server, 4, texts, self.passages, "--bulk", seconds=1)  # one request each
+            served.append(one["tokens_per_second"])
+            engine.append(self.engine(precision)["bulk_alone_tokens_per_s"])
+        return {"precision": precision, "engine_tokens_per_s": statistics.median(engine), "server_tokens_per_s": statistics.median(served),
+                "share": statistics.median(a / b for a, b in zip(served, engine))}
 
     def peer(self, name):
         """The checkpoint with the code that transformers needs for it, in a folder of links."""
@@ -197,6 +233,9 @@ class Bench:
         env = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(self.options.work / "hf-peers"), "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"}
         if name == "fastapi":
             return Served("FastAPI + sentence-transformers", [self.options.fastapi, HERE / "fastapi_server.py", folder, port], port, env, self.log)
+        if name == "tei":
+            command = [self.options.tei, "--model-id", folder, "--port", port, "--hostname", "127.0.0.1", "--dtype", "float32", "--pooling", "mean", "--auto-truncate"]
+            return Served("text-embeddings-inference", command, port, env, self.log)
         command = [self.options.infinity.parent / "infinity_emb", "v2", "--model-id", folder, "--port", port, "--host", "127.0.0.1", "--engine", "torch",
                    "--device", "cpu", "--dtype", "float32", "--no-bettertransformer", "--no-model-warmup", "--trust-remote-code", "--url-prefix", "/v1"]
         return Served("infinity-emb", command, port, env, self.log)
@@ -219,17 +258,10 @@ class Bench:
                 self.tokens_each = self.count_tokens(server)
                 vector = vector or self.same_vectors(server, None)
                 results["servers"].append(self.at_all_clients(server))
-                # In turns, so that a machine whose speed drifts slows both alike.
-                beside, engine = [], []
-                for _ in range(self.options.rounds):
-                    beside.append(self.beside_bulk(server))
-                    engine.append(self.engine(precision)["bulk_alone_tokens_per_s"])
-                results["beside"].append(medians(beside))
-                served = [one["bulk_alone"] for one in beside]
-                results["engine"].append({"precision": precision, "engine_tokens_per_s": statistics.median(engine), "server_tokens_per_s": statistics.median(served),
-                                          "share": statistics.median(a / b for a, b in zip(served, engine))})
+                results["beside"].append(self.beside_bulk(server))
+                results["engine"].append(self.share_of_the_engine(server, precision))
             self.keep(results)
-        for name in ("fastapi", "infinity"):
+        for name in ("fastapi", "infinity", "tei"):
             if not getattr(self.options, name):
                 continue
             try:
@@ -244,10 +276,6 @@ class Bench:
     def keep(self, results):
         if self.options.json:
             self.options.json.write_text(json.dumps(results, indent=1) + "\n")
-
-
-def medians(rows):
-    return {key: value if isinstance(value, str) else statistics.median(row[key] for row in rows) for key, value in rows[0].items()}
 
 
 def table(head, rows):
@@ -273,10 +301,11 @@ def main():
     a.add_argument("--build", type=Path, default=ROOT / "build/release")
     a.add_argument("--work", type=Path, default=ROOT / "build/bench-server")
     a.add_argument("--precisions", default="auto,f32")
-    a.add_argument("--seconds", type=int, default=30)
+    a.add_argument("--seconds", type=int, default=20)
     a.add_argument("--rounds", type=int, default=3)
     a.add_argument("--fastapi", type=Path)
     a.add_argument("--infinity", type=Path)
+    a.add_argument("--tei", type=Path, help="its program, text-embeddings-router")
     a.add_argument("--json", type=Path)
     options = a.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
