@@ -200,13 +200,13 @@ class Bench:
         """Four clients of passages without HTTP."""
         self.say(f"the engine alone, {precision}")
         command = [self.options.build / "bench/latency/bench_latency", self.options.checkpoint, self.queries, self.passages, "--precision", precision, "--rounds", 1,
-                   "--clients", 4, "--requests", 1, "--texts", 64 if precision == "auto" else 16, "--only", "bulk"]
+                   "--clients", 4, "--requests", 1, "--texts", 32 if precision == "auto" else 8, "--only", "bulk"]
         done = subprocess.run([str(one) for one in command], stdout=subprocess.PIPE, check=True, stderr=self.log, env=os.environ | {"HF_HOME": str(self.options.work / "hf")})
         return json.loads(done.stdout)
 
     def share_of_the_engine(self, server, precision):
         """In turns, so that a machine whose speed drifts slows both alike."""
-        texts, served, engine = 64 if precision == "auto" else 16, [], []
+        texts, served, engine = 32 if precision == "auto" else 8, [], []
         for _ in range(self.options.rounds):
             self.say(f"{server.name}: four clients of {texts} passages")
             one = self.load(server, 4, texts, self.passages, "--bulk", seconds=1)  # one request each
