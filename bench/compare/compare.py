@@ -18,12 +18,17 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 
 
+def cosine(one, other):
+    dot, mine, its = (sum(x * y for x, y in zip(a, b)) for a, b in ((one, other), (one, one), (other, other)))
+    return dot / (mine * its) ** 0.5
+
+
 class Process:
     """Answers each line with a line of JSON."""
 
-    def __init__(self, name, command):
+    def __init__(self, name, command, **where):
         self.name = name
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **where)
 
     def answer(self):
         line = self.process.stdout.readline()
@@ -31,8 +36,8 @@ class Process:
             sys.exit(f"compare: {self.name} ended with status {self.process.wait()}")
         return json.loads(line)
 
-    def ask(self):
-        self.process.stdin.write("run\n")
+    def ask(self, request="run"):
+        self.process.stdin.write(request + "\n")
         self.process.stdin.flush()
         return self.answer()
 
@@ -72,8 +77,7 @@ class Side(Process):
             self.limit.close()
 
     def cosine(self, other):
-        dot, mine, its = (sum(x * y for x, y in zip(a, b)) for a, b in ((self.vector, other.vector), (self.vector,) * 2, (other.vector,) * 2))
-        return dot / (mine * its) ** 0.5
+        return cosine(self.vector, other.vector)
 
     def summary(self, first):
         seconds = statistics.median(r["seconds"] for r in self.runs)

@@ -22,6 +22,8 @@ import threading
 import time
 from pathlib import Path
 
+import peer_folder
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CLIENTS = (1, 8, 64)
@@ -216,19 +218,7 @@ class Bench:
                 "share": statistics.median(a / b for a, b in zip(served, engine))}
 
     def peer(self, name):
-        """The checkpoint with the code that transformers needs for it, in a folder of links."""
-        folder = self.options.work / "with-code"
-        folder.mkdir(exist_ok=True)
-        for file in self.options.checkpoint.iterdir():
-            if not (folder / file.name).exists() and file.name not in ("config.json", "tokenizer_config.json"):
-                (folder / file.name).symlink_to(file.resolve())
-        config = json.loads((self.options.checkpoint / "config.json").read_text())
-        config["auto_map"] = {"AutoConfig": "new_model.NewConfig", "AutoModel": "new_model.NewModel"}
-        (folder / "config.json").write_text(json.dumps(config))
-        # The older transformers ask for the tokenizer's class, and have none for this architecture.
-        tokenizer = json.loads((self.options.checkpoint / "tokenizer_config.json").read_text())
-        (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer | {"tokenizer_class": "PreTrainedTokenizerFast"}))
-        shutil.copy(HERE / "new_model.py", folder)
+        folder = peer_folder.with_code(self.options.checkpoint, self.options.work / "with-code")
         port = free_port()
         env = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(self.options.work / "hf-peers"), "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"}
         if name == "fastapi":
