@@ -4,48 +4,83 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
+import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from . import _process
+from . import _options, _process
 from ._model import StellaEmbeddingModel
-from .errors import InputError
+from ._options import refused
 
 DTYPES = ("float32", "float16", "bits")
 _MANIFEST = "manifest.json"
+_READ_BYTES = 1 << 20
 
 
 class Settings(NamedTuple):
     """What all parts of a destination have in common."""
 
     model: str
-    column: str = "text"
-    output_column: str = "embedding"
-    dimension: int | None = None
-    task: str | None = None
-    prompt: str | None = None
-    normalize: bool = True
-    max_length: int | None = None
-    precision: str = "auto"
-    dtype: str = "float32"
-    columns: tuple[str, ...] | None = None
+    column: str
+    output_column: str
+    dimension: int | None
+    task: str | None
+    prompt: str | None
+    normalize: bool
+    max_length: int | None
+    precision: str
+    dtype: str
+    columns: tuple[str, ...] | None
     commit: str = ""
 
-    def check(self) -> Settings:
-        if self.dtype not in DTYPES:
-            raise refused(f"dtype is '{self.dtype}'; it may be {', '.join(DTYPES)}")
-        if self.task is not None and self.prompt is not None:
+    @classmethod
+    def of(
+        cls,
+        model: str | PathLike[str] | StellaEmbeddingModel,
+        *,
+        column: str,
+        output_column: str,
+        dimension: int | None,
+        task: str | None,
+        prompt: str | None,
+        normalize: bool,
+        max_length: int | None,
+        precision: str,
+        dtype: str,
+        columns: Sequence[str] | None,
+    ) -> Settings:
+        """What a caller asks for, checked; a model that is made already has its own precision."""
+        if isinstance(model, StellaEmbeddingModel):
+            made = model._options
+            model, precision = made.model, made.precision
+        _options.check_counts(dimension=dimension, max_length=max_length)
+        _options.check_flags(normalize=normalize)
+        _options.check_strings(column=column, output_column=output_column, task=task, prompt=prompt)
+        _options.check_choice("precision", precision, _options.PRECISIONS)
+        _options.check_choice("dtype", dtype, DTYPES)
+        if columns is not None:
+            _options.check_texts("columns", columns)
+        if task is not None and prompt is not None:
             raise refused("both task and prompt are given; a run has one of them")
-        return self
-
-
-def refused(message: str) -> InputError:
-    return InputError(message, code="invalid_argument")
+        return cls(
+            model=_options.path_of("model", model),
+            column=column,
+            output_column=output_column,
+            dimension=dimension,
+            task=task,
+            prompt=prompt,
+            normalize=bool(normalize),
+            max_length=max_length,
+            precision=precision,
+            dtype=dtype,
+            columns=None if columns is None else tuple(columns),
+        )
 
 
 def row_groups(source: str | PathLike[str] | Sequence[str | PathLike[str]]) -> Iterator[tuple[str, int, int, str]]:
@@ -147,7 +182,7 @@ def write_manifest(
     folder: Path, settings: Settings, *, replace: bool, parts: Sequence[dict[str, Any]] = (), complete: bool = False
 ) -> None:
     manifest = {"format_version": 1, "complete": complete, "settings": as_json(settings), "parts": list(parts)}
-    temporary = folder / f".{_MANIFEST}.{secrets.token_hex(8)}.tmp"
+    temporary = temporary_of(folder / _MANIFEST)
     try:
         with open(temporary, "x", encoding="utf-8") as file:
             file.write(json.dumps(manifest, indent=1) + "\n")
@@ -162,18 +197,60 @@ def write_manifest(
         temporary.unlink(missing_ok=True)
 
 
-def find_finished(path: Path, source: dict[str, Any], settings: Settings) -> dict[str, Any] | None:
-    """What the part says of itself; None where it is not there, or of another source than it would be now."""
+class Found(NamedTuple):
+    """A part as it lies in its destination."""
+
+    about: dict[str, Any] | None = None  #: What it says of itself, where it is what it would be now.
+    is_damaged: bool = False
+
+
+def find_part(path: Path, source: dict[str, Any], settings: Settings) -> Found:
+    """Reads all of it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         about = json.loads((pq.read_metadata(path).metadata or {}).get(b"stella", b"null"))
-    except (FileNotFoundError, ValueError, pa.ArrowException):
-        return None
-    if not isinstance(about, dict) or about.get("source") != source or about.get("settings") != as_json(settings):
-        return None
-    return about
+        with open(path, "rb") as file:
+            whole = _place_and_digest(file, about[_DIGEST])[1] == about[_DIGEST]
+    except FileNotFoundError:
+        return Found()
+    except (ValueError, LookupError, TypeError, pa.ArrowException):
+        whole = False
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        whole = False  # Arrow's for what it cannot read
+    if not whole:
+        _process.LOGGER.warning("%s is damaged; it is embedded again", path)
+        return Found(is_damaged=True)
+    return Found(about if about["source"] == source and about["settings"] == as_json(settings) else None)
+
+
+_DIGEST = "file_sha256"
+#: In the record of a part whose digest is not known yet.
+UNSEALED = {_DIGEST: "0" * 64}
+
+
+def seal(file: BinaryIO) -> None:
+    """Puts into the record of a part, which has UNSEALED, the sha256 of the whole file with zeros in the digest's place."""
+    place, digest = _place_and_digest(file, UNSEALED[_DIGEST])
+    file.seek(place)
+    file.write(digest.encode())
+
+
+def _place_and_digest(file: BinaryIO, written: str) -> tuple[int, str]:
+    """Where the digest ``written`` stands in a Parquet file's footer, and what it should be. Raises ValueError."""
+    end = file.seek(-8, os.SEEK_END)
+    begin = end - int.from_bytes(file.read(4), "little")
+    sha256 = hashlib.sha256()
+    file.seek(0)
+    for left in range(begin, 0, -_READ_BYTES):
+        sha256.update(file.read(min(left, _READ_BYTES)))
+    footer = file.read()
+    place = footer.rindex(f'"{_DIGEST}": "{written}"'.encode()) + len(_DIGEST) + 5
+    sha256.update(footer[:place] + UNSEALED[_DIGEST].encode() + footer[place + len(written) :])
+    return begin + place, sha256.hexdigest()
 
 
 def identity_of(file: Any, source: str, row_group: int) -> dict[str, Any]:
@@ -205,7 +282,18 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def sweep(folder: Path) -> None:
-    """Takes away what killed workers have left. Under the lock, and while none works."""
-    for left in folder.glob(".*.tmp"):
-        left.unlink(missing_ok=True)
+def sweep(folder: Path, parts: Iterable[str]) -> None:
+    """Takes away what killed workers have left of these parts. Under the lock, and while none works."""
+    names = {_MANIFEST, *parts}
+    for left in folder.iterdir():
+        match = _TEMPORARY.fullmatch(left.name)
+        if match and match[1] in names:
+            left.unlink(missing_ok=True)
+
+
+def temporary_of(path: Path) -> Path:
+    """Beside it, under a name that nobody can foresee."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+
+
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -84,15 +83,15 @@ class StellaEmbeddingModel:
         tokenizer_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         self._options = _options.Options(
-            model=os.fspath(model),
+            model=_options.path_of("model", model),
             revision=revision,
             precision=precision,
             threads=threads,
             truncate_dim=truncate_dim,
-            prompts=dict(prompts or {}),
+            prompts=_options.dict_of("prompts", prompts),
             default_prompt_name=default_prompt_name,
             token=token,
-            cache_folder=None if cache_folder is None else os.fspath(cache_folder),
+            cache_folder=None if cache_folder is None else _options.path_of("cache_folder", cache_folder),
             local_files_only=local_files_only,
         )
         _options.check(self._options)
@@ -181,6 +180,7 @@ class StellaEmbeddingModel:
         if (inputs is None) == (sentences is None):
             raise TypeError("encode() takes the texts as its first argument, or as 'sentences', its older name")
         texts = sentences if inputs is None else inputs
+        _options.check_texts("inputs" if sentences is None else "sentences", texts, or_one=True)
         _options.check_result(precision, convert_to_tensor, batch_size)
         plan = self._plan(truncate_dim, prompt_name, prompt, normalize_embeddings)
         return self._encode(texts, plan, out, bool(show_progress_bar))  # type: ignore[arg-type]
@@ -240,7 +240,7 @@ class StellaEmbeddingModel:
     ) -> Iterator[F32]:
         """One (dim,) row a text, in order, while the texts are still being read: at most 4,096 of them ahead."""
         _options.check_result("float32", False, batch_size)
-        _options.refuse_one_text(inputs)
+        _options.check_texts("inputs", inputs)
         return self._encode_iter(iter(inputs), prompt_name, min(batch_size, _MAX_AHEAD // _IN_FLIGHT), truncate_dim)
 
     def _encode_iter(
@@ -277,9 +277,11 @@ class StellaEmbeddingModel:
         """Vectors with what became of each text. No task: the model's default one, as the command line has it."""
         import numpy as np
 
-        _options.refuse_one_text(texts)
-        if on_long not in ("truncate", "error"):
-            raise InputError(f"on_long is '{on_long}'; it may be 'truncate' or 'error'", code="invalid_argument")
+        _options.check_texts("texts", texts)
+        _options.check_choice("on_long", on_long, ("truncate", "error"))
+        _options.check_counts(dimension=dimension, max_length=max_length)
+        _options.check_strings(task=task)
+        _options.check_flags(normalize=normalize)
         plan = self._plan(dimension, task, None, normalize, by_task=True)._replace(refuse_long=on_long == "error")
         if max_length is not None:
             plan = plan._replace(max_length=max_length)
@@ -301,7 +303,9 @@ class StellaEmbeddingModel:
         """Token ids as embedding would use them: with the prompt of ``task``, none by default, and special tokens."""
         import numpy as np
 
-        _options.refuse_one_text(texts)
+        _options.check_texts("texts", texts)
+        _options.check_strings(task=task)
+        _options.check_counts(max_length=max_length)
         loaded = self._get()
         named, prompt = self._prompt(loaded, task, None) if task is not None else (None, "")
         length = max_length if max_length is not None else self._max_length
@@ -326,6 +330,7 @@ class StellaEmbeddingModel:
         truncate_dim: int | None = None,
     ) -> F32:
         """As encode(), without blocking the loop. Texts of concurrent calls share passes."""
+        _options.check_texts("inputs", inputs, or_one=True)
         await self._aget()
         plan = self._plan(truncate_dim, prompt_name, prompt, normalize_embeddings)
         return await self._aencode(inputs, plan)
@@ -376,7 +381,7 @@ class StellaEmbeddingModel:
 
     @max_seq_length.setter
     def max_seq_length(self, length: int) -> None:
-        _options.check_positive("max_seq_length", length)
+        _options.check_counts(max_seq_length=length)
         self._max_length = length
 
     @property
@@ -462,10 +467,14 @@ class StellaEmbeddingModel:
     def _plan(
         self, dimension: int | None, name: str | None, prompt: str | None, normalize: bool, *, by_task: bool = False
     ) -> _Plan:
+        if not by_task:
+            _options.check_counts(truncate_dim=dimension)
+            _options.check_strings(prompt_name=name, prompt=prompt)
+            _options.check_flags(normalize_embeddings=normalize)
         loaded = self._get()
         name = name if name is not None or prompt is not None else self._options.default_prompt_name
         task, text = (None, None) if by_task and name is None else self._prompt(loaded, name, prompt)
-        return _Plan(self._dimension(loaded, dimension), task, text, normalize, self._max_length)
+        return _Plan(self._dimension(loaded, dimension), task, text, bool(normalize), self._max_length)
 
     def _prompt(self, loaded: _Loaded, name: str | None, prompt: str | None) -> tuple[str | None, str | None]:
         """(task, prompt) of a request: one of them, never both."""
@@ -484,8 +493,7 @@ class StellaEmbeddingModel:
 
     def _dimension(self, loaded: _Loaded, wanted: int | None) -> int:
         wanted = wanted if wanted is not None else self._options.truncate_dim
-        if wanted is not None:
-            _options.check_positive("truncate_dim", wanted)
+        _options.check_counts(truncate_dim=wanted)
         return int(_process.native(loaded.native.embedding_dimension, wanted))
 
     def _encode(self, inputs: Texts, plan: _Plan, out: F32 | None, show_progress: bool) -> F32:

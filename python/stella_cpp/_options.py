@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import operator
 import os
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from . import _process
@@ -50,24 +51,87 @@ def refused(message: str) -> InputError:
     return InputError(message, code="invalid_argument")
 
 
-def check_positive(name: str, value: int) -> None:
-    if isinstance(value, bool):
-        raise TypeError(f"{name} is {value}; it has to be a whole number")
-    operator.index(value)  # raises TypeError
-    if value < 1:
-        raise refused(f"{name} is {value}; it has to be at least 1")
+def wrong_type(name: str, value: object, wanted: str) -> TypeError:
+    return TypeError(f"{name} is {reprlib.repr(value)} of type {type(value).__name__}; it has to be {wanted}")
+
+
+# Arguments by their names, as messages have them.
+
+
+def check_counts(**values: int | None) -> None:
+    for name, value in values.items():
+        if value is None:
+            continue
+        try:
+            number = None if isinstance(value, bool) else operator.index(value)
+        except TypeError:
+            number = None
+        if number is None:
+            raise wrong_type(name, value, "a whole number")
+        if not 1 <= number < 1 << 63:
+            raise refused(f"{name} is {number}; it has to be {'less' if number > 1 else 'at least 1'}")
+
+
+def check_flags(**values: bool) -> None:
+    for name, value in values.items():
+        if type(value).__name__ not in ("bool", "bool_"):  # numpy's as well
+            raise wrong_type(name, value, "True or False")
+
+
+def check_strings(**values: str | None) -> None:
+    for name, value in values.items():
+        if value is not None and not isinstance(value, str):
+            raise wrong_type(name, value, "a str or None")
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if not isinstance(value, str):
+        raise wrong_type(name, value, f"one of {', '.join(choices)}")
+    if value not in choices:
+        raise refused(f"{name} is '{value}'; it may be {', '.join(choices)}")
+
+
+def check_texts(name: str, texts: object, *, or_one: bool = False) -> None:
+    """Something to iterate over; what it holds is seen when it is read."""
+    if isinstance(texts, str):
+        if or_one:
+            return
+        raise TypeError(f"{name} is one text, and several are expected; put it into a list")
+    try:
+        if not isinstance(texts, (bytes, bytearray, memoryview)):
+            iter(texts)  # type: ignore[call-overload]
+            return
+    except TypeError:
+        pass
+    raise wrong_type(name, texts, "a str or an iterable of str" if or_one else "an iterable of str")
+
+
+def path_of(name: str, value: str | os.PathLike[str]) -> str:
+    try:
+        path = os.fspath(value)
+    except TypeError:
+        path = b""  # type: ignore[assignment]
+    if not isinstance(path, str):
+        raise wrong_type(name, value, "a str or a path")
+    return path
+
+
+def dict_of(name: str, values: Mapping[str, str] | None) -> dict[str, str]:
+    if values is not None and not isinstance(values, Mapping):
+        raise wrong_type(name, values, "a mapping of names to texts, both str")
+    return dict(values or {})
 
 
 def check(options: Options) -> None:
-    if options.precision not in PRECISIONS:
-        raise refused(f"precision is '{options.precision}'; it may be {', '.join(PRECISIONS)}")
-    if options.threads is not None:
-        check_positive("threads", options.threads)
-    if options.truncate_dim is not None:
-        check_positive("truncate_dim", options.truncate_dim)
+    check_choice("precision", options.precision, PRECISIONS)
+    check_counts(threads=options.threads, truncate_dim=options.truncate_dim)
+    check_strings(revision=options.revision, default_prompt_name=options.default_prompt_name)
+    check_flags(local_files_only=options.local_files_only)
+    if not isinstance(options.token, (str, bool, type(None))):
+        raise wrong_type("token", options.token, "a str, True, False or None")
     for name, prompt in options.prompts.items():
         if not isinstance(name, str) or not isinstance(prompt, str):
-            raise TypeError("prompts maps names to texts, both str")
+            raise wrong_type("prompts", {name: prompt}, "a mapping of names to texts, both str")
 
 
 def check_backend(device: str | None, backend: str | None) -> None:
@@ -85,6 +149,8 @@ def check_kwargs(
     """The longest input that tokenizer_kwargs ask for. What would change vectors and cannot be done is refused."""
     given = {"model_kwargs": model_kwargs, "config_kwargs": config_kwargs, "tokenizer_kwargs": tokenizer_kwargs}
     for name, values in given.items():
+        if values is not None and not isinstance(values, Mapping):
+            raise wrong_type(name, values, "a mapping or None")
         for key, value in (values or {}).items():
             if key not in _HARMLESS[name]:
                 raise refused(f"{name} has '{key}', which stella_cpp does not know; leave it out")
@@ -92,8 +158,7 @@ def check_kwargs(
             if allowed is not None and value not in allowed and str(value) not in allowed:
                 raise refused(f"{name} has '{key}': {value!r}; only {allowed[0]!r} is possible (see precision=)")
     length = (tokenizer_kwargs or {}).get("model_max_length")
-    if length is not None:
-        check_positive("model_max_length", length)
+    check_counts(model_max_length=length)
     return length
 
 
@@ -102,13 +167,7 @@ def check_result(precision: str, convert_to_tensor: bool, batch_size: int | None
         raise refused(f"precision is '{precision}'; vectors are float32 (a model's own is precision= when it is made)")
     if convert_to_tensor:
         raise refused("convert_to_tensor is on; vectors are numpy arrays: torch.from_numpy() makes tensors of them")
-    if batch_size is not None:
-        check_positive("batch_size", batch_size)
-
-
-def refuse_one_text(texts: Any) -> None:
-    if isinstance(texts, (str, bytes)):
-        raise TypeError("several texts are expected, and one was given; put it into a list")
+    check_counts(batch_size=batch_size)
 
 
 def native_arguments(options: Options) -> dict[str, Any]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._model import StellaEmbeddingModel
 
 LOGGER = logging.getLogger("stella_cpp")
+LOGGER.addHandler(logging.NullHandler())  # without one, logging would print warnings itself
 #: Seconds between two looks at whether Ctrl-C was pressed.
 PATIENCE = 0.1
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from . import _process
+from ._options import wrong_type
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def texts_call(function: Any, texts: list[str], *arguments: Any, offset: int = 0
     except (TypeError, UnicodeEncodeError):
         for index, text in enumerate(texts, offset):
             if not isinstance(text, str):
-                raise TypeError(f"text at index {index} is of type {type(text).__name__}, not str") from None
+                raise wrong_type(f"text at index {index}", text, "a str") from None
             try:
                 text.encode()
             except UnicodeEncodeError as error:

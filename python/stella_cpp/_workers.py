@@ -11,7 +11,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .errors import InputError, StellaError
+from ._options import check_counts
+from .errors import StellaError
 
 #: Beyond this many threads one process gains less than another process does.
 _MOST_THREADS = 8
@@ -60,20 +61,17 @@ def _groups(root: Path) -> list[Path]:
     return sorted(folders)
 
 
-def share_out(workers: int | None, threads: int | None) -> tuple[int, int]:
-    """(workers, threads of each) of what this machine has."""
-    for name, value in (("workers", workers), ("threads", threads)):
-        if value is not None and value < 1:
-            raise InputError(f"{name} is {value}; it has to be at least 1", code="invalid_argument")
-    processors = available_processors()
-    if workers is not None and threads is not None:
-        return workers, threads
-    if workers is not None:
-        return workers, max(1, processors // workers)
+def share_out(workers: int | None, threads: int | None, machines: Sequence[int]) -> tuple[int, int]:
+    """(workers, threads of each) of machines with so many processors each, none of which a worker goes beyond."""
+    check_counts(workers=workers, threads=threads)
     if threads is None:
-        most = -(-processors // _MOST_THREADS)
-        threads = max(1, processors // most)
-    return max(1, processors // threads), threads
+        processors, smallest = sum(machines), min(machines)
+        fewest = -(-smallest // _MOST_THREADS)
+        threads = smallest // fewest if workers is None else min(smallest, processors // workers)
+        threads = max(1, threads)
+    if workers is None:
+        workers = max(1, sum(count // threads for count in machines))
+    return workers, threads
 
 
 class _Worker(NamedTuple):

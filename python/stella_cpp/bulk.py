@@ -12,33 +12,38 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
-import secrets
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from . import _process, _workers
 from ._destination import (
+    UNSEALED,
+    Found,
     Settings,
     as_json,
-    find_finished,
+    find_part,
     identity_of,
     locked,
     open_destination,
     part_name,
     part_stem,
     pinned_model,
-    refused,
     resolve,
     row_groups,
+    seal,
     sweep,
+    temporary_of,
     write_manifest,
 )
 from ._model import StellaEmbeddingModel
+from ._options import refused
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -88,6 +93,7 @@ class Report(NamedTuple):
     dimension: int
     parts: int
     parts_found: int  #: Finished by an earlier run.
+    parts_damaged: int  #: Finished once, and done again.
     rows: int
     tokens: int  #: Of this run, as are the next two.
     truncated: int
@@ -122,8 +128,8 @@ def embed_part(
     (which pyarrow reads back from version 26 on).
     ``task`` as embed() has it. The precision is the one that the destination was begun with.
     """
-    settings = Settings(
-        model=model._options.model if isinstance(model, StellaEmbeddingModel) else os.fspath(model),
+    settings = Settings.of(
+        model,
         column=column,
         output_column=output_column,
         dimension=dimension,
@@ -131,10 +137,10 @@ def embed_part(
         prompt=prompt,
         normalize=normalize,
         max_length=max_length,
-        precision=model._options.precision if isinstance(model, StellaEmbeddingModel) else precision,
+        precision=precision,
         dtype=dtype,
-        columns=None if columns is None else tuple(columns),
-    ).check()
+        columns=columns,
+    )
     import pyarrow.parquet as pq
 
     with contextlib.ExitStack() as stack:
@@ -157,7 +163,7 @@ def _embed_part(
     start = time.monotonic()
     with pq.ParquetFile(source) as file:
         identity = identity_of(file, source, row_group)
-        about = find_finished(path, identity, settings)
+        about = find_part(path, identity, settings).about
         was_finished = about is not None
         if about is None:
             about = _write_part(file, source, row_group, path, settings, model, identity)
@@ -184,18 +190,19 @@ def _write_part(
 
     kept = _kept_columns(file, source, settings)
     read = list(dict.fromkeys([*kept, settings.column]))
+    place = f"{source}, row group {row_group}"
     counts = dict.fromkeys(_COUNTS, 0)
     texts_hash, vectors_hash = hashlib.sha256(), hashlib.sha256()
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    temporary = temporary_of(path)
     field = pa.field(settings.output_column, _list_type(settings))
     schema = pa.schema([*(file.schema_arrow.field(name) for name in kept), field])
     try:
-        with open(temporary, "xb") as out:
+        with open(temporary, "x+b") as out:
             with pq.ParquetWriter(out, schema, compression="zstd", use_dictionary=kept) as writer:
                 row = 0
                 for batch in file.iter_batches(_BATCH_ROWS, row_groups=[row_group], columns=read):
-                    texts = batch.column(settings.column).to_pylist()
-                    vectors = _embed_column(texts, settings, model, counts, texts_hash, f"{source}, row group {row_group}", row)
+                    texts = _texts_of(batch.column(settings.column), place, row)
+                    vectors = _embed_column(texts, settings, model, counts, texts_hash, place, row)
                     vectors_hash.update(_bytes_of(vectors))
                     arrays = [*(batch.column(name) for name in kept), vectors]
                     writer.write_batch(pa.record_batch(arrays, schema=schema))
@@ -206,8 +213,10 @@ def _write_part(
                     "counts": counts,
                     "texts_sha256": texts_hash.hexdigest(),
                     "vectors_sha256": vectors_hash.hexdigest(),
+                    **UNSEALED,
                 }
                 writer.add_key_value_metadata({"stella": json.dumps(about)})
+            seal(out)
             out.flush()
             os.fsync(out.fileno())
         os.replace(temporary, path)
@@ -219,6 +228,8 @@ def _write_part(
 
 def _kept_columns(file: Any, source: str, settings: Settings) -> list[str]:
     """The source's columns that its parts have."""
+    import pyarrow as pa
+
     names: list[str] = file.schema_arrow.names
     kept = names if settings.columns is None else list(settings.columns)
     for name in (settings.column, *kept):
@@ -226,7 +237,25 @@ def _kept_columns(file: Any, source: str, settings: Settings) -> list[str]:
             raise refused(f"{source} has no column '{name}'; it has {', '.join(names)}")
     if settings.output_column in kept:
         raise refused(f"{source} has a column '{settings.output_column}' already; name another output_column")
+    kind = file.schema_arrow.field(settings.column).type
+    if str(kind.value_type if pa.types.is_dictionary(kind) else kind) not in ("string", "large_string", "string_view"):
+        raise refused(f"column '{settings.column}' of {source} is {kind}; a column of strings is wanted")
     return kept
+
+
+def _texts_of(column: Any, place: str, first_row: int) -> list[str | None]:
+    """Parquet's strings may be anything."""
+    try:
+        texts: list[str | None] = column.to_pylist()
+        return texts
+    except UnicodeDecodeError:
+        for row, value in enumerate(column, first_row):
+            try:
+                value.as_py()
+            except UnicodeDecodeError as error:
+                message = f"{place}, row {row}: not valid UTF-8 ({error.reason}, at byte {error.start})"
+                raise InputError(message, code="invalid_utf8", context={"index": row}) from None
+        raise
 
 
 def _sync_folder(folder: Path) -> None:
@@ -339,6 +368,7 @@ class Plan(NamedTuple):
     settings: Settings
     jobs: list[Job]
     unfinished: list[Job]
+    damaged: int  #: How many of them were finished once.
 
     def parts(self) -> list[dict[str, Any]]:
         return [
@@ -361,21 +391,27 @@ def plan_run(
     for name in dict.fromkeys(job.source for job in jobs):
         with pq.ParquetFile(name) as file:
             _kept_columns(file, name, settings)
-    with pinned_model(settings.check(), folder, threads) as model:
+    with pinned_model(settings, folder, threads) as model:
         settings = open_destination(folder, settings, model)
-    sweep(folder)
-    unfinished = []
-    by_file: dict[str, list[Job]] = {}
-    for job in jobs:
-        by_file.setdefault(job.source, []).append(job)
-    for name, group in by_file.items():
-        with pq.ParquetFile(name) as file:
-            for job in group:
-                if find_finished(Path(job.path), identity_of(file, name, job.row_group), settings) is None:
-                    unfinished.append(job)
-    plan = Plan(settings, jobs, unfinished)
-    write_manifest(folder, settings, replace=True, parts=plan.parts(), complete=not unfinished)
+    sweep(folder, (Path(job.path).name for job in jobs))
+    found = _find_parts(jobs, settings)
+    unfinished = [job for job, part in zip(jobs, found) if part.about is None]
+    plan = Plan(settings, jobs, unfinished, sum(part.is_damaged for part in found))
+    write_manifest(folder, settings, replace=True, parts=plan.parts(), complete=not plan.unfinished)
     return plan
+
+
+def _find_parts(jobs: list[Job], settings: Settings) -> list[Found]:
+    """Reads all parts that are there, several at a time."""
+    import pyarrow.parquet as pq
+
+    identities = []
+    for name, group in itertools.groupby(jobs, lambda job: job.source):
+        with pq.ParquetFile(name) as file:
+            identities += [identity_of(file, name, job.row_group) for job in group]
+
+    with ThreadPoolExecutor(_workers.available_processors()) as threads:
+        return list(threads.map(find_part, (Path(job.path) for job in jobs), identities, itertools.repeat(settings)))
 
 
 class Tracker:
@@ -422,7 +458,7 @@ class Tracker:
         if self._bar is not None:
             self._bar.close()
         plan, settings = self._plan, self._plan.settings
-        sweep(self._destination)
+        sweep(self._destination, (Path(job.path).name for job in plan.jobs))
         write_manifest(self._destination, settings, replace=True, parts=plan.parts(), complete=True)
         return Report(
             str(self._destination),
@@ -431,6 +467,7 @@ class Tracker:
             int(settings.dimension or 0),
             len(plan.jobs),
             len(plan.jobs) - len(plan.unfinished),
+            plan.damaged,
             sum(job.rows for job in plan.jobs),
             self._tokens,
             self._truncated,
@@ -463,8 +500,8 @@ def embed_parquet(
     that this process may use (affinity, cgroup) are shared out to workers of at most eight threads. ``progress``: True
     for tqdm, or a function that is called with a Progress after each part.
     """
-    settings = Settings(
-        model=os.fspath(model),
+    settings = Settings.of(
+        model,
         column=column,
         output_column=output_column,
         dimension=dimension,
@@ -474,9 +511,9 @@ def embed_parquet(
         max_length=max_length,
         precision=precision,
         dtype=dtype,
-        columns=None if columns is None else tuple(columns),
+        columns=columns,
     )
-    workers, threads = _workers.share_out(workers, threads)
+    workers, threads = _workers.share_out(workers, threads, [_workers.available_processors()])
     with locked(Path(destination)):
         plan = plan_run(source, destination, settings, threads * workers)
         tracker = Tracker(plan, destination, progress)

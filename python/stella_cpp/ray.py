@@ -6,7 +6,6 @@ for embed_parquet().
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import bulk
 from ._destination import locked
 from ._model import StellaEmbeddingModel
+from ._workers import share_out
 from .errors import StellaError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Embedder:
         )
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        texts = [str(text) for text in batch[self._column]]
+        texts = list(batch[self._column])
         return {**batch, self._output_column: self._model.encode(texts, self._prompt_name)}
 
 
@@ -72,36 +72,41 @@ def embed_parquet(
     column: str = "text",
     output_column: str = "embedding",
     dimension: int | None = None,
+    task: str | None = None,
+    prompt: str | None = None,
+    normalize: bool = True,
+    max_length: int | None = None,
     precision: Precision = "auto",
     threads: int | None = None,
     workers: int | None = None,
-    task: str | None = None,
     dtype: bulk.Dtype = "float32",
     columns: Sequence[str] | None = None,
     progress: Callable[[bulk.Progress], None] | bool = False,
 ) -> bulk.Report:
     """stella_cpp.bulk.embed_parquet() by actors of the cluster: ``workers`` of them, each with ``threads`` processors;
-    by default one for every eight. All machines see ``source`` and ``destination`` under the same paths. An actor that
+    by default one for every eight, or for all of the smallest machine. All machines see ``source`` and ``destination`` under the same paths. An actor that
     dies is made anew and its row group given to it again; called again after any end, it does what is missing.
 
     The driver pins the precision; what an actor's processor cannot run at that precision is an error that says so."""
-    import ray
-
-    settings = bulk.Settings(
-        model=os.fspath(model),
+    settings = bulk.Settings.of(
+        model,
         column=column,
         output_column=output_column,
         dimension=dimension,
         task=task,
+        prompt=prompt,
+        normalize=normalize,
+        max_length=max_length,
         precision=precision,
         dtype=dtype,
-        columns=None if columns is None else tuple(columns),
+        columns=columns,
     )
+    import ray
+
     if not ray.is_initialized():
         ray.init()
-    processors = int(ray.cluster_resources().get("CPU", 1))
-    threads = threads or min(8, max(1, processors // (workers or 1)))
-    workers = workers or max(1, processors // threads)
+    machines = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    workers, threads = share_out(workers, threads, [count for count in machines if count > 0] or [1])
     with locked(Path(destination)):
         plan = bulk.plan_run(source, destination, settings)
         tracker = bulk.Tracker(plan, destination, progress)

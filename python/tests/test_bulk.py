@@ -1,9 +1,11 @@
 """stella_cpp.bulk: every row once, with the right vector, whatever ends a run."""
 
 import hashlib
+import inspect
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -33,7 +35,7 @@ def test_all_rows_with_two_workers_and_again(source, tmp_path, wanted):
     seen = []
     report = bulk.embed_parquet(source, tmp_path / "out", workers=2, threads=1, progress=seen.append, **OPTIONS)
     check(tmp_path / "out", wanted)
-    assert (report.parts, report.parts_found, report.rows, report.restarts) == (11, 0, ROWS, 0)
+    assert (report.parts, report.parts_found, report.parts_damaged, report.rows, report.restarts) == (11, 0, 0, ROWS, 0)
     assert (report.precision, report.dimension) == ("f32", 256)
     assert [state.parts_finished for state in seen] == list(range(1, 12))
     assert seen[0].eta_seconds > 0
@@ -70,6 +72,56 @@ def test_a_part_says_what_is_in_it(source, tmp_path):
     table = pq.read_table(source / "first.parquet").slice(0, 300)
     pq.write_table(table, source / "first.parquet", row_group_size=50)
     assert not bulk.embed_part(source / "first.parquet", 2, tmp_path / "out", threads=1, **OPTIONS).was_finished
+
+
+def spoil(path, place):
+    """Changes a bit of the file."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def test_damaged_parts_are_done_again(source, tmp_path, wanted, caplog):
+    out = tmp_path / "out"
+    bulk.embed_parquet(source, out, workers=1, threads=1, **OPTIONS)
+    about = json.loads(pq.read_metadata(out / "first-rg00000.parquet").metadata[b"stella"])
+    content = (out / "first-rg00000.parquet").read_bytes()
+    digest = about["file_sha256"].encode()
+    assert content.count(digest) == 1
+    assert hashlib.sha256(content.replace(digest, b"0" * 64)).hexdigest() == about["file_sha256"]
+    before = stamps(out)
+    damaged = {f"first-rg0000{i}.parquet" for i in (0, 1, 2, 4, 5, 6)}
+    spoil(out / "first-rg00000.parquet", 500)  # pages
+    spoil(out / "first-rg00001.parquet", -9)  # the footer's last byte
+    footer = int.from_bytes((out / "first-rg00002.parquet").read_bytes()[-8:-4], "little")
+    spoil(out / "first-rg00002.parquet", -8 - footer)  # its first
+    spoil(out / "first-rg00004.parquet", (out / "first-rg00004.parquet").read_bytes().index(b'"file_sha256": "') + 20)
+    os.truncate(out / "first-rg00005.parquet", 1000)
+    os.truncate(out / "first-rg00006.parquet", 0)
+    report = bulk.embed_parquet(source, out, workers=2, threads=1, **OPTIONS)
+    assert (report.parts, report.parts_found, report.parts_damaged) == (11, 11 - len(damaged), len(damaged))
+    said = {os.path.basename(record.args[0]) for record in caplog.records if record.levelname == "WARNING"}
+    assert said == damaged
+    check(out, wanted)
+    after = stamps(out)
+    assert {name for name in before if after[name] != before[name]} == damaged
+    caplog.clear()
+    spoil(out / "first-rg00007.parquet", 100)
+    part = bulk.embed_part(source / "first.parquet", 7, out, threads=1, **OPTIONS)
+    assert not part.was_finished
+    assert "first-rg00007.parquet is damaged" in caplog.text
+    check(out, wanted)
+
+
+def test_files_of_others_stay(source, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    digits = ".0123456789abcdef.tmp"
+    own = {".notes.tmp", f".first-rg00008.parquet{digits}", ".first-rg00000.parquet.old.tmp", f"first-rg00000.parquet{digits}"}
+    for name in own | {f".first-rg00000.parquet{digits}", f".manifest.json{digits}"}:
+        (out / name).write_text("text")
+    bulk.embed_parquet(source, out, workers=1, threads=1, **OPTIONS)
+    assert {path.name for path in out.iterdir() if path.name.endswith(".tmp")} == own
 
 
 @pytest.mark.parametrize(("dtype", "width", "kind"), [("float16", 256, np.float16), ("bits", 32, np.uint8)])
@@ -113,6 +165,15 @@ def test_what_cannot_be_done_is_said(source, tmp_path):
         bulk.embed_part(tmp_path / "bad.parquet", 0, out, threads=1, **OPTIONS)
     with pytest.raises(EmptyTextError, match=r"bad\.parquet, row group 0, row 2: "):
         bulk.embed_parquet(tmp_path / "bad.parquet", out, threads=1, **OPTIONS)
+    broken = pa.array([b"fine", None, b"ok \xff"], pa.binary())
+    broken = pa.StringArray.from_buffers(3, broken.buffers()[1], broken.buffers()[2], broken.buffers()[0])
+    pq.write_table(pa.table({"text": broken}), tmp_path / "bad.parquet")
+    with pytest.raises(InputError, match=r"bad\.parquet, row group 0, row 2: not valid UTF-8 \(.*, at byte 3\)"):
+        bulk.embed_part(tmp_path / "bad.parquet", 0, out, threads=1, **OPTIONS)
+    for values, kind in (([1, 2], "int64"), ([b"a"], "binary"), ([["a"]], "list<")):
+        pq.write_table(pa.table({"text": values}), tmp_path / "bad.parquet")
+        with pytest.raises(InputError, match=f"column 'text' of .*bad\\.parquet is {kind}.*; a column of strings is wanted"):
+            bulk.embed_part(tmp_path / "bad.parquet", 0, out, threads=1, **OPTIONS)
     (out / "manifest.json").write_text("[]")
     with pytest.raises(InputError, match="is no manifest"):
         bulk.embed_part(source / "first.parquet", 0, out, threads=1, **OPTIONS)
@@ -179,6 +240,16 @@ def test_a_run_that_is_killed_goes_on(source, tmp_path, wanted):
     check(out, wanted)
 
 
+def test_the_documents_example(tmp_path):
+    [code] = re.findall(r"^```python\n(from stella_cpp import bulk\n.*?)^```$", (SOURCE / "docs/scale.md").read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "job.py").write_text(code)
+    make_source(tmp_path).rename(tmp_path / "texts")
+    done = subprocess.run([sys.executable, "job.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True)
+    assert done.stdout == f"{ROWS} f32\n"
+    assert f"{ROWS}/{ROWS}" in done.stderr, "tqdm's"
+    assert len(list((tmp_path / "vectors").glob("*.parquet"))) == 11
+
+
 def workers_of(out):
     """Whether a process still has a file in the folder, or the folder, open."""
     for folder in os.listdir("/proc"):
@@ -209,11 +280,46 @@ def test_processors_by_affinity_and_quota(tmp_path, monkeypatch):
     (tmp_path / "cpu/cpu.cfs_quota_us").write_text("400000\n")
     (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000\n")
     assert _workers.available_processors(tmp_path) == 4
-    monkeypatch.setattr(_workers, "available_processors", lambda: 20)
-    assert _workers.share_out(None, None) == (3, 6)
-    assert _workers.share_out(5, None) == (5, 4)
-    assert _workers.share_out(None, 4) == (5, 4)
-    assert _workers.share_out(2, 2) == (2, 2)
+
+
+def test_processors_are_shared_out():
+    for machines, workers, threads, shares in (
+        ([20], None, None, (3, 6)),
+        ([20], 5, None, (5, 4)),
+        ([20], None, 4, (5, 4)),
+        ([20], 2, 2, (2, 2)),
+        ([20], 30, None, (30, 1)),
+        ([4, 4], None, None, (2, 4)),  # a worker has to lie on one machine
+        ([4, 4], 1, None, (1, 4)),
+        ([16, 4], None, None, (5, 4)),
+        ([7, 7], None, 4, (2, 4)),
+    ):
+        assert _workers.share_out(workers, threads, machines) == shares, machines
+    for wrong in (dict(workers=0, threads=None), dict(workers=None, threads=-1)):
+        with pytest.raises(InputError, match="at least 1"):
+            _workers.share_out(**wrong, machines=[2])
+
+
+def test_all_ways_take_the_same_settings():
+    def options_of(function):
+        return {name: p.default for name, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY}
+
+    here = options_of(bulk.embed_parquet)
+    assert options_of(ray.embed_parquet) == here
+    part = options_of(bulk.embed_part)
+    assert {name: here[name] for name in part if name not in ("model", "name")} == {
+        name: value for name, value in part.items() if name not in ("model", "name")
+    }
+    assert set(here) - set(part) == {"workers", "progress"}
+
+
+def test_wrongly_typed_settings_are_told_by_name(tmp_path):
+    for function in (bulk.embed_parquet, ray.embed_parquet, lambda *a, **o: bulk.embed_part(a[0], 0, a[1], **o)):
+        for name, value in (("dimension", "256"), ("normalize", "x"), ("max_length", 2.5), ("task", 3), ("dtype", 16),
+                            ("precision", 32), ("columns", "id"), ("column", 3), ("model", 3)):
+            with pytest.raises(TypeError, match=f"^{name} is "):
+                function(tmp_path, tmp_path / "out", **{"model": str(TINY), name: value})
+    assert not (tmp_path / "out").exists()
 
 
 def private_kilobytes(process):
@@ -250,4 +356,6 @@ def test_the_embedder_of_ray_needs_no_ray(wanted):
     batch = {"id": np.array(rows), "text": np.array([text_of(row) for row in rows], object)}
     out = embedder(batch)
     assert list(out) == ["id", "text", "embedding"]
+    with pytest.raises(TypeError, match="text at index 1 is None"):
+        embedder({"text": np.array(["a", None], object)})
     assert (out["embedding"].view(np.uint32) == wanted[rows].view(np.uint32)).all()

@@ -1,10 +1,12 @@
 """Errors: their classes, their context, the index of the text that is to blame, and that they can be pickled."""
 
+import asyncio
 import json
 import pickle
 import shutil
 import socket
 
+import numpy as np
 import pytest
 from conftest import TINY, run_python
 
@@ -78,10 +80,77 @@ def test_one_text_has_no_index_in_its_message(model):
 @pytest.mark.parametrize("bad", [3, None, b"bytes", ["list"]])
 def test_wrong_types_are_type_errors(model, bad):
     for texts in ([bad], ["fine", bad], ["fine"] * 2000 + [bad]):
-        with pytest.raises(TypeError, match=f"index {len(texts) - 1}"):
+        with pytest.raises(TypeError, match=f"index {len(texts) - 1} is .* of type {type(bad).__name__}; it has to be a str"):
             model.encode(texts)
         with pytest.raises(TypeError, match=f"index {len(texts) - 1}"):
             list(model.encode_iter(texts))
+
+
+@pytest.mark.parametrize(("texts", "kind"), [(b"a", "bytes"), (bytearray(b"a"), "bytearray"), (3, "int"), (np.array("a"), "ndarray")])
+def test_what_holds_no_texts_is_told_by_its_type(model, texts, kind):
+    either = f"is .* of type {kind}; it has to be a str or an iterable of str"
+    for call in (model.encode, model.encode_query, model.encode_document, lambda t: asyncio.run(model.aencode(t))):
+        with pytest.raises(TypeError, match=f"^inputs {either}$"):
+            call(texts)
+    with pytest.raises(TypeError, match=f"^sentences {either}$"):
+        model.encode(sentences=texts)
+    for call in (model.encode_iter, model.embed, model.tokenize):
+        with pytest.raises(TypeError, match=f"is .* of type {kind}; it has to be an iterable of str$"):
+            call(texts)
+        with pytest.raises(TypeError, match="is one text, and several are expected"):
+            call("a text")
+
+
+COUNT, FLAG, STRING, TEXTS = "a whole number", "True or False", "a str or None", "a mapping"
+
+
+@pytest.mark.parametrize(
+    ("call", "name", "value", "wanted"),
+    [
+        ("encode", "normalize_embeddings", "x", FLAG),
+        ("encode", "normalize_embeddings", None, FLAG),
+        ("encode", "prompt_name", 3, STRING),
+        ("encode", "prompt", b"p", STRING),
+        ("encode", "truncate_dim", "256", COUNT),
+        ("encode", "truncate_dim", True, COUNT),
+        ("encode", "batch_size", 2.5, COUNT),
+        ("encode_query", "normalize_embeddings", 1, FLAG),
+        ("encode_document", "truncate_dim", [256], COUNT),
+        ("embed", "task", 3, STRING),
+        ("embed", "dimension", "256", COUNT),
+        ("embed", "normalize", "x", FLAG),
+        ("embed", "max_length", "9", COUNT),
+        ("embed", "on_long", 1, "one of truncate, error"),
+        ("tokenize", "task", ["s2p"], STRING),
+        ("tokenize", "max_length", 9.0, COUNT),
+        (StellaEmbeddingModel, "revision", 3, STRING),
+        (StellaEmbeddingModel, "precision", 32, "one of auto, f32, bf16, int16, int8"),
+        (StellaEmbeddingModel, "threads", "2", COUNT),
+        (StellaEmbeddingModel, "truncate_dim", 256.0, COUNT),
+        (StellaEmbeddingModel, "prompts", ["p"], TEXTS),
+        (StellaEmbeddingModel, "prompts", {"p": 3}, TEXTS),
+        (StellaEmbeddingModel, "default_prompt_name", 3, STRING),
+        (StellaEmbeddingModel, "token", 3, "a str, True, False or None"),
+        (StellaEmbeddingModel, "cache_folder", 3, "a str or a path"),
+        (StellaEmbeddingModel, "local_files_only", "yes", FLAG),
+        (StellaEmbeddingModel, "model_kwargs", "x", "a mapping or None"),
+    ],
+)
+def test_wrongly_typed_options_are_told_by_name(model, call, name, value, wanted):
+    made = (lambda **options: call("demo", **options)) if callable(call) else (lambda **options: getattr(model, call)(["a"], **options))
+    with pytest.raises(TypeError, match=rf"^{name} is .* of type {type(value).__name__}; it has to be {wanted}"):
+        made(**{name: value})
+
+
+def test_other_types_that_mean_the_same(model):
+    wanted = model.encode("a", truncate_dim=256, normalize_embeddings=False)
+    assert (model.encode("a", truncate_dim=np.int64(256), normalize_embeddings=np.bool_(False)) == wanted).all()
+    assert (model.embed(["a"], task="document", dimension=np.int32(256), normalize=np.False_, max_length=np.int16(99)).vectors[0] == wanted).all()
+    with pytest.raises(TypeError, match="^model is b'demo' of type bytes; it has to be a str or a path"):
+        StellaEmbeddingModel(b"demo")
+    for wrong in (0, -1, 1 << 63, 1 << 200):
+        with pytest.raises(errors.InputError, match=f"max_length is {wrong}; it has to be"):
+            model.embed(["a"], max_length=wrong)
 
 
 def test_a_model_survives_its_errors(model):
@@ -152,7 +221,9 @@ def test_nothing_is_printed_and_remarks_go_to_logging(tmp_path):
         "try: stella_cpp.StellaEmbeddingModel('org/name').encode('x')\n"
         "except stella_cpp.StellaError: pass\n"
         "stella_cpp.StellaEmbeddingModel('demo').encode(['x'] * 10)\n"
-        "assert any('127.0.0.1' in line for line in lines), lines\n",
+        "assert any('127.0.0.1' in line for line in lines), lines\n"
+        "logger.removeHandler(logger.handlers[-1]); logger.propagate = True\n"
+        "logger.warning('where nobody listens')\n",
         env={"HF_HOME": str(tmp_path), "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"},
     )
     assert done.stdout == "" and done.stderr == ""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stella_cpp import F32, Embeddings, Precision, StellaEmbeddingModel, Texts, errors
+from stella_cpp import F32, Embeddings, Precision, StellaEmbeddingModel, Texts, bulk, errors, ray
 
 precision: Precision = "f32"
 
@@ -45,3 +45,18 @@ def main() -> int:
 async def concurrently(model: StellaEmbeddingModel) -> list[F32]:
     await model.aload()
     return list(await asyncio.gather(model.aencode("a"), model.aencode_query(["b"]), model.aencode_document("c")))
+
+
+def told(state: bulk.Progress) -> None:
+    left: float | None = state.eta_seconds
+    print(state.parts_finished, left)
+
+
+def in_bulk(model: StellaEmbeddingModel) -> int:
+    part: bulk.Part = bulk.embed_part("texts.parquet", 0, Path("vectors"), model=model, dtype="float16", columns=["id"])
+    report: bulk.Report = bulk.embed_parquet(["a.parquet"], "vectors", dimension=256, precision="int8", progress=told)
+    same: bulk.Report = ray.embed_parquet(Path("texts"), "vectors", task="s2p", normalize=False, workers=2, progress=True)
+    rows: list[int] = [count for _, _, count, _ in bulk.row_groups("texts")]
+    embedder = ray.Embedder("demo", column="text", dimension=256, prompt_name="s2p_query")
+    print(sorted(embedder({"text": ["a"]})))
+    return part.rows + report.rows + same.restarts + sum(rows)

@@ -3,12 +3,15 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
 import time
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import ray
 
@@ -67,6 +70,21 @@ def test_embedder_in_map_batches(cluster, wanted):
     vectors = np.stack([row["embedding"] for row in found])
     assert vectors.dtype == np.float32
     assert (vectors.view(np.uint32) == wanted[rows].view(np.uint32)).all()
+
+
+def test_the_documents_example(cluster, source, tmp_path, monkeypatch):
+    text = (pathlib.Path(__file__).resolve().parents[4] / "docs/scale.md").read_text()
+    [code] = re.findall(r"^```python\n(import ray\n.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    for shown, here in (("NovaSearch/stella_en_400M_v5", str(TINY)), ("concurrency=8, num_cpus=8", "concurrency=1, num_cpus=1"),
+                        ("texts/", str(tmp_path / "source/b"))):
+        assert code.count(shown) == 1
+        code = code.replace(shown, here)
+    pq.write_table(pa.table({"text": ["one", "two", "three"]}), tmp_path / "source/b/second.parquet")
+    names = {}
+    exec(code, names)
+    rows = names["dataset"].take_all()
+    assert sorted(row["text"] for row in rows) == ["one", "three", "two"]
+    assert all(len(row["embedding"]) == 1024 for row in rows)
 
 
 def test_an_actor_that_is_killed_is_made_anew(cluster, source, tmp_path, wanted):
