@@ -3,7 +3,7 @@
 #include "cli/stream.hpp"
 #include "cli/text.hpp"
 #include "format/json_text.hpp"
-#include "server/routes/fingerprint.hpp"
+#include "format/weights.hpp"
 
 #include <unistd.h>
 #include <utility>
@@ -38,7 +38,7 @@ Settings EmbedRun::settings(const ModelDescription& description) const {
   const FileSourceOptions input = file_options(command_.texts);
   return {{"model", json_of(header_.model)},
           {"commit", description.commit.empty() ? "null" : json_of(description.commit)},
-          {"weights", json_of(server::weights_of(header_.model, description.commit, description.directory))},
+          {"weights", json_of(format::weights_of(header_.model, description.commit, description.directory))},
           {"task", json_of(header_.task)},
           {"prompt", json_of(prompt_)},
           {"dimensions", json_of(header_.dimensions)},

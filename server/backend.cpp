@@ -2,9 +2,9 @@
 
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "format/weights.hpp"
 #include "server/await.hpp"
 #include "server/routes/errors.hpp"
-#include "server/routes/fingerprint.hpp"
 #include "stella/error.hpp"
 #include "stella/runtime.hpp"
 
@@ -175,7 +175,7 @@ ModelFacts Backend::facts_of(const ServedModel& model, ModelDescription descript
   facts.id = model.id;
   facts.served_name = model.name;
   facts.provider = model.provider;
-  facts.weights = weights_of(model.id, description.commit, description.directory);
+  facts.weights = format::weights_of(model.id, description.commit, description.directory);
   facts.description = std::move(description);
   {
     const std::lock_guard lock(mutex_);

@@ -75,8 +75,9 @@ def public_problem(target):
 
 # Programs on top of the library: what they may include beside the public API.
 PROGRAMS = {
-    # `stella verify` reads goldens, and one reader of the format is enough
-    "cli": ("cli/", "server/", "base/", "format/", "weights/safetensors.hpp"),
+    # `stella verify` reads goldens, and one reader of the format is enough; of the server what `stella serve` starts it with
+    "cli": ("cli/", "base/", "format/", "weights/safetensors.hpp",
+            *(f"server/{name}.hpp" for name in ("keys", "limits", "observe/logs", "options", "server", "workers"))),
     "server": ("server/", "base/", "format/"),
 }
 

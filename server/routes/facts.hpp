@@ -21,7 +21,7 @@ struct ModelFacts {
   std::string id{};           ///< As --model has it.
   std::string served_name{};  ///< --served-model-name, else `id`.
   std::string provider{};
-  std::string weights{};  ///< weights_of()
+  std::string weights{};  ///< format::weights_of()
   ModelDescription description{};
   /// Token ids that the model's template puts before and behind a text.
   TokenIds before{};

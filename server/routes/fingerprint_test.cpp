@@ -2,10 +2,7 @@
 
 #include "server/routes/test_facts.hpp"
 
-#include <filesystem>
-#include <fstream>
 #include <string>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -14,8 +11,6 @@
 
 namespace stella::server {
 namespace {
-
-namespace fs = std::filesystem;
 
 ModelFacts facts_of(Precision precision = Precision::int16) {
   ModelFacts facts = test_facts();
@@ -60,48 +55,6 @@ TEST(Fingerprint, LiteralPromptsAreHashed) {
   EXPECT_THAT(literal, testing::HasSubstr("; prompt=sha256:"));
   EXPECT_NE(fingerprint_of(facts_of(), options_of("Find:")), literal);
   for (const char c : literal) EXPECT_TRUE(c >= ' ' && c <= '~');
-}
-
-class WeightsOf : public testing::Test {
- protected:
-  WeightsOf() {
-    fs::create_directories(folder_ / "2_Dense_256");
-    write("config.json", "{}");
-    write("model.safetensors", std::string(100'000, 'a'));
-    write("2_Dense_256/model.safetensors", "head");
-  }
-  ~WeightsOf() override { fs::remove_all(folder_.parent_path()); }
-  WeightsOf(const WeightsOf&) = delete;
-  WeightsOf& operator=(const WeightsOf&) = delete;
-
-  void write(const std::string& name, const std::string& text) const {
-    std::ofstream(folder_ / name, std::ios::binary) << text;
-  }
-  std::string weights() const { return weights_of(folder_.string(), "", folder_); }
-
-  const fs::path folder_ = fs::temp_directory_path() / ("stella-fingerprint-" + std::to_string(::getpid())) / "model";
-};
-
-TEST_F(WeightsOf, CommitsOfTheHub) {
-  EXPECT_EQ(weights_of("org/model", "0123456789abcdef0123456789abcdef01234567", "/nowhere"), "org/model@0123456789ab");
-}
-
-TEST_F(WeightsOf, FilesElsewhereByTheirContent) {
-  const std::string before = weights();
-  EXPECT_THAT(before, testing::MatchesRegex("sha256:[0-9a-f]{16}"));
-  write("README.md", "other");
-  EXPECT_EQ(weights(), before);
-  const fs::path copy = folder_.parent_path() / "copy";
-  fs::copy(folder_, copy, fs::copy_options::recursive);
-  EXPECT_EQ(weights_of("copy", "", copy), before);
-  write("2_Dense_256/model.safetensors", "Head");
-  EXPECT_NE(weights(), before);
-}
-
-TEST_F(WeightsOf, TheEndOfALargeFileCounts) {
-  const std::string before = weights();
-  write("model.safetensors", std::string(99'999, 'a') + "b");
-  EXPECT_NE(weights(), before);
 }
 
 }  // namespace

@@ -22,6 +22,7 @@ CASES = [
     ("server/a.cpp", '#include "engine/engine.hpp"', 1),
     ("server/a.cpp", '#include "cli/options.hpp"', 1),
     ("cli/a.cpp", '#include "server/server.hpp"', 0),
+    ("cli/a.cpp", '#include "server/routes/fingerprint.hpp"', 1),
     ("src/base/a_test.cpp", '#include "support/a.hpp"', 0),
     ("src/base/a.cpp", '#include "support/a.hpp"', 1),
 ]
