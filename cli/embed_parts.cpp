@@ -85,22 +85,24 @@ void EmbedRun::run_parts() {
   settings.emplace_back("precision", json_of(header_.precision));
   folder.compare(settings);
   folder.begin(settings, plan);
-  embed_parts(folder, plan, model_session, model);
-
-  PartCounts totals;
-  for (std::size_t i = 0; i < plan.parts.size(); ++i)
-    totals += folder.finished(i, plan.parts[i]).value_or(PartCounts{});
+  const PartCounts totals = embed_parts(folder, plan, model_session, model);
   folder.complete(settings, plan, totals);
   if (report_) report_->finish(limit_);
   if (totals.rows != 0) remark_on_task(model_session);
 }
 
-void EmbedRun::embed_parts(const PartsFolder& folder, const InputPlan& plan, ModelSession& model_session,
-                           LoadedStellaModel& model) {
+PartCounts EmbedRun::embed_parts(const PartsFolder& folder, const InputPlan& plan, ModelSession& model_session,
+                                 LoadedStellaModel& model) {
+  PartCounts totals;
   std::uint64_t bytes_left = 0;
   std::vector<std::size_t> unfinished;
   for (std::size_t i = 0; i < plan.parts.size(); ++i) {
-    if (folder.finished(i, plan.parts[i])) continue;
+    const PartState state = folder.state_of(i, plan.parts[i]);
+    if (!state.damage.empty()) model_session.warn(state.damage + "; its part is embedded again");
+    if (state.counts) {
+      totals += *state.counts;
+      continue;
+    }
     unfinished.push_back(i);
     bytes_left += plan.parts[i].bytes;
   }
@@ -111,7 +113,7 @@ void EmbedRun::embed_parts(const PartsFolder& folder, const InputPlan& plan, Mod
   };
   try {
     for (const std::size_t part : unfinished) {
-      embed_part(folder, part, plan.parts[part], bytes_left, model_session, model);
+      totals += embed_part(folder, part, plan.parts[part], bytes_left, model_session, model);
       ++finished;
     }
   } catch (const WriteFailure& failure) {
@@ -123,10 +125,11 @@ void EmbedRun::embed_parts(const PartsFolder& folder, const InputPlan& plan, Mod
   } catch (const Error& error) {
     throw Failure(exit_status(error), failure_line(error, command_.common.get()) + state());
   }
+  return totals;
 }
 
-void EmbedRun::embed_part(const PartsFolder& folder, std::size_t part, const PartRange& range, std::uint64_t bytes_left,
-                          ModelSession& model_session, LoadedStellaModel& model) {
+PartCounts EmbedRun::embed_part(const PartsFolder& folder, std::size_t part, const PartRange& range,
+                                std::uint64_t bytes_left, ModelSession& model_session, LoadedStellaModel& model) {
   FileSourceOptions file = file_options(command_.texts);
   file.offset = range.offset;
   file.first = range.first_row;
@@ -155,6 +158,7 @@ void EmbedRun::embed_part(const PartsFolder& folder, std::size_t part, const Par
   }
   writer_->finish();
   folder.finish(part, done, paths);
+  return done;
 }
 
 PartCounts EmbedRun::counts() const {

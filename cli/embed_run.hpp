@@ -48,10 +48,10 @@ class EmbedRun {
   Settings settings(const ModelDescription& description) const;
   void run_parts();
   void check_parts() const;
-  void embed_parts(const PartsFolder& folder, const InputPlan& plan, ModelSession& model_session,
-                   LoadedStellaModel& model);
-  void embed_part(const PartsFolder& folder, std::size_t part, const PartRange& range, std::uint64_t bytes_left,
-                  ModelSession& model_session, LoadedStellaModel& model);
+  PartCounts embed_parts(const PartsFolder& folder, const InputPlan& plan, ModelSession& model_session,
+                         LoadedStellaModel& model);
+  PartCounts embed_part(const PartsFolder& folder, std::size_t part, const PartRange& range, std::uint64_t bytes_left,
+                        ModelSession& model_session, LoadedStellaModel& model);
   PartCounts counts() const;
   void open_outputs();
   ModelDescription prepare(ModelSession& model_session);

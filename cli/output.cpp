@@ -21,6 +21,8 @@ namespace {
 constexpr std::size_t kBufferBytes = 65'536;
 /// Of the file's own name in its temporary one: a name has at most 255.
 constexpr std::size_t kTemporaryNameBytes = 200;
+constexpr std::size_t kRandomDigits = 16;
+constexpr std::string_view kTemporaryEnd = ".tmp";
 
 const char* remedy(int error_number) {
   switch (error_number) {
@@ -65,7 +67,8 @@ void Output::open_path(const std::string& path) {
   final_path_ = target.string();
   const mode_t mode = exists ? status.st_mode & 0777 : 0666;
   const std::string start = target.filename().string().substr(0, kTemporaryNameBytes);
-  temporary_ = (target.parent_path() / ("." + start + "." + random_hex(16) + ".tmp")).string();
+  temporary_ =
+      (target.parent_path() / ("." + start + "." + random_hex(kRandomDigits) + std::string(kTemporaryEnd))).string();
   own(::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
   if (!file_) {
     const int error_number = errno;
@@ -184,6 +187,16 @@ std::optional<FileIdentity> identity_of(const std::string& path, int standard) {
 
 std::string partial_path(const std::string& path) {
   return path + ".partial";
+}
+
+std::string_view final_name_of(std::string_view temporary) {
+  const std::size_t around = 2 + kRandomDigits + kTemporaryEnd.size();
+  if (temporary.size() <= around || temporary[0] != '.' || !temporary.ends_with(kTemporaryEnd)) return {};
+  const std::string_view name = temporary.substr(1, temporary.size() - around);
+  const std::string_view digits = temporary.substr(name.size() + 2, kRandomDigits);
+  const bool ours =
+      temporary[name.size() + 1] == '.' && digits.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  return ours ? name : std::string_view();
 }
 
 std::string lower_extension(const std::string& path) {

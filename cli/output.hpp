@@ -76,6 +76,10 @@ std::optional<FileIdentity> identity_of(const std::string& path, int standard);
 /// Beside an output, for what was finished before a failure: "v.npy.partial".
 std::string partial_path(const std::string& path);
 
+/// "v.npy" of ".v.npy.0123456789abcdef.tmp", the name that an Output to it writes under, and a killed one leaves;
+/// "" of others.
+std::string_view final_name_of(std::string_view temporary);
+
 /// ".npy" of "dir/V.NPY", or nothing.
 std::string lower_extension(const std::string& path);
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
@@ -27,6 +28,8 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kReadBytes = std::size_t{1} << 20U;
 constexpr const char* kManifest = "manifest.json";
+constexpr std::string_view kPartStart = "part-";
+constexpr std::string_view kDigits = "0123456789";
 
 UniqueFd open_to_read(const std::string& path, const std::string& what) {
   UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
@@ -129,6 +132,12 @@ std::uint64_t number_of(const json::object& object, const char* key) {
   boost::system::error_code wrong;  // less than none, for example
   const auto number = value == nullptr ? 0 : value->to_number<std::uint64_t>(wrong);
   return wrong ? 0 : number;
+}
+
+/// Of a member that is a string; "" where there is none.
+std::string text_of(const json::value& value, const char* key) {
+  const json::value* text = value.is_object() ? value.as_object().if_contains(key) : nullptr;
+  return text != nullptr && text->is_string() ? std::string(text->as_string()) : std::string();
 }
 
 void write_counts(format::JsonText& text, const PartCounts& counts) {
@@ -239,10 +248,32 @@ void PartsFolder::compare(const Settings& settings) const {
 void PartsFolder::begin(const Settings& settings, const InputPlan& plan) {
   parts_ = plan.parts.size();
   for (const std::string& name : names_in(path_)) {
-    const bool temporary = name.starts_with(".part-") || name.starts_with(std::string(".") + kManifest);
-    if (temporary && name.ends_with(".tmp")) ::unlink(file(name).c_str());
+    if (is_left_over(name)) ::unlink(file(name).c_str());
   }
   if (!manifest_) write_manifest(settings, plan, nullptr);
+}
+
+/// What else lies there is somebody's own.
+bool PartsFolder::is_left_over(std::string_view name) const {
+  const std::string_view whole = final_name_of(name);
+  if (whole == kManifest) return true;
+  const std::string_view stem = whole.substr(0, whole.find('.'));
+  std::string_view rest = whole.substr(stem.size());
+  if (rest == ".json") return is_part(stem);
+  for (const std::string_view format : {".jsonl", ".npy", ".f32"}) {
+    if (!rest.ends_with(format)) continue;
+    rest.remove_suffix(format.size());  // what is left is ".256" where there are several dimensions
+    return is_part(stem) && (rest.empty() || (rest.size() > 1 && rest.find_first_not_of(kDigits, 1) == rest.npos));
+  }
+  return false;
+}
+
+/// Whether it is the name of one of the parts.
+bool PartsFolder::is_part(std::string_view stem) const {
+  std::size_t part = 0;
+  if (!stem.starts_with(kPartStart)) return false;
+  std::from_chars(stem.data() + kPartStart.size(), stem.data() + stem.size(), part);
+  return part < parts_ && part_name(part, parts_) == stem;
 }
 
 void PartsFolder::write_manifest(const Settings& settings, const InputPlan& plan, const PartCounts* totals) const {
@@ -268,22 +299,26 @@ std::string PartsFolder::path_of(std::size_t part, const std::string& suffix) co
   return file(part_name(part, parts_) + suffix);
 }
 
-std::optional<PartCounts> PartsFolder::finished(std::size_t part, const PartRange& range) const {
+PartState PartsFolder::state_of(std::size_t part, const PartRange& range) const {
   const auto object = read_object(path_of(part, ".json"));
-  if (!object) return std::nullopt;
-  const json::value* files = object->if_contains("files");
-  if (files == nullptr || !files->is_array()) return std::nullopt;
-  for (const json::value& one : files->as_array()) {
-    const json::value* name = one.is_object() ? one.as_object().if_contains("name") : nullptr;
-    std::error_code error;
-    if (name == nullptr || !name->is_string()) return std::nullopt;
-    const auto size = fs::file_size(file(std::string(name->as_string())), error);
-    if (error || size != number_of(one.as_object(), "bytes")) return std::nullopt;
-  }
+  if (!object) return {};
   const PartCounts counts{number_of(*object, "rows"), number_of(*object, "skipped"), number_of(*object, "truncated"),
                           number_of(*object, "tokens")};
-  if (files->as_array().empty() || counts.rows + counts.skipped != range.rows) return std::nullopt;
-  return counts;
+  const json::value* files = object->if_contains("files");
+  const bool says_all = files != nullptr && files->is_array() && !files->as_array().empty();
+  if (!says_all || counts.rows + counts.skipped != range.rows) {
+    return {std::nullopt, "'" + path_of(part, ".json") + "' is damaged"};
+  }
+  for (const json::value& one : files->as_array()) {
+    const std::string path = file(text_of(one, "name"));
+    std::error_code error;
+    const auto size = fs::file_size(path, error);
+    if (error) return {std::nullopt, "'" + path + "' is missing"};
+    if (size != number_of(one.as_object(), "bytes") || hash_file(path, wait_).sha256 != text_of(one, "sha256")) {
+      return {std::nullopt, "'" + path + "' is not as it was written"};
+    }
+  }
+  return {counts, {}};
 }
 
 void PartsFolder::finish(std::size_t part, const PartCounts& counts, const std::vector<std::string>& files) const {

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -48,6 +49,12 @@ struct PartCounts {
   PartCounts& operator+=(const PartCounts& other);
 };
 
+/// A part as it lies in a folder: finished, damaged, or neither.
+struct PartState {
+  std::optional<PartCounts> counts{};  ///< Of a part whose rows are all there as they were written.
+  std::string damage{};                ///< What is wrong with one that was finished once.
+};
+
 /// What was begun in a folder earlier.
 struct Manifest {
   Settings settings{};
@@ -65,11 +72,11 @@ class PartsFolder {
   const std::optional<Manifest>& manifest() const noexcept { return manifest_; }
   /// Throws Failure(kBadInput) that names the first of the settings that is not as in the manifest.
   void compare(const Settings& settings) const;
-  /// Writes the manifest, unless it is there, and takes away what a killed run has left.
+  /// Writes the manifest, unless it is there, and takes away what a killed run has left of its parts.
   void begin(const Settings& settings, const InputPlan& plan);
 
-  /// The part's counts where the rows of `range` are all there, else nothing.
-  std::optional<PartCounts> finished(std::size_t part, const PartRange& range) const;
+  /// Reads the part's files whole, where its record is there.
+  PartState state_of(std::size_t part, const PartRange& range) const;
   /// "DIR/part-00002-of-00008" + suffix.
   std::string path_of(std::size_t part, const std::string& suffix) const;
   /// The files of its rows are there.
@@ -81,6 +88,8 @@ class PartsFolder {
   std::string file(const std::string& name) const { return path_ + "/" + name; }
   void read_manifest();
   void refuse_parts() const;
+  bool is_left_over(std::string_view name) const;
+  bool is_part(std::string_view stem) const;
   void write_manifest(const Settings& settings, const InputPlan& plan, const PartCounts* totals) const;
 
   std::string path_;

@@ -5,6 +5,8 @@
 
 #include <fstream>
 #include <random>
+#include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -93,7 +95,8 @@ TEST_F(PartsTest, AFolderKnowsWhatWasBegunAndWhatIsFinished) {
     EXPECT_EQ(folder.path_of(1, ".npy"), folder_ + "/part-00001-of-00002.npy");
     std::ofstream(folder.path_of(1, ".jsonl")) << "row\n";
     std::ofstream(folder_ + "/.part-00000-of-00002.jsonl.0123456789abcdef.tmp") << "half";
-    EXPECT_FALSE(folder.finished(1, plan.parts[1]).has_value()) << "rows alone do not finish a part";
+    EXPECT_FALSE(folder.state_of(1, plan.parts[1]).counts.has_value()) << "rows alone do not finish a part";
+    EXPECT_EQ(folder.state_of(1, plan.parts[1]).damage, "");
     folder.finish(1, {1, 0, 3, 4}, {folder.path_of(1, ".jsonl")});
   }
   PartsFolder folder(folder_, {});
@@ -108,11 +111,46 @@ TEST_F(PartsTest, AFolderKnowsWhatWasBegunAndWhatIsFinished) {
               HasSubstr("was begun with dimensions [256], and this run has [1024]"));
   folder.begin(settings, plan);
   EXPECT_EQ(names_in(folder_).size(), 3U) << "what a killed run left is gone";
-  EXPECT_FALSE(folder.finished(0, plan.parts[0]).has_value());
-  ASSERT_TRUE(folder.finished(1, plan.parts[1]).has_value());
-  EXPECT_EQ(folder.finished(1, plan.parts[1])->tokens, 4U);
-  std::ofstream(folder.path_of(1, ".jsonl")) << "cut";
-  EXPECT_FALSE(folder.finished(1, plan.parts[1]).has_value()) << "a part whose rows are not all there is not finished";
+  EXPECT_FALSE(folder.state_of(0, plan.parts[0]).counts.has_value());
+  ASSERT_TRUE(folder.state_of(1, plan.parts[1]).counts.has_value());
+  EXPECT_EQ(folder.state_of(1, plan.parts[1]).counts->tokens, 4U);
+  for (const char* rows : {"cut", "Row\n"}) {
+    std::ofstream(folder.path_of(1, ".jsonl")) << rows;
+    EXPECT_FALSE(folder.state_of(1, plan.parts[1]).counts.has_value()) << rows;
+    EXPECT_THAT(folder.state_of(1, plan.parts[1]).damage, HasSubstr("part-00001-of-00002.jsonl' is not as it was"));
+  }
+  std::filesystem::remove(folder.path_of(1, ".jsonl"));
+  EXPECT_THAT(folder.state_of(1, plan.parts[1]).damage, HasSubstr("part-00001-of-00002.jsonl' is missing"));
+}
+
+TEST_F(PartsTest, OnlyWhatAKilledRunOfThesePartsLeavesIsTakenAway) {
+  const InputPlan plan = plan_parts(write("a\nb\n"), 2, {});
+  const std::string digits = ".0123456789abcdef.tmp";
+  const std::vector<std::string> left{".manifest.json" + digits, ".part-00000-of-00002.json" + digits,
+                                      ".part-00001-of-00002.jsonl" + digits, ".part-00001-of-00002.npy" + digits,
+                                      ".part-00001-of-00002.1024.f32" + digits};
+  std::vector<std::string> own{".part-00000-of-00003.jsonl" + digits,  // of other parts
+                               ".part-00002-of-00002.jsonl" + digits,
+                               ".part-0-of-00002.jsonl" + digits,
+                               ".part-00000-of-00002.txt" + digits,
+                               ".part-00000-of-00002.256.json" + digits,
+                               ".part-00000-of-00002.x.npy" + digits,
+                               ".part-00000-of-00002..npy" + digits,
+                               ".part-00000-of-00002" + digits,
+                               ".notes.json" + digits,
+                               ".part-00000-of-00002.jsonl.tmp",
+                               ".part-00000-of-00002.jsonl.mine.tmp",
+                               ".part-00000-of-00002.jsonl.0123456789abcdeF.tmp",
+                               "part-00000-of-00002.jsonl" + digits,
+                               ".part-of-the-book.tmp",
+                               digits};
+  PartsFolder folder(folder_, {});
+  for (const auto& names : {left, own}) {
+    for (const std::string& name : names) std::ofstream(folder_ + "/" + name) << "text";
+  }
+  folder.begin({}, plan);
+  own.emplace_back("manifest.json");
+  EXPECT_THAT(names_in(folder_), testing::UnorderedElementsAreArray(own));
 }
 
 TEST_F(PartsTest, ADamagedPartIsNotFinished) {
@@ -120,14 +158,17 @@ TEST_F(PartsTest, ADamagedPartIsNotFinished) {
   PartsFolder folder(folder_, {});
   folder.begin({}, plan);
   std::ofstream(folder.path_of(0, ".f32")) << "rows";
-  const std::string file = R"({"name":"part-00000-of-00001.f32","bytes":)";
+  const std::string file = R"({"name":"part-00000-of-00001.f32","sha256":")" + sha256_hex("rows") + R"(","bytes":)";
   std::ofstream(folder.path_of(0, ".json")) << R"({"rows":2,"files":[)" + file + "4}]}";
-  EXPECT_TRUE(folder.finished(0, plan.parts[0]).has_value());
-  for (const std::string& text : {std::string(), std::string("{"), std::string(R"({"rows":2,"files":[]})"),
-                                  R"({"rows":1,"files":[)" + file + "4}]}", R"({"rows":-2,"files":[)" + file + "4}]}",
-                                  R"({"rows":2,"files":[)" + file + "-1}]}"}) {
+  EXPECT_TRUE(folder.state_of(0, plan.parts[0]).counts.has_value());
+  for (const std::string& text :
+       {std::string(), std::string("{"), std::string(R"({"rows":2,"files":[]})"),
+        std::string(R"({"rows":2,"files":[7]})"), R"({"rows":1,"files":[)" + file + "4}]}",
+        R"({"rows":-2,"files":[)" + file + "4}]}", R"({"rows":2,"files":[)" + file + "-1}]}",
+        std::string(R"({"rows":2,"files":[{"name":"part-00000-of-00001.f32","bytes":4}]})")}) {
     std::ofstream(folder.path_of(0, ".json")) << text;
-    EXPECT_FALSE(folder.finished(0, plan.parts[0]).has_value()) << text;
+    EXPECT_FALSE(folder.state_of(0, plan.parts[0]).counts.has_value()) << text;
+    EXPECT_THAT(folder.state_of(0, plan.parts[0]).damage, HasSubstr(folder_ + "/")) << text;
   }
 }
 

@@ -84,8 +84,9 @@ def embed_parquet(
     progress: Callable[[bulk.Progress], None] | bool = False,
 ) -> bulk.Report:
     """stella_cpp.bulk.embed_parquet() by actors of the cluster: ``workers`` of them, each with ``threads`` processors;
-    by default one for every eight, or for all of the smallest machine. All machines see ``source`` and ``destination`` under the same paths. An actor that
-    dies is made anew and its row group given to it again; called again after any end, it does what is missing.
+    by default one for every eight, or for all of the smallest machine. All machines see ``source`` and ``destination``
+    under the same paths. An actor that dies is made anew and its row group given to it again; called again after any
+    end, it does what is missing.
 
     The driver pins the precision; what an actor's processor cannot run at that precision is an error that says so."""
     settings = bulk.Settings.of(

@@ -98,6 +98,33 @@ class Whole(PartsTest):
         self.fail_with(2, *self.arguments(), says=("holds a run already", "--resume"))
 
 
+    def test_a_part_that_is_damaged_is_embedded_again(self):
+        self.succeed(*self.arguments())
+        whole = self.rows_of_parts()
+        before = self.stamps()
+        damaged = sorted(self.out.glob("part-*.jsonl"))[3]
+        content = damaged.read_bytes()
+        damaged.write_bytes(content.replace(b'"index":', b'"indeX":', 1))  # of the same size
+        done = self.run_stella(*self.arguments("--resume"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(f"'{damaged}' is not as it was written; its part is embedded again", done.stderr.decode())
+        self.assertEqual(self.rows_of_parts(), whole)
+        after = self.stamps()
+        same = {name for name in before if after[name] == before[name]}
+        self.assertEqual(set(before) - same, {damaged.name, damaged.with_suffix(".json").name})
+        self.assertEqual(self.manifest()["totals"]["rows"], len(self.texts))
+        self.assertEqual(self.run_stella(*self.arguments("--resume")).stderr, b"")
+
+    def test_files_of_others_in_the_folder_stay(self):
+        self.out.mkdir()
+        own = [".part-of-the-book.tmp", ".part-00000-of-00009.jsonl.0123456789abcdef.tmp", ".part-00000-of-00008.jsonl.old.tmp"]
+        left = [".part-00000-of-00008.jsonl.0123456789abcdef.tmp", ".manifest.json.0123456789abcdef.tmp"]
+        for name in own + left:
+            (self.out / name).write_text("text")
+        self.succeed(*self.arguments())
+        self.assertEqual([name for name in self.names() if name.startswith(".")], sorted(own))
+
+
 class Ends(PartsTest):
     def setUp(self):
         super().setUp()
@@ -228,6 +255,7 @@ class Refusals(PartsTest):
                                 (("--parts", "0", "--input", self.input, "--output", self.out), "a whole number above 0"),
                                 (("--parts", "2", "--input", self.input, "--output", self.out, "--format", "json"), "jsonl, npy, f32"),
                                 (("--parts", "2", "--input", self.input, "--output", self.out, "--meta", "m"), "manifest.json"),
+                                (("--parts", "2", "--input", self.input, "--input", self.input, "--output", self.out), "--input is given more than once"),
                                 (("--resume", "--input", self.input, "--output", self.out), "--parts N")):
             self.fail_with(2, *base, *arguments, says=says)
         self.write("file", "")
