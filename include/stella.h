@@ -6,8 +6,8 @@
  *   Names, paths and prompts are UTF-8 and end with NUL; texts have a length, and may hold NUL.
  *   A function that can fail returns STELLA_OK or one of the codes below, and gives through its last argument, unless
  *   that is NULL, an error with a message (NULL where all is well). What else it would have given is then NULL or 0.
- *   A NULL where the comment does not allow it, a number that is none of the names, or an index beyond the end is
- *   STELLA_ERROR_INVALID_ARGUMENT with a message that names the argument; nothing is done then.
+ *   A NULL where the comment does not allow it, a number that is none of the names, an index beyond the end, or a length
+ *   that no memory has is STELLA_ERROR_INVALID_ARGUMENT with a message that names the argument; nothing is done then.
  *   No C++ exception leaves the library, and the library prints nothing.
  *
  * Threads

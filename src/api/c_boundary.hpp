@@ -63,6 +63,14 @@ inline void check_index(std::size_t index, std::size_t count, const char* argume
   }
 }
 
+/// Throws Error(invalid_argument) where no memory holds `count` of `size` bytes each: the pointer beside it cannot have
+/// them, and nobody may compute where they end.
+inline void check_count(std::size_t count, std::size_t size, const char* argument) {
+  if (count >= static_cast<std::size_t>(PTRDIFF_MAX) / size) {
+    refuse(std::string(argument) + " is " + std::to_string(count) + ", more than any memory holds");
+  }
+}
+
 /// 0 or 1.
 bool to_bool(std::uint64_t value, const char* argument);
 

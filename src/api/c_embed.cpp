@@ -128,6 +128,7 @@ stella_status stella_request_add_text(stella_request* request, const char* text,
   return guarded(error, [&] {
     stella::EmbedRequest& to = required(request, "request").embed;
     if (!to.ids.empty()) c::refuse("the request has token ids; a request has texts or ids");
+    c::check_count(length, 1, "length");
     if (length == 0) {
       to.texts.emplace_back();
     } else {
@@ -140,6 +141,7 @@ stella_status stella_request_add_ids(stella_request* request, const int32_t* ids
   return guarded(error, [&] {
     stella::EmbedRequest& to = required(request, "request").embed;
     if (!to.texts.empty()) c::refuse("the request has texts; a request has texts or ids");
+    c::check_count(count, sizeof *ids, "count");
     if (count == 0) {
       to.ids.emplace_back();
     } else {
@@ -161,6 +163,7 @@ stella_status stella_request_set_dimensions(stella_request* request, const size_
                                             stella_error** error) {
   return guarded(error, [&] {
     stella::EmbedRequest& to = required(request, "request").embed;
+    c::check_count(count, sizeof *dimensions, "count");
     std::vector<std::size_t> made;
     if (count != 0) {
       const size_t* const first = &required(dimensions, "dimensions");
@@ -178,6 +181,8 @@ stella_status stella_request_set_output(stella_request* request, size_t index, f
     const std::size_t count = std::max<std::size_t>(to.options.dimensions.size(), 1);
     c::check_index(index, count, "index");
     if (memory == nullptr) return to.out.clear();
+    c::check_count(rows, sizeof *memory, "rows");
+    if (rows != 0) c::check_count(stride, sizeof *memory * rows, "stride");
     to.out.resize(count);
     to.out[index] = {.data = memory, .rows = rows, .stride = stride};
   });

@@ -137,6 +137,11 @@ static void check_arguments(const char* name) {
   OK(stella_options_set_number(options, STELLA_OPTION_THREADS, 100000, &error));
   REFUSED(stella_runtime_new(options, &runtime, &error), "4096");
   EXPECT(runtime == NULL);
+  OK(stella_options_set_number(options, STELLA_OPTION_THREADS, UINT64_MAX, &error));
+  REFUSED(stella_runtime_new(options, &runtime, &error), "4096");
+  OK(stella_options_set_number(options, STELLA_OPTION_THREADS, 0, &error));
+  OK(stella_options_set_number(options, STELLA_OPTION_TEAMS, UINT64_MAX, &error));
+  REFUSED(stella_runtime_new(options, &runtime, &error), "4096");
 
   OK(stella_request_new(&request, &error));
   REFUSED(stella_request_add_text(NULL, "x", 1, &error), "request is NULL");
@@ -155,6 +160,28 @@ static void check_arguments(const char* name) {
   REFUSED(stella_request_set_output(NULL, 0, memory, 1, SMALL, &error), "request is NULL");
   REFUSED(stella_request_set_output(request, 1, memory, 1, SMALL, &error), "index is 1, and there are 1");
   REFUSED(stella_request_clear(NULL, &error), "request is NULL");
+
+  /* What no memory holds, the sizes that overflow in it included. */
+  const size_t huge[] = {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX / 2 + 1, SIZE_MAX / 2};
+  for (size_t i = 0; i < sizeof huge / sizeof *huge; ++i) {
+    REFUSED(stella_request_add_text(request, "x", huge[i], &error), "length is ");
+    REFUSED(stella_request_add_ids(request, &(int32_t){1}, huge[i], &error), "count is ");
+    REFUSED(stella_request_add_ids(request, &(int32_t){1}, huge[i] / 4 + 1, &error), "count is ");
+    REFUSED(stella_request_set_dimensions(request, &(size_t){SMALL}, huge[i], &error), "count is ");
+    REFUSED(stella_request_set_dimensions(request, &(size_t){SMALL}, huge[i] / 8 + 1, &error), "count is ");
+    REFUSED(stella_request_set_output(request, 0, memory, huge[i], SMALL, &error), "rows is ");
+    REFUSED(stella_request_set_output(request, 0, memory, 1, huge[i], &error), "stride is ");
+    REFUSED(stella_request_set_output(request, 0, memory, SMALL, huge[i] / SMALL, &error), "stride is ");
+    REFUSED(stella_request_set_output(request, huge[i], memory, 1, SMALL, &error), "index is ");
+  }
+  OK(stella_request_set_number(request, STELLA_REQUEST_MAX_LENGTH, UINT64_MAX, &error));
+  add_text(request, "x");
+  REFUSED(stella_embed(model, request, NULL, &result, &error), "18446744073709551615");
+  OK(stella_request_set_number(request, STELLA_REQUEST_MAX_LENGTH, 0, &error));
+  OK(stella_request_set_dimensions(request, &(size_t){SIZE_MAX}, 1, &error));
+  FAILS(stella_embed(model, request, NULL, &result, &error), STELLA_ERROR_UNSUPPORTED_DIMENSION, "18446744073709551615");
+  OK(stella_request_set_dimensions(request, NULL, 0, &error));
+  OK(stella_request_clear(request, &error));
 
   REFUSED(stella_model_load(NULL, NULL, &error), "model is NULL");
   REFUSED(stella_model_unload(NULL, &error), "model is NULL");

@@ -102,6 +102,20 @@ class Vectors(CliTest):
         library.stella_request_free(request)
         library.stella_model_free(model)
 
+    def test_the_documents_example_is_whole_c(self):
+        [code] = re.findall(r"^```c\n(.*?)^```$", (SOURCE / "docs/c.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        include, _, body = code.partition("\n")
+        for shown, here in (("NovaSearch/stella_en_400M_v5", SMALL), ("/* rows × columns", 'printf("%zu %zu\\n", rows, columns); /*')):
+            self.assertEqual(body.count(shown), 1)
+            body = body.replace(shown, here)
+        source = self.write("program.c", f"#include <stdio.h>\n#include <string.h>\n{include}\n"
+                                         f'int main(void) {{\nconst char* const text = "a text";\n{body}\nreturn 0;\n}}\n')
+        program = self.folder / "program"
+        tool("cc", "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{SOURCE / 'include'}", "-o", program, source,
+             f"-L{LIBRARY.parent}", "-lstella", f"-Wl,-rpath,{LIBRARY.parent}")
+        done = subprocess.run([program], capture_output=True, text=True, env=environment(self.folder), timeout=120)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "1 1024\n", ""))
+
     def test_the_example_in_c(self):
         out = tool(EXAMPLE, DEMO)
         self.assertRegex(out, r"^0\.\d{3}  Safetensors is a simple .*\n-?0\.\d{3}  Beijing is the capital of China\.\n$")
