@@ -3,6 +3,7 @@
 #include "server/http/channel.hpp"
 #include "server/http/reader.hpp"
 
+#include <bit>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -24,8 +25,10 @@ using boost::system::error_code;
 
 /// Answers of at most this size are written together with their header.
 constexpr std::size_t kSmallAnswer = std::size_t{16} << 10U;
-/// How often a client that has sent more than its request is looked after.
+/// How often a client that has sent more than its request, or all that it will send, is looked after.
 constexpr std::chrono::milliseconds kWatch{250};
+/// What every answer begins with.
+constexpr std::string_view kBegin = "HTTP/1.1 ";
 /// For TLS to say that it ends.
 constexpr std::chrono::milliseconds kGoodbye{500};
 
@@ -50,10 +53,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
   net::awaitable<bool> serve_request(std::size_t head_bytes);
   net::awaitable<Response> respond(Request& request);
   net::awaitable<bool> write(const Response& response, const std::string& id, bool with_body, bool keep);
-  net::awaitable<bool> refuse(const Refusal& refusal);
+  Request begun_request();
   net::awaitable<bool> refuse(const Refusal& refusal, const Request& request);
+  net::awaitable<bool> refuse(const Refusal& refusal);
+  net::awaitable<void> ask_for_tls();
   net::awaitable<void> linger();
   void watch(const std::stop_source& stop, std::uint64_t turn);
+  bool has_left();
 
   const net::any_io_executor executor_;
   Channel channel_;
@@ -64,6 +70,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Limits limits_;  ///< Of the request that is under way.
   std::stop_source stop_{};
   std::uint64_t turn_ = 0;  ///< Requests so far; the watches of earlier ones no longer count.
+  unsigned looks_ = 0;      ///< At a client that sends no more, during the request that is under way.
+  std::size_t begun_ = 0;   ///< Bytes of kBegin that were sent ahead of its answer.
   bool idle_ = false;       ///< Waits for the first byte of a request.
   bool stopped_ = false;    ///< Whatever was under way is given up.
 };
@@ -102,15 +110,29 @@ net::awaitable<bool> Connection::wait_for_request() {
   co_return !error;
 }
 
+/// The end of what a client sends may be the half-close of one that waits for its answer, or the close of one that has
+/// left: TCP says the same of both. So the answer's first bytes, which are those of every answer, are sent ahead, one
+/// at the looks 1, 2, 4 and so on: a closed socket resets the connection, and one that is half closed takes them. With
+/// TLS, whose own half-close leaves TCP's connection open, it is a close.
+bool Connection::has_left() {
+  Stream& stream = channel_.stream();
+  const Stream::Peer peer = stream.peer();
+  if (peer != Stream::Peer::finished) return peer == Stream::Peer::gone;
+  if (stream.has_tls()) return true;
+  const bool probe = std::has_single_bit(++looks_) && begun_ < kBegin.size();
+  if (probe && stream.try_send(kBegin[begun_])) ++begun_;
+  return stream.peer() == Stream::Peer::gone;
+}
+
 /// Requests the stop where the client leaves while its request is computed.
 void Connection::watch(const std::stop_source& stop, std::uint64_t turn) {
   auto on_readable = [self = shared_from_this(), stop, turn](const error_code& error) mutable {
     if (error || self->turn_ != turn) return;
-    if (self->channel_.stream().is_left()) {
+    if (self->has_left()) {
       stop.request_stop();
       return;
     }
-    // It has sent more, which stays to be read; so another wait would end at once.
+    // What it has sent stays to be read, be it the end; so another wait would end at once.
     self->watch_timer_.expires_after(kWatch);
     self->watch_timer_.async_wait([self, stop, turn](const error_code& cancelled) {
       if (!cancelled && self->turn_ == turn) self->watch(stop, turn);
@@ -121,6 +143,7 @@ void Connection::watch(const std::stop_source& stop, std::uint64_t turn) {
 
 net::awaitable<Response> Connection::respond(Request& request) {
   channel_.end_limit();
+  looks_ = 0;
   stop_ = std::stop_source();
   if (stopped_) stop_.request_stop();
   watch(stop_, turn_);
@@ -137,7 +160,7 @@ net::awaitable<bool> Connection::write(const Response& response, const std::stri
   options.keep_alive = keep;
   options.request_id = id;
   options.date = date;
-  std::string head = head_of(response, options);
+  std::string head = head_of(response, options).substr(std::exchange(begun_, 0));
   const bool together = with_body && response.body.size() <= kSmallAnswer;
   if (together) head += response.body;
   const bool written = co_await channel_.write(net::buffer(head), limits_.write);
@@ -146,7 +169,7 @@ net::awaitable<bool> Connection::write(const Response& response, const std::stri
 }
 
 /// Of a request whose header is not whole or not sound: its first line may say all the same which client to answer.
-net::awaitable<bool> Connection::refuse(const Refusal& refusal) {
+Request Connection::begun_request() {
   Request request;
   const std::string_view unread = channel_.unread();
   const std::string_view line = unread.substr(0, unread.find("\r\n"));
@@ -156,6 +179,11 @@ net::awaitable<bool> Connection::refuse(const Refusal& refusal) {
     request.path = path_of(line.substr(space + 1, line.find(' ', space + 1) - space - 1));
   request.peer = peer_;
   Observer::begin(request);
+  return request;
+}
+
+net::awaitable<bool> Connection::refuse(const Refusal& refusal) {
+  const Request request = begun_request();
   co_return co_await refuse(refusal, request);
 }
 
@@ -168,6 +196,19 @@ net::awaitable<bool> Connection::refuse(const Refusal& refusal, const Request& r
   service_->observer().end(request, response);
   if (co_await write(response, request.id, true, false)) co_await linger();
   co_return false;
+}
+
+/// Of a client that sends HTTP to a port that has TLS.
+net::awaitable<void> Connection::ask_for_tls() {
+  const Head head = co_await read_head(channel_, limits_);
+  if (head.bytes == 0 && !head.refusal) co_return;
+  Response response;
+  response.status = 400;
+  response.type = "text/plain; charset=utf-8";
+  response.body = "This port speaks TLS: use https:// in place of http://\n";
+  const Request request = begun_request();
+  service_->observer().end(request, response);
+  if (co_await write(response, request.id, true, false)) co_await linger();
 }
 
 net::awaitable<void> Connection::linger() {
@@ -218,7 +259,9 @@ net::awaitable<void> Connection::run() {
   idle_ = true;  // no request is sent before the handshake is done
   error_code error = co_await channel_.stream().start();
   idle_ = false;
-  while (!error && !stopped_ && co_await wait_for_request()) {
+  const bool lacks_tls = !error && channel_.stream().lacks_tls();
+  if (lacks_tls) co_await ask_for_tls();
+  while (!error && !lacks_tls && !stopped_ && co_await wait_for_request()) {
     limits_ = service_->limits();
     const Head head = co_await read_head(channel_, limits_);
     if (head.refusal) co_await refuse(*head.refusal);

@@ -49,7 +49,16 @@ Stream::Stream(Socket socket, std::shared_ptr<net::ssl::context> tls)
 
 net::awaitable<error_code> Stream::start() {
   error_code error;
-  if (tls_) co_await tls_->async_handshake(net::ssl::stream_base::server, token_for(error));
+  if (!tls_) co_return error;
+  co_await socket_.async_wait(Socket::wait_read, token_for(error));
+  if (error) co_return error;
+  char first = 0;
+  const bool peeked = ::recv(socket_.native_handle(), &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+  if (peeked && first >= 'A' && first <= 'Z') {  // a method; TLS begins with 0x16
+    tls_.reset();
+    co_return error;
+  }
+  co_await tls_->async_handshake(net::ssl::stream_base::server, token_for(error));
   co_return error;
 }
 
@@ -87,9 +96,14 @@ bool Stream::has_bytes() {
   return (tls_ && ::SSL_pending(tls_->native_handle()) != 0) || socket_.available(error) != 0;
 }
 
-bool Stream::is_left() {
+Stream::Peer Stream::peer() {
   pollfd state{socket_.native_handle(), POLLRDHUP, 0};
-  return ::poll(&state, 1, 0) == 1 && (state.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+  if (::poll(&state, 1, 0) != 1) return Peer::sends;
+  return (state.revents & (POLLHUP | POLLERR)) != 0 ? Peer::gone : Peer::finished;
+}
+
+bool Stream::try_send(char byte) {
+  return !tls_ && ::send(socket_.native_handle(), &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
 }
 
 void Stream::cancel() {

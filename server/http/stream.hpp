@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,8 +31,10 @@ class Stream {
 
   Socket& socket() noexcept { return socket_; }
 
-  /// TLS begins; does nothing without.
+  /// TLS begins; does nothing without. Where the other end speaks HTTP without TLS all goes on without, and
+  /// lacks_tls() says so.
   boost::asio::awaitable<boost::system::error_code> start();
+  bool lacks_tls() const noexcept { return context_ != nullptr && !tls_; }
   boost::asio::awaitable<std::size_t> read_some(boost::asio::mutable_buffer space, boost::system::error_code& error);
   boost::asio::awaitable<void> write(boost::asio::const_buffer bytes, boost::system::error_code& error);
   /// Until there may be something to read. With TLS at once: what has been received may lie in there.
@@ -43,8 +46,13 @@ class Stream {
 
   /// Whether bytes are here that were not read.
   bool has_bytes();
-  /// Whether the other end has finished, though there may be bytes to read.
-  bool is_left();
+  /// What is known of the other end, though there may be bytes to read.
+  enum class Peer : std::uint8_t { sends, finished, gone };
+  Peer peer();
+  /// Sends the byte where there is room for it, without TLS only. A peer that has closed its socket answers by a reset,
+  /// which peer() then sees.
+  bool try_send(char byte);
+  bool has_tls() const noexcept { return tls_.has_value(); }
 
   void cancel();
   void close();

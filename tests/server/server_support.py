@@ -99,11 +99,13 @@ class Server:
     def post(self, path, body, **options):
         return self.ask("POST", path, body, **options)
 
-    def raw(self, *parts):
-        """All that the server sends for these bytes until it closes the connection."""
+    def raw(self, *parts, finish=False):
+        """All that the server sends for these bytes until it closes the connection. `finish`: nothing more is sent behind them, and that is said."""
         with self.socket() as connection:
             for part in parts:
                 connection.sendall(part)
+            if finish:
+                connection.shutdown(socket.SHUT_WR)
             return read_all(connection)
 
     def terminate(self):

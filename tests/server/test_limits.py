@@ -158,20 +158,40 @@ class Crowds(ServerTest):
 
 
 class Leaving(ServerTest):
+    def dropped(self):
+        return metric(self.server, 'te_request_failure{err="dropped"}')
+
     def test_what_a_client_asked_for_goes_with_it(self):
-        """Seconds of work; once they have left, nothing of it is under way."""
-        work = post_bytes("/embed", {"inputs": ["word " * 400] * 250})
-        for leave in (lambda connection: connection.close(), lambda connection: connection.shutdown(socket.SHUT_WR)):
-            dropped = metric(self.server, 'te_request_failure{err="dropped"}')
-            connections = [self.server.socket() for _ in range(5)]
-            for connection in connections:
+        """Seconds of work; once they have left, nothing of it is under way. Half of them had finished sending before."""
+        for version in ("1.1", "1.0"):
+            work = post_bytes("/embed", {"inputs": ["word " * 400] * 250}, version=version)
+            dropped = self.dropped()
+            connections = [self.server.socket() for _ in range(6)]
+            for number, connection in enumerate(connections):
                 self.addCleanup(connection.close)
                 connection.sendall(work)
+                if number % 2:
+                    connection.shutdown(socket.SHUT_WR)
             wait_until(lambda: metric(self.server, "te_queue_size") > 800)
             for connection in connections:
-                leave(connection)
+                connection.close()
             wait_until(lambda: metric(self.server, "te_queue_size") == 0)
-            self.assertGreater(metric(self.server, 'te_request_failure{err="dropped"}'), dropped)
+            self.assertGreater(self.dropped(), dropped)
+
+    def test_whoever_only_finishes_sending_gets_the_answer(self):
+        """Long enough that the answer's first bytes were sent ahead."""
+        texts = [f"{number} " + "word " * 400 for number in range(300)]
+        wanted = self.server.post("/embed", {"inputs": texts}).json()
+        dropped = self.dropped()
+        for version in ("1.1", "1.0"):
+            received = self.server.raw(post_bytes("/embed", {"inputs": texts}, "X-Request-Id: a", version=version), finish=True)
+            head, body = received.split(b"\r\n\r\n", 1)
+            self.assertEqual(head.split(b"\r\n")[0], b"HTTP/1.1 200 OK")
+            self.assertEqual(json.loads(body), wanted)
+        received = self.server.raw(post_bytes("/embed", {"inputs": texts}) + post_bytes("/embed", {"inputs": "a"}), finish=True)
+        self.assertEqual(statuses(received), [200, 200])
+        self.assertEqual(statuses(self.server.raw(post_bytes("/embed", {"inputs": "a"})[:-3], finish=True)), [], "half a request is none")
+        self.assertEqual(self.dropped(), dropped)
 
     def test_also_where_it_has_sent_more(self):
         with self.server.socket() as connection:

@@ -12,6 +12,7 @@ from server_support import SMALL, TIME_LIMIT, TLS, Server, ServerTest, metric, p
 
 FIRST = ("--tls-cert", TLS / "first.crt", "--tls-key", TLS / "first.key")
 TEXT = {"inputs": "a red car"}
+HUGE_HEADER = b"GET / HTTP/1.1\r\nX: " + b"x" * 200_000
 
 
 class Tls(ServerTest):
@@ -51,6 +52,33 @@ class Tls(ServerTest):
         wait_until(lambda: metric(self.server, "te_queue_size") == 0)
         self.assertGreater(metric(self.server, 'te_request_failure{err="dropped"}'), 0)
 
+    def test_whoever_only_finishes_sending_gets_the_answer(self):
+        """TLS's own end of sending, behind the request and with it."""
+        arriving, leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = ssl.create_default_context(cafile=TLS / "first.crt").wrap_bio(arriving, leaving, server_hostname=self.server.host)
+        with socket.create_connection((self.server.host, self.server.port), timeout=TIME_LIMIT) as plain:
+            def until_done(call, *arguments):
+                while True:
+                    try:
+                        return call(*arguments)
+                    except ssl.SSLWantReadError:
+                        plain.sendall(leaving.read())
+                        part = plain.recv(65536)
+                        if part:
+                            arriving.write(part)
+                        else:
+                            arriving.write_eof()
+
+            until_done(tls.do_handshake)
+            tls.write(post_bytes("/embed", {"inputs": ["word " * 400] * 100}))
+            with self.assertRaises(ssl.SSLWantReadError):
+                tls.unwrap()
+            received = b""
+            with self.assertRaises(ssl.SSLZeroReturnError):
+                while True:
+                    received += until_done(tls.read, 65536)
+        self.assertEqual(statuses(received), [200])
+
     def test_old_versions_are_refused(self):
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             context = ssl.create_default_context(cafile=TLS / "first.crt")
@@ -63,10 +91,25 @@ class Tls(ServerTest):
         with self.assertRaisesRegex(ssl.SSLError, "PROTOCOL_VERSION"):
             self.connect(context)
 
-    def test_what_is_not_tls_is_closed(self):
+    def plain(self, content):
+        """What comes for it without TLS, until the server closes the connection."""
         with socket.create_connection((self.server.host, self.server.port), timeout=TIME_LIMIT) as plain:
-            plain.sendall(b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n")
-            self.assertEqual(statuses(read_all(plain)), [])
+            plain.sendall(content)
+            return read_all(plain)
+
+    def test_http_without_tls_is_told_so(self):
+        for content in (b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n", post_bytes("/embed", TEXT), post_bytes("/embed", b"x" * 3_000_000)[:200], b"POST /\n\n", HUGE_HEADER):
+            head, body = self.plain(content).split(b"\r\n\r\n", 1)
+            self.assertEqual(statuses(head), [400])
+            self.assertIn(b"content-type: text/plain", head)
+            self.assertIn(b"connection: close", head)
+            self.assertIn(b"https://", body)
+            self.assertEqual(len(body.splitlines()), 1)
+        self.assertEqual(self.server.get("/ping").status, 200)
+
+    def test_what_is_neither_is_closed(self):
+        for content in (b"\0" * 100, b"get / http/1.1\r\n\r\n"):
+            self.assertEqual(statuses(self.plain(content)), [])
         self.assertEqual(self.server.get("/ping").status, 200)
 
     def test_it_ends_with_idle_connections(self):
