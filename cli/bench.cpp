@@ -1,4 +1,5 @@
 // `stella bench --url`: what a running server does under load.
+#include "base/shown_url.hpp"
 #include "cli/commands.hpp"
 #include "cli/input.hpp"
 #include "cli/load.hpp"
@@ -18,11 +19,12 @@ namespace {
 constexpr const char* kFooter = R"(Examples:
   stella bench --url http://127.0.0.1:3000
   stella bench --url http://127.0.0.1:3000 --clients 64 --duration 30 --task s2p --json
-  stella bench --url http://127.0.0.1:3000 --clients 4 --texts 256 --input passages.txt --bulk
+  stella bench --url http://127.0.0.1:3000 --clients 4 --texts 256 --input passages.txt --bulk --finish 120
 
-Each client sends a request as soon as it has the answer to its last; after the duration none is sent any more, and those
-under way are waited for. Latency is a request's, from its first byte to its answer's last, of those answered with 200.
-Any server with OpenAI's POST /v1/embeddings, or with POST /embed as text-embeddings-inference has it, can be asked.
+Each client sends a request as soon as it has the answer to its last; after the duration none is sent any more, and
+those under way have --finish to be answered: what is not by then is counted as unfinished. Latency is a request's,
+from its first byte to its answer's last, of those answered with 200. Any server with OpenAI's POST /v1/embeddings, or
+with POST /embed as text-embeddings-inference has it, can be asked.
 ^C ends it with what was measured so far.)";
 
 constexpr std::size_t kMaxClients = 10'000;
@@ -43,6 +45,7 @@ struct BenchCommand {
   std::string route = "openai";
   std::optional<std::size_t> clients{};
   std::optional<std::size_t> duration{};
+  std::optional<std::size_t> finish{};
   std::optional<std::size_t> texts{};
   std::optional<std::string> input{};
   std::optional<std::string> api_key{};
@@ -88,7 +91,8 @@ LoadPlan BenchCommand::plan(Session& session) const {
   plan.url = url;
   const std::size_t scheme = url.starts_with("http://") ? 7 : url.starts_with("https://") ? 8 : 0;
   if (scheme == 0 || url.find_first_not_of('/', scheme) == std::string::npos) {
-    throw Failure(kBadInput, "--url '" + url + "' is not an address; give one such as http://127.0.0.1:3000");
+    throw Failure(kBadInput,
+                  "--url '" + without_password(url) + "' is not an address; give one such as http://127.0.0.1:3000");
   }
   plan.route = parse_route(route);
   plan.clients = clients.value_or(plan.clients);
@@ -96,7 +100,9 @@ LoadPlan BenchCommand::plan(Session& session) const {
     throw Failure(kBadInput, "--clients " + std::to_string(plan.clients) + " is more than the most, " +
                                  std::to_string(kMaxClients));
   }
-  if (duration) plan.duration = std::chrono::seconds(std::min<std::size_t>(*duration, 86'400));
+  const auto seconds = [](std::size_t number) { return std::chrono::seconds(std::min<std::size_t>(number, 86'400)); };
+  if (duration) plan.duration = seconds(*duration);
+  if (finish) plan.finish = seconds(*finish);
   plan.texts_per_request = texts.value_or(plan.texts_per_request);
   plan.texts = input ? read_texts(*input, session) : usual_texts();
   plan.api_key = api_key;
@@ -136,6 +142,8 @@ Command add_bench(CLI::App& root) {
       ->type_name("openai|tei");
   add_count(*app, "--clients", command->clients, "Clients that ask at the same time (default 8)");
   add_count(*app, "--duration", command->duration, "Seconds (default 10)")->type_name("SECONDS");
+  add_count(*app, "--finish", command->finish, "Seconds that requests have to be answered after that (default 10)")
+      ->type_name("SECONDS");
   add_count(*app, "--texts", command->texts, "Texts of one request (default 1)");
   add_string(*app, "--input", command->input,
              "A text a line, or JSON lines (.jsonl); taken in turn (default: eight short queries)")

@@ -1,5 +1,6 @@
 #include "cli/load.hpp"
 
+#include "base/shown_url.hpp"
 #include "cli/text.hpp"
 #include "format/json_text.hpp"
 
@@ -86,10 +87,10 @@ std::string load_json(const LoadPlan& plan, LoadCounts& counts) {
   const LoadSummary summary = summarize(counts);
   format::JsonText json;
   const auto number = [&json](const char* name, double value) { json.member(name, static_cast<float>(value)); };
-  json.begin_object().member("url", route_url(plan)).member("clients", plan.clients);
+  json.begin_object().member("url", without_password(route_url(plan))).member("clients", plan.clients);
   json.member("texts_per_request", plan.texts_per_request);
   number("seconds", counts.seconds);
-  json.member("requests", summary.requests).member("failed", summary.failed);
+  json.member("requests", summary.requests).member("failed", summary.failed).member("unfinished", counts.unfinished);
   json.member("texts", counts.texts).member("tokens", counts.tokens);
   number("requests_per_second", summary.requests_per_second);
   number("texts_per_second", summary.texts_per_second);
@@ -108,7 +109,7 @@ std::string load_json(const LoadPlan& plan, LoadCounts& counts) {
 
 std::string load_text(const LoadPlan& plan, LoadCounts& counts) {
   const LoadSummary summary = summarize(counts);
-  std::string out = route_url(plan) + ": " + plural(plan.clients, "client") + ", " +
+  std::string out = without_password(route_url(plan)) + ": " + plural(plan.clients, "client") + ", " +
                     plural(plan.texts_per_request, "text") + " a request, " + decimal(counts.seconds, 1) + " s\n";
   out += "  requests  " + with_rate(summary.requests, summary.requests_per_second) + "\n";
   out += "  texts     " + with_rate(counts.texts, summary.texts_per_second) + "\n";
@@ -117,6 +118,7 @@ std::string load_text(const LoadPlan& plan, LoadCounts& counts) {
     out += "  latency   p50 " + decimal(summary.p50, 1) + "  p90 " + decimal(summary.p90, 1) + "  p95 " +
            decimal(summary.p95, 1) + "  p99 " + decimal(summary.p99, 1) + "  max " + decimal(summary.max, 1) + " ms\n";
   }
+  if (counts.unfinished != 0) out += "  unfinished  " + with_separators(counts.unfinished) + "\n";
   if (summary.failed == 0) return out;
   out += "  failed    " + with_separators(summary.failed);
   std::string separator = ": ";

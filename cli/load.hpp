@@ -20,7 +20,8 @@ struct LoadPlan {
   std::size_t clients = 8;
   std::size_t texts_per_request = 1;
   std::chrono::milliseconds duration{10'000};
-  std::vector<std::string> texts{};  ///< Taken in turn, from the first again after the last. At least one.
+  std::chrono::milliseconds finish{10'000};  ///< After that, for requests that are under way.
+  std::vector<std::string> texts{};          ///< Taken in turn, from the first again after the last. At least one.
   std::optional<std::string> api_key{};
   std::optional<std::string> model{};
   std::optional<std::string> task{};
@@ -32,8 +33,9 @@ struct LoadCounts {
   std::vector<float> milliseconds{};            ///< Of each request that was answered with 200; sorted by summarize().
   std::map<std::string, std::size_t> errors{};  ///< By status, "429", or cause, "no connection".
   std::size_t texts = 0;
-  std::size_t tokens = 0;  ///< As the server counts them; 0 where it does not say.
-  double seconds = 0;
+  std::size_t tokens = 0;      ///< As the server counts them; 0 where it does not say.
+  std::size_t unfinished = 0;  ///< Requests that were given up at the end.
+  double seconds = 0;          ///< Up to the last answer; the plan's duration at least.
 };
 
 struct LoadSummary {
@@ -65,8 +67,8 @@ std::string load_json(const LoadPlan& plan, LoadCounts& counts);
 std::string load_text(const LoadPlan& plan, LoadCounts& counts);
 
 /// Sends one request first, and throws Failure with the reason where that is not answered with 200. After the plan's
-/// duration no further request is sent, and those under way are waited for. `poll` is called at least every 50 ms; what
-/// it throws ends the run, with `counts` up to there.
+/// duration no further request is sent, and those under way are waited for as long as the plan says. `poll` is called
+/// at least every 50 ms; what it throws ends the run, with `counts` up to there.
 void run_load(const LoadPlan& plan, LoadCounts& counts, const std::function<void()>& poll);
 
 }  // namespace stella::cli

@@ -1,5 +1,6 @@
 // The clients of a load test: transfers of one libcurl multi handle, on the thread that calls.
 #include "base/json.hpp"
+#include "base/shown_url.hpp"
 #include "base/text.hpp"
 #include "cli/failure.hpp"
 #include "cli/load.hpp"
@@ -224,12 +225,12 @@ void LoadRun::try_once(const std::function<void()>& poll) {
     if (under_way_ != 0) curl_multi_poll(multi_.get(), nullptr, 0, kPoll.count(), nullptr);
   }
   if (code != CURLE_OK) {
-    throw Failure(kRuntimeFailure, "no answer from " + url_ + " (" + curl_easy_strerror(code) +
+    throw Failure(kRuntimeFailure, "no answer from " + without_password(url_) + " (" + curl_easy_strerror(code) +
                                        "); is a server running there? stella serve starts one");
   }
   const long status = client.status();
   if (status == 200 && is_whole(plan_, client.answer())) return;
-  std::string line = url_ + " answers with status " + std::to_string(status);
+  std::string line = without_password(url_) + " answers with status " + std::to_string(status);
   if (status == 200)
     throw Failure(kRuntimeFailure, line + ", but not with a vector for each text: " +
                                        printable_line(client.answer(), 200) + "; try another --route or --url");
@@ -255,7 +256,8 @@ void LoadRun::run(const std::function<void()>& poll) {
   for (const auto& client : clients_) idle_.push_back(client.get());
   const auto start = Clock::now();
   const auto end = start + plan_.duration;
-  for (auto now = start; now < end || under_way_ != 0; now = Clock::now()) {
+  const auto last = end + plan_.finish;
+  for (auto now = start; now < end || (under_way_ != 0 && now < last); now = Clock::now()) {
     if (now < end) {
       std::erase_if(idle_, [&](Client* client) {
         if (client->not_before > now) return false;
@@ -263,17 +265,20 @@ void LoadRun::run(const std::function<void()>& poll) {
         return true;
       });
     }
-    step([this](Client& client, CURLcode code) {
+    step([this, start](Client& client, CURLcode code) {
       count(client, code);
       idle_.push_back(&client);
+      counts_.seconds = std::chrono::duration<double>(Clock::now() - start).count();
     });
-    counts_.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    const auto so_far = std::min(Clock::now(), end) - start;
+    counts_.seconds = std::max(counts_.seconds, std::chrono::duration<double>(so_far).count());
     poll();
     const bool may_send = Clock::now() < end && std::any_of(idle_.begin(), idle_.end(), [](const Client* client) {
                             return client->not_before <= Clock::now();
                           });
     if (!may_send) curl_multi_poll(multi_.get(), nullptr, 0, kPoll.count(), nullptr);
   }
+  counts_.unfinished = under_way_;
 }
 
 }  // namespace

@@ -88,7 +88,7 @@ class Bench:
         print(f"server_bench: {time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
 
     def load(self, server, clients, texts, file, *more, seconds=None):
-        command = [self.stella, "bench", "--url", server.url, "--clients", clients, "--texts", texts, "--input", file, "--duration", seconds or self.options.seconds, "--json", *more]
+        command = [self.stella, "bench", "--url", server.url, "--clients", clients, "--texts", texts, "--input", file, "--duration", seconds or self.options.seconds, "--finish", 120, "--json", *more]
         return json.loads(subprocess.run([str(one) for one in command], stdout=subprocess.PIPE, check=True).stdout)
 
     def serve(self, precision):

@@ -1,6 +1,7 @@
 #include "server/observe/spans.hpp"
 
 #include "base/log.hpp"
+#include "base/shown_url.hpp"
 #include "format/json_text.hpp"
 #include "stella/error.hpp"
 
@@ -60,12 +61,6 @@ std::string otlp_json(std::string_view service, std::string_view version, std::s
   return json.end_object().end_array().end_object().end_array().end_object().take();
 }
 
-std::string without_password(const std::string& url) {
-  const std::size_t host = url.find("://") + 3;
-  const std::size_t at = url.rfind('@', url.find_first_of("/?#", host));
-  return at == std::string::npos || at < host ? url : url.substr(0, host) + url.substr(at + 1);
-}
-
 std::string traces_url(const std::string& endpoint) {
   for (const std::string_view scheme : {"http://", "https://"}) {
     if (!endpoint.starts_with(scheme) || endpoint.size() == scheme.size()) continue;
@@ -73,7 +68,7 @@ std::string traces_url(const std::string& endpoint) {
     if (slash == std::string::npos) return endpoint + "/v1/traces";
     return slash + 1 == endpoint.size() ? endpoint + "v1/traces" : endpoint;
   }
-  throw Error(Errc::invalid_argument, "--otlp-endpoint '" + endpoint +
+  throw Error(Errc::invalid_argument, "--otlp-endpoint '" + without_password(endpoint) +
                                           "' is not the URL of a collector; give one such as http://127.0.0.1:4318");
 }
 

@@ -33,7 +33,6 @@ std::string otlp_json(std::string_view service, std::string_view version, std::s
 
 /// The address that spans are posted to: the collector's with "/v1/traces", unless it has a path of its own. Throws
 /// Error(invalid_argument) where it is no http or https URL.
-std::string without_password(const std::string& url);
 std::string traces_url(const std::string& endpoint);
 
 /// Sends spans from a thread of its own. What a collector does not take in time is lost and counted; nobody waits for

@@ -1,6 +1,7 @@
 // UTF-8, and text made fit for a terminal.
 #include "base/text.hpp"
 
+#include "base/shown_url.hpp"
 #include "base/utf8.hpp"
 #include "stella/error.hpp"
 
@@ -113,6 +114,13 @@ TEST(Printable, EveryErrorIsOneHarmlessLine) {
   const std::string_view line = error.what();
   EXPECT_LE(line.size(), 4096U);
   EXPECT_EQ(line.find_first_of("\x1b\x07\n"), std::string_view::npos);
+}
+
+TEST(Address, NobodyIsToldThePassword) {
+  EXPECT_EQ(without_password("http://user:secret@collector:4318/v1/traces"), "http://collector:4318/v1/traces");
+  EXPECT_EQ(without_password("http://user:a@b@collector"), "http://collector");
+  EXPECT_EQ(without_password("http://collector/a@b"), "http://collector/a@b");
+  EXPECT_EQ(without_password("user:secret@collector"), "collector");
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 """`stella bench --url` against our own server, and against small ones that answer as other servers do."""
 
+import base64
 import http.server
 import json
 import os
@@ -105,6 +106,31 @@ class Bench(ServerTest):
         result = self.json_of(server.url, "--clients", 4)
         self.assertEqual(list(result["errors"]), ["429"])
         self.assertEqual(result["errors"]["429"], result["failed"])
+
+    def test_a_server_that_no_longer_answers_holds_it_up_for_a_bounded_time(self):
+        """Requests that do not end count as that, and neither as errors nor in the rates."""
+        never = threading.Event()
+        self.addCleanup(never.set)
+
+        def answer(number, _):
+            if number > 2:
+                never.wait()
+            return 200, ONE_VECTOR
+        result = self.json_of(self.other(answer).url, "--clients", 3, "--finish", 1)
+        self.assertEqual((result["requests"], result["failed"], result["errors"]), (1, 0, {}))
+        self.assertIn(result["unfinished"], (2, 3), "the client that had an answer may have asked again")
+        self.assertLess(result["seconds"], 2)
+
+    def test_a_password_in_the_address_is_used_and_not_shown(self):
+        server, broken = self.other(lambda *_: (200, ONE_VECTOR)), self.other(lambda *_: (500, "{}"))
+        address, of_broken = (one.url.replace("//", "//user:secret@") for one in (server, broken))
+        said = [self.bench(address, "--duration", 1), self.bench(address, "--duration", 1, "--json"), self.bench(of_broken), self.bench(address.replace("http:", "ftp:")),
+                self.bench("http://user:secret@127.0.0.1:1"), self.bench("user:secret@127.0.0.1")]
+        self.assertEqual([done.returncode for done in said], [0, 0, 1, 2, 1, 2])
+        for done in said:
+            self.assertNotIn("secret", done.stdout + done.stderr)
+            self.assertIn("127.0.0.1", done.stdout + done.stderr)
+        self.assertEqual(server.asked[0][2]["Authorization"], "Basic " + base64.b64encode(b"user:secret").decode())
 
     def test_answers_that_are_none_are_not_measured(self):
         for answer in ("", "{}", "[]", '{"data":[', '{"data":[]}', '{"data":[{},{}]}', '{"data":1}'):
