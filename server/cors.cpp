@@ -8,7 +8,8 @@
 namespace stella::server {
 namespace {
 
-constexpr const char* kHeaders = "authorization, content-type, x-priority, x-request-id, x-timeout-ms, traceparent";
+constexpr const char* kHeaders =
+    "authorization, content-type, x-model, x-priority, x-request-id, x-timeout-ms, traceparent";
 constexpr const char* kExposed =
     "x-request-id, retry-after, x-embedding-fingerprint, x-truncated-inputs, x-compute-type, x-compute-time, "
     "x-compute-characters, x-compute-tokens, x-total-time, x-tokenization-time, x-queue-time, x-inference-time";

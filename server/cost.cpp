@@ -11,7 +11,7 @@ constexpr std::size_t kBytesOfToken = 4;
 constexpr std::size_t kInteractiveTokens = 256;
 constexpr std::size_t kInteractiveTexts = 16;
 
-// Measured with the worst bodies of each kind, and held by tests/server/test_memory.py: a JSON value with the builder's
+// Measured with the worst bodies of each kind, and held by tests/server/test_limits.py: a JSON value with the builder's
 // stack, which doubles; a key with the set that looks for its like; a text, which is there as JSON, as input, and in
 // the engine.
 constexpr std::size_t kBytesOfValue = 96;

@@ -9,6 +9,7 @@
 #include "server/routes/openapi.hpp"
 #include "server/terms.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <random>
 #include <unistd.h>
@@ -36,11 +37,11 @@ double random_jitter() {
   return std::uniform_real_distribution<double>(0, 1)(random);
 }
 
-/// TEI's requests have no such field. What is wrong with it otherwise is found where the body is read.
-std::string asked_model(const json::value& body) {
-  const json::object* const object = body.if_object();
-  const json::value* const model = object == nullptr ? nullptr : object->if_contains("model");
-  return model == nullptr || !model->is_string() ? "" : std::string(model->get_string());
+/// Whether the body is compressed, which nothing here undoes.
+bool is_encoded(const Fields& fields) {
+  return std::any_of(fields.begin(), fields.end(), [](const Field& field) {
+    return field.name == "content-encoding" && !field.value.empty() && to_lower(field.value) != "identity";
+  });
 }
 
 /// "a%2Fb" → "a/b".
@@ -55,6 +56,19 @@ std::string unescape(std::string_view text) {
     if (escaped) i += 2;
   }
   return out;
+}
+
+/// Of the header x-model: TEI's requests have no other way to name one.
+std::string model_of_header(const Request& request) {
+  const std::string* const name = find_field(request.fields, "x-model");
+  return name == nullptr ? std::string() : unescape(*name);
+}
+
+/// TEI's requests have no such field. What is wrong with it otherwise is found where the body is read.
+std::string asked_model(const json::value& body) {
+  const json::object* const object = body.if_object();
+  const json::value* const model = object == nullptr ? nullptr : object->if_contains("model");
+  return model == nullptr || !model->is_string() ? "" : std::string(model->get_string());
 }
 
 /// A page of which nothing comes from elsewhere.
@@ -160,6 +174,13 @@ std::optional<Response> Service::refusal(const Request& request, const Match& ma
     return refuse(ErrorKind::media_type,
                   "the content type must be application/json (curl: -H 'Content-Type: application/json')");
   }
+  if (match.entry->method == "POST" && is_encoded(request.fields)) {
+    Response response = refuse(ErrorKind::media_type,
+                               "the header Content-Encoding says that the body is compressed, which this server does "
+                               "not take; send it uncompressed, without that header");
+    response.fields.push_back({"accept-encoding", "identity"});
+    return response;
+  }
   return std::nullopt;
 }
 
@@ -252,14 +273,19 @@ Response Service::answer_at_once(const Request& request, Route route) {
   if (route == Route::docs) return page_response(kDocsPage, kDocsPolicy);
   if (route == Route::health) return health();
   if (route == Route::ping) return {};
-  if (route == Route::models) return json_response(openai_models(backend_->models(), started_));
   if (route == Route::model) {
     const std::string name = unescape(std::string_view(request.path).substr(std::string_view("/v1/models/").size()));
     return json_response(openai_model(backend_->at(name), started_));
   }
-  const auto facts = backend_->facts();
-  if (!facts) throw ApiError(ErrorKind::unhealthy, backend_->progress());
-  return json_response(info_answer(*facts, settings()->options.version, backend_->compute_threads()));
+  return json_response(openai_models(backend_->models(), started_));
+}
+
+net::awaitable<Response> Service::info(const Request& request, std::stop_token stop) {
+  const auto settings = this->settings();
+  Backend::Deadline deadline;
+  if (const auto most = settings->options.request_timeout) deadline = std::chrono::steady_clock::now() + *most;
+  const auto facts = co_await backend_->facts_for(model_of_header(request), stop, deadline);
+  co_return json_response(info_answer(*facts, settings->options.version, backend_->compute_threads()));
 }
 
 net::awaitable<Response> Service::answer(Request& request, const RouteEntry& entry, std::stop_token stop) {
@@ -273,6 +299,7 @@ net::awaitable<Response> Service::answer(Request& request, const RouteEntry& ent
     default:
       break;
   }
+  if (entry.route == Route::info) co_return co_await info(request, stop);
   if (entry.method == "GET") co_return answer_at_once(request, entry.route);
   if (request.body.size() <= kLongBody) co_return co_await answer_body(request, entry, stop);
   auto long_answer = answer_body(request, entry, stop);
@@ -285,7 +312,8 @@ net::awaitable<Response> Service::answer_body(Request& request, const RouteEntry
   reserve(call, request.body.capacity() + parse_bytes(request.body));
   json::value body = parse_json(request.body);
   std::string().swap(request.body);
-  const std::string model = entry.family == Family::tei ? "" : asked_model(body);
+  std::string model = entry.family == Family::tei ? "" : asked_model(body);
+  if (model.empty()) model = model_of_header(request);
   call.facts = co_await backend_->facts_for(model, stop, call.deadline);
   co_return co_await answer_post(call, entry.route, std::move(body));
 }

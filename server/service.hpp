@@ -90,6 +90,7 @@ class Service {
   boost::asio::awaitable<Response> answer(Request& request, const RouteEntry& entry, std::stop_token stop);
   Response health() const;
   Response answer_at_once(const Request& request, Route route);
+  boost::asio::awaitable<Response> info(const Request& request, std::stop_token stop);
   boost::asio::awaitable<Response> answer_body(Request& request, const RouteEntry& entry, std::stop_token stop);
   boost::asio::awaitable<Response> answer_post(const Call& call, Route route, json::value body);
   boost::asio::awaitable<Response> embeddings(const Call& call, OpenAiRequest request);
@@ -102,8 +103,7 @@ class Service {
 
   boost::asio::awaitable<std::string> special_text(const Call& call, std::int32_t id);
   boost::asio::awaitable<Embedded> compute(const Call& call, Inputs& inputs, EmbedOptions options);
-  boost::asio::awaitable<void> say_length(const Call& call, const std::vector<std::string>& texts,
-                                          EmbedOptions options);
+  boost::asio::awaitable<void> say_length(const Call& call, const Inputs& inputs, EmbedOptions options);
   /// Writes the body on the pool where it is long, and adds the headers of a computed answer.
   template <class Write>
   boost::asio::awaitable<Response> finish(const Call& call, const Inputs& inputs, const EmbedOptions& options,

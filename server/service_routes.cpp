@@ -63,7 +63,7 @@ net::awaitable<Embedded> Service::compute(const Call& call, Inputs& inputs, Embe
       if (error.errc() != Errc::text_too_long || of_ids) throw;
       too_long = std::current_exception();
     }
-    if (too_long) co_await say_length(call, inputs.texts, options);
+    if (too_long) co_await say_length(call, inputs, options);
     if (too_long) std::rethrow_exception(too_long);
   }
   permit->set_done();
@@ -77,10 +77,9 @@ std::string Service::client_of(const Call& call) {
 }
 
 /// Throws ApiError with the tokens that the first text has that is too long, as TEI's clients know it.
-net::awaitable<void> Service::say_length(const Call& call, const std::vector<std::string>& texts,
-                                         EmbedOptions options) {
+net::awaitable<void> Service::say_length(const Call& call, const Inputs& inputs, EmbedOptions options) {
   TokenizeRequest request;
-  request.texts = texts;
+  request.texts = inputs.texts;
   request.options.prompt = options.prompt;
   auto start = [this, &request, &call](auto done) {
     backend_->pool().tokenize(call.facts->id, std::move(request), call.stop, std::move(done));
@@ -89,9 +88,9 @@ net::awaitable<void> Service::say_length(const Call& call, const std::vector<std
   for (const Tokens& text : tokens) {
     if (!text.truncated) continue;
     throw ApiError(ErrorKind::validation,
-                   "`inputs` must have less than " + std::to_string(call.facts->max_input_length()) +
+                   "`" + inputs.field + "` must have less than " + std::to_string(call.facts->max_input_length()) +
                        " tokens. Given: " + std::to_string(text.full_tokens),
-                   "input");
+                   inputs.field);
   }
 }
 

@@ -1,6 +1,11 @@
 // Requests to the server, and what its errors mean in plain words.
 
 let apiKey = memory.get("key");
+/** The model that every request names; null: the server's default one. */
+let chosenModel = memory.get("model");
+
+/** A name as a header can have it. */
+const inHeader = (name) => name.replace(/[^\x21-\x24\x26-\x7e]+/g, encodeURIComponent);
 
 class ServerError extends Error {
   /** `wait`: seconds after which it is worth trying again by itself; 0: not. */
@@ -56,6 +61,7 @@ async function ask(path, body, signal) {
   const headers = {};
   if (body !== undefined) headers["content-type"] = "application/json";
   if (apiKey) headers.authorization = "Bearer " + apiKey;
+  if (chosenModel) headers["x-model"] = inHeader(chosenModel);
   const start = performance.now();
   let response, text;
   try {

@@ -20,9 +20,10 @@ const TASKS = {
   s2s: "s2s, texts that mean alike",
 };
 
-const state = { info: null, rows: [], problem: "", sizes: [], prompts: {}, view: "similarity", language: "curl", connecting: false };
-const kept = new Vectors();
+const state = { info: null, rows: [], problem: "", sizes: [], prompts: {}, view: "similarity", language: "curl" };
+let kept = new Vectors();
 let running = new AbortController();
+let connecting = new AbortController();
 let retryTimer = 0;
 let typingTimer = 0;
 
@@ -184,13 +185,36 @@ function chooseSizes(sizes, usual) {
   showSize();
 }
 
-/** What the server serves; asked for again until its model is there. */
+/** A choice where there is one. A name that is kept from before may no longer be served. */
+function showModels(names) {
+  if (!names.includes(chosenModel)) chosenModel = null;
+  $("model-choice").replaceChildren(...names.map((name) => element("option", { value: name, text: name })));
+  $("model-choice").value = chosenModel ?? names[0];
+  $("model-field").hidden = names.length < 2;
+}
+
+/** Nothing of the model before stays. */
+function chooseModel(name, names) {
+  chosenModel = name === names[0] ? null : name;
+  memory.set("model", chosenModel);
+  clearTrouble();
+  running.abort();
+  kept = new Vectors();
+  state.info = null;
+  return connect();
+}
+
+/** What the server serves; asked for again until the model is there. */
 async function connect() {
-  if (state.connecting) return;
-  state.connecting = true;
+  connecting.abort();
+  connecting = new AbortController();
+  const { signal } = connecting;
   setState("wait", "Connecting");
   try {
-    const { data: info } = await ask("info");
+    const { data: served } = await ask("v1/models", undefined, signal);
+    showModels(served.data.map((model) => model.id));
+    setState("wait", "Loading");
+    const { data: info } = await ask("info", undefined, signal);
     clearTrouble();
     state.info = info;
     state.prompts = info.prompts ?? {};
@@ -203,9 +227,7 @@ async function connect() {
     chooseSizes(info.dimensions?.length ? [...info.dimensions].sort((a, b) => a - b) : [info.default_dimension], info.default_dimension);
     refresh();
   } catch (error) {
-    onError(error);
-  } finally {
-    state.connecting = false;
+    if (!signal.aborted) onError(error);
   }
 }
 
@@ -278,6 +300,7 @@ function start() {
     refresh();
   });
   $("query-task").addEventListener("change", refresh);
+  $("model-choice").addEventListener("change", () => chooseModel($("model-choice").value, [...$("model-choice").options].map((one) => one.value)));
   $("task").addEventListener("change", () => {
     showPrompt();
     refresh();

@@ -17,18 +17,21 @@ function inPython(value, indent = "") {
 const prettyJson = (value) => JSON.stringify(value, null, 2).replace(/\[\s+([\d,\s]+)\]/g, (_, numbers) => `[${numbers.split(/\s*,\s*/).join(", ").trim()}]`);
 
 const writers = {
-  curl(url, body, withKey) {
+  curl(url, body, withKey, model) {
     const key = withKey ? ' \\\n  -H "Authorization: Bearer $STELLA_API_KEY"' : "";
-    return `curl ${inShell(url)}${key} \\\n  -H 'Content-Type: application/json' \\\n  -d ${inShell(prettyJson(body))}\n`;
+    const named = model ? ` \\\n  -H ${inShell("x-model: " + model)}` : "";
+    return `curl ${inShell(url)}${key}${named} \\\n  -H 'Content-Type: application/json' \\\n  -d ${inShell(prettyJson(body))}\n`;
   },
-  python(url, body, withKey) {
-    const key = withKey ? '\n    headers={"Authorization": "Bearer " + os.environ["STELLA_API_KEY"]},' : "";
-    return `${withKey ? "import os\n\n" : ""}import requests\n\nresponse = requests.post(\n    ${JSON.stringify(url)},${key}\n    json=${inPython(body, "    ")},\n)\nresponse.raise_for_status()\nprint(response.json())\n`;
+  python(url, body, withKey, model) {
+    const fields = [withKey && '"Authorization": "Bearer " + os.environ["STELLA_API_KEY"]', model && `"x-model": ${JSON.stringify(model)}`].filter(Boolean);
+    const headers = fields.length ? `\n    headers={${fields.join(", ")}},` : "";
+    return `${withKey ? "import os\n\n" : ""}import requests\n\nresponse = requests.post(\n    ${JSON.stringify(url)},${headers}\n    json=${inPython(body, "    ")},\n)\nresponse.raise_for_status()\nprint(response.json())\n`;
   },
-  javascript(url, body, withKey) {
+  javascript(url, body, withKey, model) {
     const key = withKey ? "\n    Authorization: `Bearer ${process.env.STELLA_API_KEY}`," : "";
+    const named = model ? `\n    "x-model": ${JSON.stringify(model)},` : "";
     const json = prettyJson(body).replaceAll("\n", "\n  ");
-    return `const response = await fetch(${JSON.stringify(url)}, {\n  method: "POST",\n  headers: {${key}\n    "Content-Type": "application/json",\n  },\n  body: JSON.stringify(${json}),\n});\nif (!response.ok) throw new Error(await response.text());\nconsole.log(await response.json());\n`;
+    return `const response = await fetch(${JSON.stringify(url)}, {\n  method: "POST",\n  headers: {${key}${named}\n    "Content-Type": "application/json",\n  },\n  body: JSON.stringify(${json}),\n});\nif (!response.ok) throw new Error(await response.text());\nconsole.log(await response.json());\n`;
   },
 };
 
@@ -37,7 +40,7 @@ function writeSnippet(language, { path, body }) {
   const url = new URL(path, document.baseURI).href;
   const cut = body.inputs.length > MOST_IN_SNIPPET;
   const shown = cut ? { ...body, inputs: body.inputs.slice(0, MOST_IN_SNIPPET) } : body;
-  const code = writers[language](url, shown, Boolean(apiKey));
+  const code = writers[language](url, shown, Boolean(apiKey), chosenModel && inHeader(chosenModel));
   const mark = language === "javascript" ? "//" : "#";
   return cut ? `${mark} the first ${MOST_IN_SNIPPET} of ${count(body.inputs.length, "text")}\n${code}` : code;
 }

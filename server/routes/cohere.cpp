@@ -129,7 +129,7 @@ CohereRequest parse_cohere(const json::value& body, const ModelFacts& facts) {
   take_input_type(object, facts, request.options);
   take_truncation(object, facts, request.options);
   if (const json::value* wanted = find_value(object, "output_dimension"))
-    request.options.dimensions = {dimension_of(*wanted, facts)};
+    request.options.dimensions = {dimension_of(*wanted, facts, "output_dimension")};
   request.inputs = parse_texts(object);
   check_batch_size(facts, request.inputs.size());
   limit_characters(request.inputs, facts, request.options);

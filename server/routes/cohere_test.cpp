@@ -12,6 +12,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 CohereRequest parse(const std::string& fields, const ModelFacts& facts = test_facts()) {
   return parse_cohere(parse_json("{\"model\":\"served\"," + fields + "}"), facts);
@@ -93,6 +94,21 @@ TEST(Cohere, RefusesInItsOwnShape) {
     EXPECT_THAT(response.body, testing::StartsWith("{\"message\":\"")) << fields;
   }
   EXPECT_EQ(refusal_of(Family::cohere, [] { parse_cohere(parse_json(R"({"model":"x"})"), test_facts()); }).status, 404);
+}
+
+TEST(Cohere, NamesItsOwnFields) {
+  for (const char* value : {"0", "512", "-1"}) {
+    const std::string body =
+        refusal(std::string(R"("texts":["a"],"input_type":"search_query","output_dimension":)") + value).body;
+    EXPECT_THAT(body, HasSubstr("`output_dimension`"));
+    EXPECT_THAT(body, Not(HasSubstr("`dimensions`")));
+  }
+  ModelFacts facts = test_facts();
+  facts.description.default_max_length = 1;
+  EXPECT_THAT(
+      refusal(R"("texts":[")" + std::string(251, 'a') + R"("],"input_type":"search_query","truncate":"NONE")", facts)
+          .body,
+      HasSubstr("`texts` must have less than 250 characters"));
 }
 
 TEST(Cohere, Answer) {

@@ -20,10 +20,10 @@ void take_prompt(const json::object& object, const ModelFacts& facts, EmbedOptio
   choose_prompt(facts, prompt, options);
 }
 
-std::size_t dimension_of(const json::value& value, const ModelFacts& facts) {
+std::size_t dimension_of(const json::value& value, const ModelFacts& facts, const std::string& name) {
   constexpr std::uint64_t kMaxDimension = 1'000'000;
-  const auto dimension = static_cast<std::size_t>(number_of(value, "dimensions", kMaxDimension));
-  check_dimension(facts, dimension);
+  const auto dimension = static_cast<std::size_t>(number_of(value, name, kMaxDimension));
+  check_dimension(facts, dimension, name);
   return dimension;
 }
 

@@ -15,7 +15,7 @@ void check_model(const ModelFacts& facts, const std::string& name);
 /// `prompt_name`, else `task`, else the server's default. Throws ApiError that lists the names.
 void take_prompt(const json::object& object, const ModelFacts& facts, EmbedOptions& options);
 
-/// The size of a trained head. Throws ApiError that lists the heads.
-std::size_t dimension_of(const json::value& value, const ModelFacts& facts);
+/// The size of a trained head, of the field `name`. Throws ApiError that lists the heads.
+std::size_t dimension_of(const json::value& value, const ModelFacts& facts, const std::string& name = "dimensions");
 
 }  // namespace stella::server

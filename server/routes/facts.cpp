@@ -38,17 +38,17 @@ void choose_prompt(const ModelFacts& facts, const std::optional<std::string>& na
   }
 }
 
-void check_dimension(const ModelFacts& facts, std::size_t dimension) {
+void check_dimension(const ModelFacts& facts, std::size_t dimension, const std::string& name) {
   const auto& heads = facts.description.dimensions;
   if (std::find(heads.begin(), heads.end(), dimension) != heads.end()) return;
   if (heads.empty() && dimension == facts.description.default_dimension) return;
-  if (dimension == 0) throw ApiError(ErrorKind::validation, "`dimensions` should be positive", "dimensions");
+  if (dimension == 0) throw ApiError(ErrorKind::validation, "`" + name + "` should be positive", name);
   std::string known = heads.empty() ? std::to_string(facts.description.default_dimension) : "";
   for (const std::size_t head : heads) known += (known.empty() ? "" : ", ") + std::to_string(head);
   throw ApiError(
       ErrorKind::validation,
-      "`dimensions` is " + std::to_string(dimension) + ", and this model has no head of that size; it has: " + known,
-      "dimensions");
+      "`" + name + "` is " + std::to_string(dimension) + ", and this model has no head of that size; it has: " + known,
+      name);
 }
 
 }  // namespace stella::server

@@ -47,7 +47,7 @@ void check_batch_size(const ModelFacts& facts, std::size_t size);
 /// ApiError that lists the names for one that the model does not know.
 void choose_prompt(const ModelFacts& facts, const std::optional<std::string>& name, EmbedOptions& options);
 
-/// Throws ApiError that lists the heads for a size that none has.
-void check_dimension(const ModelFacts& facts, std::size_t dimension);
+/// Throws ApiError that lists the heads for a size that none has; `name`: the field that asks for it.
+void check_dimension(const ModelFacts& facts, std::size_t dimension, const std::string& name);
 
 }  // namespace stella::server

@@ -65,6 +65,7 @@ bool has_template(const TokenIds& ids, const ModelFacts& facts) {
 Inputs parse_inputs(const json::value& value, std::string_view name) {
   Inputs inputs;
   inputs.single = true;
+  inputs.field = name;
   if (const json::string* text = value.if_string()) {
     add_text(inputs, *text, name);
     return inputs;
@@ -118,10 +119,10 @@ void limit_characters(Inputs& inputs, const ModelFacts& facts, const EmbedOption
     const std::size_t characters = count_characters(text);
     if (characters <= limit) continue;
     if (options.on_long == OnLong::error) {
-      throw ApiError(
-          ErrorKind::validation,
-          "`inputs` must have less than " + std::to_string(limit) + " characters. Given: " + std::to_string(characters),
-          "input");
+      throw ApiError(ErrorKind::validation,
+                     "`" + inputs.field + "` must have less than " + std::to_string(limit) +
+                         " characters. Given: " + std::to_string(characters),
+                     inputs.field);
     }
     text = cut(text, limit, options.truncation_side.value_or(TruncationSide::right));
   }

@@ -14,9 +14,10 @@ namespace stella::server {
 struct Inputs {
   std::vector<std::string> texts{};
   std::vector<TokenIds> ids{};
-  std::vector<bool> is_ids{};  ///< For each input, whether it is the next of `ids` or the next of `texts`.
-  bool single = false;         ///< Not a list.
-  std::size_t characters = 0;  ///< Code points of the texts.
+  std::vector<bool> is_ids{};    ///< For each input, whether it is the next of `ids` or the next of `texts`.
+  bool single = false;           ///< Not a list.
+  std::size_t characters = 0;    ///< Code points of the texts.
+  std::string field = "inputs";  ///< What the request calls them.
 
   std::size_t size() const noexcept { return is_ids.size(); }
 };

@@ -33,7 +33,7 @@ const json::object& operation_of(const RouteEntry& entry) {
 
 /// Statuses that a route can answer with, from what can go wrong on the way to it.
 std::set<std::string> statuses_of(const RouteEntry& entry) {
-  std::set<std::string> statuses{"400", "408", "413", "431", "501"};  // framing, whatever the route
+  std::set<std::string> statuses{"400", "408", "413", "429", "431", "501"};  // header and body, whatever the route
   const auto add = [&](ErrorKind kind) {
     statuses.insert(std::to_string(error_response(ApiError(kind, ""), entry.family).status));
   };
@@ -44,14 +44,17 @@ std::set<std::string> statuses_of(const RouteEntry& entry) {
   const bool never =
       entry.route == Route::rerank || entry.route == Route::predict || entry.route == Route::embed_sparse;
   if (!never) statuses.insert("200");
-  if (entry.route == Route::model) add(ErrorKind::model_not_found);
+  if (entry.route == Route::model || entry.route == Route::info) add(ErrorKind::model_not_found);
+  if (entry.route == Route::info) {  // of a model that is loaded for it
+    for (const ErrorKind kind : {ErrorKind::backend, ErrorKind::validation, ErrorKind::timed_out}) add(kind);
+  }
   if (entry.method != "POST") return statuses;
   add(ErrorKind::backend);
-  if (entry.family != Family::ollama) add(ErrorKind::media_type);
+  add(ErrorKind::media_type);
   if (never) return statuses;
-  if (entry.family != Family::tei) add(ErrorKind::model_not_found);
-  for (const ErrorKind kind : {ErrorKind::bad_json, ErrorKind::wrong_shape, ErrorKind::validation, ErrorKind::empty,
-                               ErrorKind::tokenizer, ErrorKind::overloaded, ErrorKind::timed_out}) {
+  for (const ErrorKind kind :
+       {ErrorKind::model_not_found, ErrorKind::bad_json, ErrorKind::wrong_shape, ErrorKind::validation,
+        ErrorKind::empty, ErrorKind::tokenizer, ErrorKind::overloaded, ErrorKind::timed_out}) {
     add(kind);
   }
   return statuses;

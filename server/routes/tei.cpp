@@ -187,7 +187,7 @@ TokenizeBody parse_tokenize(const json::value& body, const ModelFacts& facts) {
   if (!request.inputs.ids.empty()) refuse_field("inputs", "a string or a list of strings");
   check_batch_size(facts, request.inputs.size());
   EmbedOptions prompt;
-  choose_prompt(facts, find_text(object, "prompt_name"), prompt);
+  take_prompt(object, facts, prompt);
   request.options.prompt = prompt.prompt;
   request.options.add_special_tokens = find_bool(object, "add_special_tokens").value_or(true);
   request.options.offsets = true;

@@ -137,6 +137,16 @@ TEST(Tei, DecodeTakesOneListOrMany) {
   EXPECT_EQ(refusal_of(Family::tei, [&] { ids(R"({"ids":"a"})"); }).status, 422);
 }
 
+TEST(Tei, ATaskIsAPromptsNameOnEveryRoute) {
+  const std::string rest = R"(,"task":"s2p"})";
+  const ModelFacts facts = test_facts();
+  EXPECT_EQ(parse(R"({"inputs":"a")" + rest).options.prompt, "Query: ");
+  EXPECT_EQ(parse_embed_all(parse_json(R"({"inputs":"a")" + rest), facts).options.prompt, "Query: ");
+  EXPECT_EQ(parse_tokenize(parse_json(R"({"inputs":"a")" + rest), facts).options.prompt, "Query: ");
+  const std::string parameters = R"({"inputs":{"source_sentence":"a","sentences":["b"]},"parameters":{"task":"s2p"}})";
+  EXPECT_EQ(parse_similarity(parse_json(parameters), facts).options.prompt, "Query: ");
+}
+
 TEST(Tei, Tokens) {
   TokenText word;
   word.id = 7;

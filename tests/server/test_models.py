@@ -37,6 +37,20 @@ class Several(ServerTest):
             self.assertIn("`small`, `large`", answer.json()["error"]["message"])
         self.assertEqual(self.server.get("/v1/models/other").status, 404)
 
+    def test_a_header_chooses_where_a_body_cannot(self):
+        large = {"x-model": "large"}
+        self.assertEqual(self.server.get("/info", headers=large).json()["served_model_name"], "large")
+        self.assertEqual(self.server.post("/embed", {"inputs": "a red car"}, headers=large).json()[0], vector_of(LARGE, "a red car"))
+        ids = [self.server.post("/tokenize", {"inputs": "a red car"}, headers={"x-model": name}).json() for name in ("small", "large")]
+        self.assertNotEqual(*ids)
+        escaped = {"x-model": "".join(f"%{byte:02x}" for byte in BERT.encode())}
+        self.assertEqual(self.server.get("/info", headers=escaped).json()["model_id"], BERT)
+        self.assertEqual(self.server.post("/v1/embeddings", {"input": "a"}, headers=large).json()["model"], "large")
+        self.assertEqual(self.server.post("/v1/embeddings", {"input": "a", "model": "small"}, headers=large).json()["model"], "small", "the body says it better")
+        for answer in (self.server.get("/info", headers={"x-model": "other"}), self.server.post("/embed", {"inputs": "a"}, headers={"x-model": "other"})):
+            self.assertEqual((answer.status, answer.json()["error_type"]), (404, "Validation"))
+            self.assertIn("`small`, `large`", answer.json()["error"])
+
     def test_all_at_the_same_time(self):
         names = ("small", "large", BERT)
         alone = [self.embed(name).json()["data"] for name in names]
