@@ -10,6 +10,7 @@
 #include "stella/error.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include <CLI/CLI.hpp>
+#include <boost/system/system_error.hpp>
 
 namespace stella::cli {
 namespace {
@@ -50,9 +52,17 @@ Environment:
 
 docs/hub.md has all of them.)";
 
+/// What the system says where there are no descriptors left has no remedy.
+std::string with_remedy(std::string line) {
+  const bool too_many = line.find(std::generic_category().message(EMFILE)) != std::string::npos;
+  if (too_many && line.find("ulimit") == std::string::npos) line += "; raise the limit on open files (ulimit -n)";
+  return line;
+}
+
 void print_error(const std::string& line) {
   constexpr std::string_view kPrefix = "stella: ";
-  const std::string text = std::string(kPrefix) + printable_line(line, kMaxLineBytes - kPrefix.size() - 1) + "\n";
+  const std::size_t most = kMaxLineBytes - kPrefix.size() - 1;
+  const std::string text = std::string(kPrefix) + printable_line(with_remedy(line), most) + "\n";
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
@@ -74,6 +84,8 @@ int run_command(const Command& command, Session& session, const CommonOptions* o
     print_error("out of memory; use a smaller model, fewer --threads or a smaller --max-length");
   } catch (const std::system_error& error) {
     print_error(error.what());  // of the machine: no descriptor or no thread left, for example
+  } catch (const boost::system::system_error& error) {
+    print_error(error.what());  // the same, of Asio
   } catch (const std::exception& error) {
     print_error(std::string(error.what()) + "; this is a defect of stella, please report it");
   }

@@ -27,7 +27,8 @@ void set_if(T& target, const std::optional<Value>& value) {
 
 void add_models(CLI::App& app, ServeOptions& options) {
   add_strings(app, "--model,--model-id", options.models,
-              "Repository id, directory, or 'demo' for the bundled model; more than once for several, of which the "
+              "Repository id (org/name@v1 for a revision), directory, or 'demo' for the bundled model; more than once "
+              "for several, of which the "
               "first is the one for requests that name none (default " +
                   std::string(kDefaultModel) + ")")
       ->type_name("ID|DIR|demo")
@@ -189,8 +190,15 @@ void add_logs(CLI::App& app, ServeOptions& options) {
 
 server::Options ServeOptions::server_options() const {
   server::Options server;
-  server.models = models.empty() ? std::vector<std::string>{kDefaultModel} : models;
-  server.allowed_models = allowed_models;
+  const auto take = [&server](const std::vector<std::string>& from, std::vector<std::string>& to) {
+    for (const std::string& text : from) {
+      const NamedModel model = named_model(text);
+      if (model.revision) server.revisions[model.id] = *model.revision;
+      to.push_back(model.id);
+    }
+  };
+  take(models.empty() ? std::vector<std::string>{kDefaultModel} : models, server.models);
+  take(allowed_models, server.allowed_models);
   server.served_names = served_model_names;
   set_if(server.memory_limit, memory_limit_mb);
   server.memory_limit <<= 20U;
@@ -226,7 +234,14 @@ server::Options ServeOptions::server_options() const {
 }
 
 void ServeOptions::complete_common() const {
-  if (!models.empty()) common->model = models.front();
+  if (!models.empty()) {
+    const NamedModel first = named_model(models.front());
+    common->model = first.id;
+    if (first.revision && common->revision != CommonOptions{}.revision && common->revision != *first.revision)
+      throw Failure(kBadInput, "both --model " + models.front() + " and --revision " + common->revision +
+                                   "; give one revision of it");
+    if (first.revision) common->revision = *first.revision;
+  }
   if (dtype && common->precision != "auto") throw Failure(kBadInput, "both --dtype and --precision; give one of them");
   if (dtype) common->precision = precision_of_dtype(*dtype);
 }
@@ -239,7 +254,9 @@ void add_serve_options(CLI::App& app, ServeOptions& options) {
   add_ignored(app, options);
   add_logs(app, options);
   add_common(app, *options.common, ModelArgument::none);
-  app.get_option("--revision")->envname("REVISION");
+  app.get_option("--revision")
+      ->description("Branch, tag or commit of the first --model (default main); of others: ID@REVISION")
+      ->envname("REVISION");
 }
 
 }  // namespace stella::cli

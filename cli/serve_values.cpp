@@ -12,12 +12,22 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <poll.h>
 #include <sstream>
 #include <unistd.h>
 #include <utility>
 
 namespace stella::cli {
+
+NamedModel named_model(const std::string& text) {
+  const std::size_t at = text.rfind('@');
+  std::error_code ignored;
+  if (at == std::string::npos || std::filesystem::is_directory(text, ignored)) return {text};
+  if (at + 1 == text.size())
+    throw Failure(kBadInput, "the model '" + text + "' has nothing behind its @; give a branch, tag or commit there");
+  return {text.substr(0, at), text.substr(at + 1)};
+}
 
 std::uint16_t port_number(const std::string& text) {
   std::uint16_t port = 0;

@@ -3,11 +3,18 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace stella::cli {
 
+struct NamedModel {
+  std::string id;
+  std::optional<std::string> revision{};
+};
+/// "org/name@revision". What is a directory has no revision; its name may have an @.
+NamedModel named_model(const std::string& text);
 std::uint16_t port_number(const std::string& text);
 /// Of a file, in octal.
 unsigned socket_mode(const std::string& text);

@@ -26,6 +26,7 @@ PoolOptions pool_options(const Options& options, std::shared_ptr<Runtime> runtim
   PoolOptions pool;
   pool.runtime = std::move(runtime);
   pool.memory_limit = options.memory_limit;
+  pool.memory_limit_name = "--memory-limit";
   pool.idle_unload = options.idle_unload;
   pool.max_models = options.models.size() + options.allowed_models.size();
   return pool;
@@ -41,6 +42,12 @@ ModelOptions watched(ModelOptions model, const std::shared_ptr<Loading>& loading
     loading->on_load(fraction);
     if (next) next(fraction);
   };
+  return model;
+}
+
+ModelOptions at_revision(ModelOptions model, const Options& options, const std::string& id) {
+  const auto found = options.revisions.find(id);
+  model.revision = found == options.revisions.end() ? ModelOptions{}.revision : found->second;
   return model;
 }
 
@@ -102,10 +109,10 @@ Backend::Backend(const Options& options, ModelOptions model)
   };
   for (std::size_t i = 0; i < options.models.size(); ++i) {
     const std::string& id = options.models[i];
-    add(id, i < options.served_names.size() ? options.served_names[i] : id, i == 0 ? watched(model, loading_) : model);
-    model.revision = ModelOptions{}.revision;
+    const std::string& name = i < options.served_names.size() ? options.served_names[i] : id;
+    add(id, name, i == 0 ? watched(model, loading_) : at_revision(model, options, id));
   }
-  for (const std::string& id : options.allowed_models) add(id, id, model);
+  for (const std::string& id : options.allowed_models) add(id, id, at_revision(model, options, id));
   facts_.resize(models_.size());
 }
 

@@ -74,9 +74,11 @@ void Listener::listen_on_port(const Options& options) {
   if (!error) acceptor_.bind(endpoint, error);
   if (!error) acceptor_.listen(SOMAXCONN, error);
   if (!error) acceptor_.non_blocking(true, error);
+  const char* const remedy = error == net::error::no_descriptors ? "raise the limit on open files (ulimit -n)"
+                                                                 : "choose another --port or --host";
   if (error)
     throw Error(Errc::io_error, "cannot listen on " + options.host + " port " + std::to_string(options.port) + ": " +
-                                    error.message() + "; choose another --port or --host");
+                                    error.message() + "; " + remedy);
   const auto bound = acceptor_.local_endpoint();
   tcp::endpoint own;
   std::memcpy(own.data(), bound.data(), std::min(bound.size(), own.capacity()));

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -42,9 +43,11 @@ struct Options {
   std::vector<std::string> api_keys{};
   std::vector<std::string> models{};          ///< Ids or directories, at least one; the first is the default model.
   std::vector<std::string> allowed_models{};  ///< More of them, loaded when a request first names them.
-  std::vector<std::string> served_names{};    ///< What clients call `models`, in that order; else their ids.
-  std::uint64_t memory_limit = 0;             ///< Of weights; 0: ModelPool::default_memory_limit().
-  std::chrono::milliseconds idle_unload{0};   ///< Models that nobody has asked for so long go; 0: they stay.
+  /// By id, of models other than the default one; else main.
+  std::map<std::string, std::string> revisions{};
+  std::vector<std::string> served_names{};   ///< What clients call `models`, in that order; else their ids.
+  std::uint64_t memory_limit = 0;            ///< Of weights; 0: ModelPool::default_memory_limit().
+  std::chrono::milliseconds idle_unload{0};  ///< Models that nobody has asked for so long go; 0: they stay.
   AdmissionLimits admission{};
   std::size_t max_client_batch_size = 0;  ///< 0: 2048, or as many texts as may be under way.
   std::size_t max_batch_split = 64;       ///< Batches that a request may be split into.

@@ -28,6 +28,7 @@ struct PoolOptions {
   /// Bytes that weights may take, loads under way included; 0: default_memory_limit(). What requests compute with is
   /// not in it.
   std::uint64_t memory_limit = 0;
+  const char* memory_limit_name = "PoolOptions::memory_limit";  ///< What messages call it: a flag of a program's.
   /// Whether mapped files count too. The kernel can drop them, so that they endanger nobody; but then every pass reads
   /// them from the disk.
   bool count_mapped = true;

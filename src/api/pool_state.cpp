@@ -27,6 +27,7 @@ constexpr std::chrono::seconds kLookAgain{1};
 engine::TableRules rules_of(const PoolOptions& options) {
   return {
       .memory_limit = options.memory_limit,
+      .memory_limit_name = options.memory_limit_name,
       .count_mapped = options.count_mapped,
       .idle_unload = options.idle_unload,
       .memory_wait = options.memory_wait,

@@ -22,6 +22,7 @@ namespace stella::engine {
 
 struct TableRules {
   std::uint64_t memory_limit = 0;
+  const char* memory_limit_name = "PoolOptions::memory_limit";
   bool count_mapped = true;
   std::chrono::nanoseconds idle_unload{};  // 0: never
   std::chrono::nanoseconds memory_wait{};

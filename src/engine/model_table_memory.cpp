@@ -62,7 +62,7 @@ ModelTable::LeaseId ModelTable::ask(Id id, ModelPart part, const LoadNeeds& need
     note(Kind::refused, id);
     std::rethrow_exception(
         no_room(lease,
-                "the pool may use " + amount(budget_.limit()) + " (PoolOptions::memory_limit)" +
+                "the pool may use " + amount(budget_.limit()) + " (" + rules_.memory_limit_name + ")" +
                     (beside.counted == 0 ? "" : ", of which other parts of the model take " + amount(beside.counted)),
                 true));
   }
@@ -257,8 +257,8 @@ std::exception_ptr ModelTable::no_room(const Lease& lease, const std::string& wh
         Error(ever ? Errc::out_of_memory : Errc::overloaded,
               (lease.part == ModelPart::encoder ? "model '" : "a head of model '") + models_.at(lease.model).name +
                   "' needs " + amount(needs.private_bytes_peak) + " of memory to be loaded" + mapped + ", but " + why +
-                  (ever ? "; choose a smaller model or precision, or give the pool more"
-                        : "; try again later, or give the pool more (PoolOptions::memory_limit)")));
+                  (ever ? std::string("; choose a smaller model or precision, or give the pool more")
+                        : "; try again later, or give the pool more (" + std::string(rules_.memory_limit_name) + ")")));
   } catch (...) {
     return out_of_memory_error();
   }

@@ -1,6 +1,8 @@
 """Several models behind one server."""
 
+import http.server
 import socket
+import threading
 import unittest
 
 from server_support import BERT, LARGE, SMALL, ServerTest, command_line, in_threads
@@ -69,13 +71,58 @@ class Start(ServerTest):
     def test_memory_that_does_not_suffice(self):
         server = self.start("--memory-limit", 8, model="demo", ready=False)
         self.assertEqual(server.wait(), 1)
-        self.assertIn("memory", server.process.stderr.read())
+        self.assertIn("the pool may use 8 MiB (--memory-limit)", server.process.stderr.read())
         server = self.start("--memory-limit", 8, "--allow-model", "demo")
         answer = server.post("/v1/embeddings", {"input": "a", "model": "demo"})
         self.assertEqual((answer.status, answer.json()["error"]["type"]), (503, "server_error"))
-        self.assertIn("memory", answer.json()["error"]["message"])
+        self.assertIn("(--memory-limit)", answer.json()["error"]["message"])
         self.assertTrue(answer.headers["retry-after"].isdigit())
         self.assertEqual(server.post("/v1/embeddings", {"input": "a"}).status, 200)
+
+
+class Revisions(ServerTest):
+    """A hub that has nothing and remembers what it was asked for."""
+
+    def setUp(self):
+        self.asked = asked = []
+
+        class Hub(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                asked.append(self.path)
+                self.send_error(404)
+
+            do_HEAD = do_GET
+
+            def log_message(self, *_):
+                pass
+
+        hub = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+        self.addCleanup(hub.server_close)
+        self.addCleanup(hub.shutdown)
+        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        self.env = {"HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}"}
+
+    def revisions(self, name):
+        return {path.split("/resolve/")[1].split("/")[0] for path in self.asked if path.startswith(f"/{name}/resolve/")}
+
+    def test_each_model_has_its_own(self):
+        server = self.start("--revision", "first", "--allow-model", "org/one@v1.2", "--allow-model", "org/two", env=self.env)
+        self.assertEqual([model["id"] for model in server.get("/v1/models").json()["data"]], [SMALL, "org/one", "org/two"])
+        for name in ("org/one", "org/two"):
+            self.assertEqual(server.post("/v1/embeddings", {"input": "a", "model": name}).status, 503)
+        self.assertEqual((self.revisions("org/one"), self.revisions("org/two")), ({"v1.2"}, {"main"}))
+
+    def test_the_default_models_stands_behind_its_name_too(self):
+        for arguments, model in (((), "org/one@v1"), (("--revision", "v1"), "org/one")):
+            self.asked.clear()
+            server = self.start(*arguments, model=model, ready=False, env=self.env)
+            self.assertEqual(server.wait(), 3)
+            self.assertEqual(self.revisions("org/one"), {"v1"})
+
+    def test_what_cannot_be(self):
+        self.fail_with(2, "--model", "org/one@v1", "--revision", "v2", says=["--model org/one@v1", "--revision v2"])
+        self.fail_with(2, "--model", SMALL, "--allow-model", "org/one@", says=["org/one@", "tag"])
+        self.fail_with(2, "--model", SMALL, "--allow-model", "org/one@v1", "--allow-model", "org/one@v2", says=["org/one", "two models"])
 
 
 class OnDemand(ServerTest):

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import tempfile
 import threading
 import unittest
 
-from server_support import LARGE, SMALL, TIME_LIMIT, ServerTest, in_threads, post_bytes, read_all, statuses
+from server_support import LARGE, PROGRAM, SMALL, TIME_LIMIT, ServerTest, environment, in_threads, post_bytes, read_all, statuses
 
 
 class Start(ServerTest):
@@ -38,6 +39,26 @@ class Start(ServerTest):
         self.fail_with(2, "--model", SMALL, "--otlp-endpoint", "collector:4318", says=["--otlp-endpoint", "collector:4318", "http://"])
         self.fail_with(2, "--model", SMALL, "--api-key-file", "nothing.txt", says=["nothing.txt"])
         self.fail_with(1, "--model", SMALL, "--port", self.server.port, says=[str(self.server.port), "in use"])
+
+    def test_too_few_descriptors_are_said(self):
+        """Until there are enough of them: each part of the start lacks one once."""
+        for limit in range(5, 100):
+            with tempfile.TemporaryDirectory(prefix="stella-server-") as home:
+                process = subprocess.Popen([PROGRAM, "serve", "--model", SMALL, "--port", "0"], env=environment(home), stderr=subprocess.PIPE, text=True,
+                                           preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+                self.addCleanup(process.stderr.close)
+                line, ready = "", False
+                while not ready and (more := process.stderr.readline()):
+                    line, ready = more, "ready" in more
+                if ready:
+                    process.kill()
+                status = process.wait(TIME_LIMIT)
+            if ready:
+                break
+            self.assertEqual(status, 1, line)
+            self.assertRegex(line, r"^stella: .*Too many open files.*; raise the limit on open files \(ulimit -n\)$")
+        self.assertTrue(ready)
+        self.assertGreater(limit, 8)
 
     def test_the_hosts_own_name_is_no_address_to_listen_on(self):
         server = self.start(env={"HOSTNAME": "machine"})
