@@ -71,7 +71,7 @@ class Start(ServerTest):
     def test_memory_that_does_not_suffice(self):
         server = self.start("--memory-limit", 8, model="demo", ready=False)
         self.assertEqual(server.wait(), 1)
-        self.assertIn("the pool may use 8 MiB (--memory-limit)", server.process.stderr.read())
+        self.assertIn("the pool may use 8192 KiB (--memory-limit)", server.process.stderr.read())
         server = self.start("--memory-limit", 8, "--allow-model", "demo")
         answer = server.post("/v1/embeddings", {"input": "a", "model": "demo"})
         self.assertEqual((answer.status, answer.json()["error"]["type"]), (503, "server_error"))

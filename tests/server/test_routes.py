@@ -136,7 +136,7 @@ class Tei(ServerTest):
         refused = self.embed(inputs=long, truncate=False)
         self.assertEqual(refused.status, 422)
         self.assertEqual(refused.json()["error"], f"Input validation error: `inputs` must have less than {longest} tokens. Given: {report[1]['full_tokens']}")
-        refused = self.server.post("/v2/embed", {"texts": ["a", long], "input_type": "clustering", "truncate": "NONE"})
+        refused = self.server.post("/v2/embed", {"texts": ["a", long], "input_type": "search_document", "truncate": "NONE"})
         self.assertEqual(refused.json(), {"message": f"`texts` must have less than {longest} tokens. Given: {report[1]['full_tokens']}"})
         right, left = (self.embed(inputs="start " + long + "end", truncation_direction=side).json() for side in ("Right", "Left"))
         self.assertNotEqual(right, left)
