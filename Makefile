@@ -7,7 +7,7 @@ CTEST := ctest --output-on-failure --no-tests=error -j $(JOBS)
 # The Python whose wheel `make wheel` builds.
 PYTHON ?= python3
 
-.PHONY: help setup build demo wheel test test-python-full test-release test-asan test-tsan test-fuzz fuzz soak test-full test-real-hub bench lint format install \
+.PHONY: help setup build demo wheel test test-python-full test-release test-asan test-tsan test-server-sanitized test-fuzz fuzz soak test-full test-real-hub bench lint format install \
         uninstall clean
 
 help: ## Print this list.
@@ -37,15 +37,19 @@ test-release: ## Every test, in the release build.
 	cmake --build --preset release -j $(JOBS)
 	cd build/release && $(CTEST)
 
-test-asan: ## The unit tests under AddressSanitizer and UndefinedBehaviorSanitizer.
+test-asan: ## The unit tests under AddressSanitizer and UndefinedBehaviorSanitizer, and a server's routes and short soak.
 	cmake --preset asan
-	cmake --build --preset asan -j $(JOBS) --target stella_unit_tests
-	cd build/asan && $(CTEST) -L '^unit$$'
+	cmake --build --preset asan -j $(JOBS) --target stella_unit_tests stella_cli
+	cd build/asan && $(CTEST) -L '^(unit|sanitized)$$'
 
 test-tsan: ## The hub's and the engine's tests under ThreadSanitizer.
 	cmake --preset tsan
 	cmake --build --preset tsan -j $(JOBS) --target stella_thread_tests
 	cd build/tsan && TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp" $(CTEST) -R '^stella_(base|engine|hub|hub_http|hub_cache|hub_download|hub_protocol|hub_concurrency|hub_fault|lifetime|pool)_test\.'
+
+test-server-sanitized: ## Not in CI: the server's tests, the program built with AddressSanitizer and UBSan, then with ThreadSanitizer.
+	for preset in asan tsan; do cmake --preset $$preset && cmake --build --preset $$preset -j $(JOBS) --target stella_cli && \
+	  (cd build/$$preset && $(CTEST) -j 1 -R '^server_(http|limits|models|observe|reload|routes|serve|soak|transport)$$') || exit 1; done
 
 FUZZ = cmake --preset fuzz -DSTELLA_FUZZ_SECONDS=$(1) -DSTELLA_FUZZ_SEED=$(2) >/dev/null && cmake --build --preset fuzz -j $(JOBS) && cd build/fuzz && $(CTEST) -L '^fuzz$$'
 

@@ -21,7 +21,7 @@ unsigned retry_after(std::size_t tokens, double rate, double jitter) {
 
 Admission::Admission(const AdmissionLimits& limits, Clock clock) : clock_(std::move(clock)), limits_(limits) {}
 
-std::optional<Admission::Permit> Admission::enter(const std::string& client, const Cost& asked) {
+std::optional<Admission::Permit> Admission::enter(std::string client, const Cost& asked) {
   const Cost cost{std::max<std::size_t>(asked.texts, 1), asked.tokens};
   const std::lock_guard lock(mutex_);
   const auto texts = static_cast<double>(limits_.texts);
@@ -36,7 +36,7 @@ std::optional<Admission::Permit> Admission::enter(const std::string& client, con
   own.tokens += cost.tokens;
   under_way_.texts += cost.texts;
   under_way_.tokens += cost.tokens;
-  return Permit(*this, client, cost);
+  return Permit(*this, std::move(client), cost);
 }
 
 Cost Admission::under_way() const {

@@ -52,7 +52,7 @@ class Admission {
 
   /// Nothing where it would be more than a limit. What comes alone is let in whatever it costs, and what has no texts
   /// counts as one.
-  std::optional<Permit> enter(const std::string& client, const Cost& cost);
+  std::optional<Permit> enter(std::string client, const Cost& cost);
   Cost under_way() const;
   /// For whoever was refused.
   unsigned seconds_to_wait(double jitter) const;

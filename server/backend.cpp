@@ -141,12 +141,16 @@ void Backend::append_figures(std::string& out) {
   transfers_->append(out);
 }
 
-const ServedModel* Backend::find(const std::string& name) const noexcept {
-  const auto found = std::find_if(models_.begin(), models_.end(),
-                                  [&name](const ServedModel& model) { return model.name == name || model.id == name; });
-  if (found != models_.end()) return &*found;
-  constexpr std::string_view kTag = ":latest";  // Ollama's clients may write it out
-  return name.ends_with(kTag) ? find(name.substr(0, name.size() - kTag.size())) : nullptr;
+const ServedModel* Backend::find(std::string_view name) const noexcept {
+  constexpr std::string_view kTag = ":latest";  // Ollama's clients may write it out, once
+  const std::string_view plain = name.ends_with(kTag) ? name.substr(0, name.size() - kTag.size()) : name;
+  for (const std::string_view wanted : {name, plain}) {
+    const auto found = std::find_if(models_.begin(), models_.end(), [wanted](const ServedModel& model) {
+      return model.name == wanted || model.id == wanted;
+    });
+    if (found != models_.end()) return &*found;
+  }
+  return nullptr;
 }
 
 net::awaitable<std::shared_ptr<const ModelFacts>> Backend::facts_for(std::string name, std::stop_token stop,

@@ -15,6 +15,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <boost/asio/awaitable.hpp>
@@ -61,7 +62,7 @@ class Backend {
   std::string progress() const { return loading_->text(); }
 
  private:
-  const ServedModel* find(const std::string& name) const noexcept;
+  const ServedModel* find(std::string_view name) const noexcept;
   boost::asio::awaitable<std::shared_ptr<const ModelFacts>> load(std::size_t model, std::stop_token stop);
   ModelFacts facts_of(const ServedModel& model, ModelDescription description) const;
   boost::asio::awaitable<void> find_template(ModelFacts& facts, std::stop_token stop);

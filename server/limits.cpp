@@ -1,7 +1,9 @@
 #include "server/limits.hpp"
 
 #include "base/ascii.hpp"
+#include "base/log.hpp"
 #include "stella/error.hpp"
+#include "stella/pool.hpp"
 
 #include <algorithm>
 #include <array>
@@ -36,7 +38,8 @@ constexpr std::array<Entry, 10> kEntries{{
     {{"payload-limit", "BYTES", "Of a request's body (default 2000000)"},
      [](Options& options, std::size_t value) { options.limits.body_bytes = value; }},
     {{"max-request-memory", "MIB",
-      "Memory of all requests together, estimated before it is taken; more are 429 (default 1024)"},
+      "Memory of all requests together, estimated before it is taken; more are 429 (default 1024, or a fifth of what "
+      "this process may have)"},
      [](Options& options, std::size_t value) { options.request_memory = value << 20U; }},
     {{"max-connections", "N", "Connections in all (default 4096)"},
      [](Options& options, std::size_t value) { options.limits.connections = value; }},
@@ -100,7 +103,25 @@ void read_limits(Options& options, std::string_view text, const std::string& fil
   }
 }
 
+std::size_t default_request_memory(std::uint64_t usable) {
+  constexpr std::uint64_t kMost = std::uint64_t{1} << 30U;
+  return static_cast<std::size_t>(std::min(usable / 4, kMost));
+}
+
+std::string remark_on_request_memory(std::size_t bytes, std::uint64_t usable) {
+  if (bytes <= usable) return {};
+  const auto mebibytes = [](std::uint64_t value) { return std::to_string(value >> 20U); };
+  return "--max-request-memory " + mebibytes(bytes) + " is more than the " + mebibytes(usable) +
+         " MiB that this process can count on (80 % of the machine's memory, its group's or its own limit), and what "
+         "comes on top of it fails with 503; give " +
+         mebibytes(default_request_memory(usable)) + " or raise that limit";
+}
+
 Options completed(Options options) {
+  const std::uint64_t usable = ModelPool::default_memory_limit();
+  if (options.request_memory == 0) options.request_memory = default_request_memory(usable);
+  const std::string remark = remark_on_request_memory(options.request_memory, usable);
+  if (!remark.empty()) log(LogLevel::warning, remark);
   const std::size_t texts = options.admission.texts;
   if (options.max_client_batch_size == 0) options.max_client_batch_size = std::min(kBatch, texts);
   if (options.max_client_batch_size > texts)

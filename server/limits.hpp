@@ -5,6 +5,7 @@
 #include "server/options.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,7 +27,16 @@ void set_limit(Options& options, std::string_view name, std::size_t value);
 /// Error(invalid_argument) that names file and line.
 void read_limits(Options& options, std::string_view text, const std::string& file);
 
-/// With what is left open filled in. Throws Error(invalid_argument) for options that contradict each other.
+/// Bytes for all requests where nothing else is asked for: 1 GiB, and at the most a quarter of `usable`, the 80 % of
+/// what this process may have (ModelPool::default_memory_limit()) that weights get, so that both together are all of
+/// it.
+std::size_t default_request_memory(std::uint64_t usable);
+
+/// What has to be said of so many bytes for requests; empty where they can be had.
+std::string remark_on_request_memory(std::size_t bytes, std::uint64_t usable);
+
+/// With what is left open filled in; what cannot be kept is said to the log. Throws Error(invalid_argument) for options
+/// that contradict each other.
 Options completed(Options options);
 
 }  // namespace stella::server

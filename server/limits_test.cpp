@@ -2,6 +2,9 @@
 
 #include "stella/error.hpp"
 
+#include <cstdint>
+#include <limits>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -52,6 +55,23 @@ TEST(Limits, TheBatchFollowsWhatMayBeUnderWay) {
   EXPECT_EQ(completed(options).max_client_batch_size, 4);
   options.max_client_batch_size = 5;
   EXPECT_THROW(completed(options), Error);
+}
+
+constexpr std::uint64_t kMib = std::uint64_t{1} << 20U;
+
+TEST(Limits, RequestsGetAShareOfTheMemoryThatThereIs) {
+  EXPECT_EQ(default_request_memory(208 * kMib), 52 * kMib);
+  EXPECT_EQ(default_request_memory(4096 * kMib), 1024 * kMib);
+  EXPECT_EQ(default_request_memory(4097 * kMib), 1024 * kMib);
+  EXPECT_EQ(default_request_memory(std::numeric_limits<std::uint64_t>::max()), 1024 * kMib);
+  EXPECT_GT(completed(Options{}).request_memory, 0);
+}
+
+TEST(Limits, MemoryThatCannotBeHadIsSaidInOneLine) {
+  EXPECT_EQ(remark_on_request_memory(208 * kMib, 208 * kMib), "");
+  const std::string remark = remark_on_request_memory(209 * kMib, 208 * kMib);
+  EXPECT_THAT(remark, AllOf(HasSubstr("--max-request-memory 209"), HasSubstr("208 MiB"), HasSubstr("give 52 or")));
+  EXPECT_EQ(remark.find('\n'), std::string::npos);
 }
 
 }  // namespace

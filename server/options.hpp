@@ -51,7 +51,7 @@ struct Options {
   AdmissionLimits admission{};
   std::size_t max_client_batch_size = 0;  ///< 0: 2048, or as many texts as may be under way.
   std::size_t max_batch_split = 64;       ///< Batches that a request may be split into.
-  std::size_t request_memory = std::size_t{1} << 30U;
+  std::size_t request_memory = 0;         ///< Bytes; 0: default_request_memory().
   std::vector<std::string> cors_origins{};
   bool auto_truncate = true;
   bool any_token_ids = false;

@@ -11,7 +11,6 @@
 
 #include <new>
 #include <stop_token>
-#include <string_view>
 #include <sys/socket.h>
 #include <utility>
 
@@ -88,8 +87,10 @@ void Server::Core::start(std::function<void(std::exception_ptr)> on_loaded) {
 
 /// Begins again where there was not even memory to wait.
 void Server::Core::accept() {
-  net::co_spawn(io_, accept_all(), [self = shared_from_this()](const std::exception_ptr& error) {
-    if (error && !self->ended_) self->accept();
+  detail::with_patience([this] {
+    net::co_spawn(io_, accept_all(), [self = shared_from_this()](const std::exception_ptr& error) {
+      if (error && !self->ended_) self->accept();
+    });
   });
 }
 
@@ -116,10 +117,8 @@ void Server::Core::serve(Socket socket) {
   if (peer.empty()) return;
   auto entry = connections_->enter(peer, late_);
   if (!entry) {
-    constexpr std::string_view kFull =
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\nretry-after: 1\r\n\r\n";
-    if (!tls_)
-      static_cast<void>(::send(socket.native_handle(), kFull.data(), kFull.size(), MSG_DONTWAIT | MSG_NOSIGNAL));
+    constexpr int kFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
+    if (!tls_) static_cast<void>(::send(socket.native_handle(), kBusyAnswer.data(), kBusyAnswer.size(), kFlags));
     return;
   }
   const auto executor = socket.get_executor();

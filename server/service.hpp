@@ -49,8 +49,8 @@ class Service {
   /// type. The answer stands whatever the body is.
   std::optional<Response> check_header(const Request& request, std::optional<std::uint64_t> body_bytes) const;
 
-  /// Never throws. A requested `stop` gives up what is under way for the request. `late`: it came after drain(), on a
-  /// connection that did.
+  /// Throws std::bad_alloc where there is no memory even for a refusal. A requested `stop` gives up what is under way
+  /// for the request. `late`: it came after drain(), on a connection that did.
   boost::asio::awaitable<Response> respond(Request& request, std::stop_token stop, bool late);
   /// The answer to a request for whose body there is no memory now.
   Response overloaded(const Request& request);

@@ -35,8 +35,13 @@ inline void run_all(boost::asio::io_context& io) {
 /// Asio's thread_pool would end the program where something throws.
 class Workers {
  public:
+  /// Throws std::system_error where the system gives none; fewer than were asked for do the work too.
   explicit Workers(std::size_t threads) {
-    for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { run_all(io_); });
+    try {
+      for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { run_all(io_); });
+    } catch (const std::exception&) {
+      if (threads_.empty()) throw;
+    }
   }
   ~Workers() { join(); }
   Workers(const Workers&) = delete;

@@ -6,6 +6,7 @@
 #include <bit>
 #include <chrono>
 #include <cstdint>
+#include <new>
 #include <optional>
 #include <stop_token>
 #include <string_view>
@@ -48,6 +49,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   net::awaitable<void> run();
 
  private:
+  /// However the connection ends, its coroutine lost for want of memory too: nothing waits for its socket any more.
+  struct Ending {
+    Connection& connection;
+    ~Ending() { connection.end(); }
+  };
+
+  net::awaitable<void> serve();
+  void answer_without_memory();
+  void end();
   void listen_to_entry();
   net::awaitable<bool> wait_for_request();
   net::awaitable<bool> serve_request(std::size_t head_bytes);
@@ -73,6 +83,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   unsigned looks_ = 0;      ///< At a client that sends no more, during the request that is under way.
   std::size_t begun_ = 0;   ///< Bytes of kBegin that were sent ahead of its answer.
   bool idle_ = false;       ///< Waits for the first byte of a request.
+  bool owes_ = false;       ///< A request has begun to come, and no answer to go.
   bool stopped_ = false;    ///< Whatever was under way is given up.
 };
 
@@ -124,6 +135,15 @@ bool Connection::has_left() {
   return stream.peer() == Stream::Peer::gone;
 }
 
+/// Of whatever was under way for the request there is nothing left.
+void Connection::answer_without_memory() {
+  ++turn_;
+  if (!owes_ || channel_.stream().has_tls() || channel_.is_gone()) return;
+  constexpr int kFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
+  const std::string_view rest = kBusyAnswer.substr(begun_);
+  static_cast<void>(::send(channel_.stream().socket().native_handle(), rest.data(), rest.size(), kFlags));
+}
+
 /// Requests the stop where the client leaves while its request is computed.
 void Connection::watch(const std::stop_source& stop, std::uint64_t turn) {
   auto on_readable = [self = shared_from_this(), stop, turn](const error_code& error) mutable {
@@ -160,9 +180,11 @@ net::awaitable<bool> Connection::write(const Response& response, const std::stri
   options.keep_alive = keep;
   options.request_id = id;
   options.date = date;
-  std::string head = head_of(response, options).substr(std::exchange(begun_, 0));
+  std::string head = head_of(response, options).substr(begun_);
   const bool together = with_body && response.body.size() <= kSmallAnswer;
   if (together) head += response.body;
+  owes_ = false;
+  begun_ = 0;
   const bool written = co_await channel_.write(net::buffer(head), limits_.write);
   if (!written || together || !with_body) co_return written;
   co_return co_await channel_.write(net::buffer(response.body), limits_.write);
@@ -252,7 +274,26 @@ net::awaitable<bool> Connection::serve_request(std::size_t head_bytes) {
   co_return co_await write(response, request.id, request.method != "HEAD", keep) && keep;
 }
 
+void Connection::end() {
+  ++turn_;
+  watch_timer_.cancel();
+  channel_.end_limit();
+  channel_.stream().close();
+}
+
 net::awaitable<void> Connection::run() {
+  const Ending ending{*this};
+  try {
+    co_await serve();
+  } catch (const std::bad_alloc&) {
+    answer_without_memory();
+  }
+  if (channel_.is_gone() || stopped_) co_return;
+  channel_.limit_time(kGoodbye);
+  co_await channel_.stream().finish();
+}
+
+net::awaitable<void> Connection::serve() {
   channel_.set_owner(weak_from_this());
   listen_to_entry();
   channel_.limit_time(limits_.header);
@@ -262,18 +303,13 @@ net::awaitable<void> Connection::run() {
   const bool lacks_tls = !error && channel_.stream().lacks_tls();
   if (lacks_tls) co_await ask_for_tls();
   while (!error && !lacks_tls && !stopped_ && co_await wait_for_request()) {
+    owes_ = true;
     limits_ = service_->limits();
     const Head head = co_await read_head(channel_, limits_);
     if (head.refusal) co_await refuse(*head.refusal);
     if (head.bytes == 0 || !co_await serve_request(head.bytes)) break;
     channel_.shrink();
   }
-  if (!channel_.is_gone() && !stopped_) {
-    channel_.limit_time(kGoodbye);
-    co_await channel_.stream().finish();
-  }
-  channel_.end_limit();
-  channel_.stream().close();
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "stella/detail/patience.hpp"
 
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -20,7 +21,10 @@ Connections::Entry::~Entry() {
     if (--count->second == 0) all_->per_address_.erase(count);
     if (!late_ && --all_->early_ == 0) on_empty = all_->on_empty_;
   }
-  if (on_empty) detail::with_patience(*on_empty);
+  try {
+    if (on_empty) detail::with_patience(*on_empty);
+  } catch (const std::bad_alloc&) {  // the end of the drain's time is the server's end then
+  }
 }
 
 void Connections::Entry::set_calls(std::function<void()> on_drain, std::function<void()> on_stop) {

@@ -14,6 +14,10 @@
 
 namespace stella::server {
 
+/// For clients of whom nothing is known or for whose answer there is no memory.
+inline constexpr std::string_view kBusyAnswer =
+    "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\nretry-after: 1\r\n\r\n";
+
 struct Field {
   std::string name;  ///< Lower case.
   std::string value;

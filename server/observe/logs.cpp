@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <ctime>
+#include <new>
 #include <poll.h>
 #include <unistd.h>
 #include <utility>
@@ -119,15 +120,22 @@ void LogWriter::write_whole(std::string_view text) const {
 void LogWriter::run() {
   std::uint64_t told = 0;
   while (const auto lines = queue_.take()) {
-    std::string text;
-    for (const std::string& line : *lines) text += line + "\n";
-    const std::uint64_t dropped = queue_.dropped();
-    if (dropped != told) {
-      text +=
-          remark(LogLevel::warning, std::to_string(dropped - std::exchange(told, dropped)) + " lines dropped") + "\n";
+    try {
+      write_lines(*lines, told);
+    } catch (const std::bad_alloc&) {  // these lines are lost
     }
-    write_whole(text);
   }
+}
+
+/// `told`: how many dropped lines there is a remark about already.
+void LogWriter::write_lines(const std::vector<std::string>& lines, std::uint64_t& told) const {
+  std::string text;
+  for (const std::string& line : lines) text += line + "\n";
+  const std::uint64_t dropped = queue_.dropped();
+  if (dropped != told) {
+    text += remark(LogLevel::warning, std::to_string(dropped - std::exchange(told, dropped)) + " lines dropped") + "\n";
+  }
+  write_whole(text);
 }
 
 }  // namespace stella::server

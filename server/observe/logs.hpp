@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 namespace stella::server {
 
@@ -59,7 +60,7 @@ class LogWriter {
  private:
   void run();
   std::string remark(LogLevel level, std::string_view message) const;
-
+  void write_lines(const std::vector<std::string>& lines, std::uint64_t& told) const;
   void write_whole(std::string_view text) const;
 
   const int descriptor_;

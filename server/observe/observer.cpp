@@ -3,6 +3,7 @@
 #include "server/routes/router.hpp"
 
 #include <chrono>
+#include <new>
 #include <utility>
 
 namespace stella::server {
@@ -73,7 +74,7 @@ void Observer::begin(Request& request) {
   request.trace = new_span(request.parent);
 }
 
-void Observer::end(const Request& request, Response& response) const {
+void Observer::end(const Request& request, Response& response) const try {
   if (request.parent) response.fields.push_back({"traceparent", to_traceparent(request.trace)});
   if (!access_log_ && !spans_) return;
   const RequestRecord record = record_of(request, response, std::chrono::steady_clock::now() - request.since);
@@ -81,6 +82,7 @@ void Observer::end(const Request& request, Response& response) const {
   const Match match = find_route(request.method, request.path);
   const bool probe = match.entry != nullptr && match.entry->open;  // probes would be most of all spans
   if (spans_ && request.trace.sampled && !probe) spans_->add(span_of(record, match.entry, request, response.work));
+} catch (const std::bad_alloc&) {  // a remark, for which there is no memory; the answer goes out all the same
 }
 
 }  // namespace stella::server

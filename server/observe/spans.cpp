@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <new>
 
 #include <curl/curl.h>
 
@@ -92,16 +93,23 @@ bool SpanExporter::is_over() const noexcept {
 
 void SpanExporter::run() {
   const std::unique_ptr<CURL, void (*)(CURL*)> curl(curl_easy_init(), curl_easy_cleanup);
-  bool told = false;
   while (const auto spans = queue_.take()) {
     for (std::size_t at = 0; at < spans->size(); at += kMaxOfPost) {
       const auto part = std::span(*spans).subspan(at, std::min(kMaxOfPost, spans->size() - at));
-      const bool taken = curl && !is_over() && post(curl.get(), otlp_json(service_, version_, part));
-      (taken ? sent_ : refused_) += part.size();
-      if (!taken && !std::exchange(told, true))
-        log(LogLevel::warning, "the collector at " + without_password(url_) + " takes no spans");
+      (send(curl.get(), part) ? sent_ : refused_) += part.size();
     }
   }
+}
+
+/// Whether the collector took them; where not, that is said once.
+bool SpanExporter::send(void* curl, std::span<const Span> spans) {
+  try {
+    if (curl != nullptr && !is_over() && post(curl, otlp_json(service_, version_, spans))) return true;
+    if (!std::exchange(told_, true))
+      log(LogLevel::warning, "the collector at " + without_password(url_) + " takes no spans");
+  } catch (const std::bad_alloc&) {  // these are lost
+  }
+  return false;
 }
 
 bool SpanExporter::post(void* curl, const std::string& body) const {

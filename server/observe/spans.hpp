@@ -51,6 +51,7 @@ class SpanExporter {
 
  private:
   void run();
+  bool send(void* curl, std::span<const Span> spans);
   bool post(void* curl, const std::string& body) const;
   bool is_over() const noexcept;
 
@@ -58,6 +59,7 @@ class SpanExporter {
   const std::string service_;
   const std::string version_;
   BoundedQueue<Span> queue_;
+  bool told_ = false;  // the thread's alone
   std::atomic<std::uint64_t> sent_{0};
   std::atomic<std::uint64_t> refused_{0};
   std::atomic<std::int64_t> give_up_{0};  ///< When it ends: steady_clock's count of the last moment.

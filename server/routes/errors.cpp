@@ -145,7 +145,8 @@ ApiError to_api_error(const std::exception_ptr& error) {
   } catch (const Error& failed) {
     return from_library(failed);
   } catch (const std::bad_alloc&) {
-    return {ErrorKind::overloaded, "Model is overloaded"};
+    return {ErrorKind::unhealthy,
+            "there is no memory for the request now; send it again later, or fewer texts at once"};
   } catch (const std::exception& other) {
     return {ErrorKind::backend, other.what()};
   }

@@ -9,6 +9,7 @@
 #include <exception>
 #include <list>
 #include <mutex>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -21,6 +22,8 @@ constexpr std::chrono::seconds kIdle{10};
 void run_job(UniqueFunction<void()>& job) {
   try {
     job();
+  } catch (const std::bad_alloc&) {
+    log(LogLevel::error, "a callback was out of memory");
   } catch (const std::exception& error) {
     log(LogLevel::error, std::string("a callback threw: ") + error.what());
   } catch (...) {

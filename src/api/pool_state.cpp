@@ -65,7 +65,7 @@ void let_go(const ModelCore& core) noexcept {
 }
 
 std::exception_ptr shut_down_error() {
-  return std::make_exception_ptr(Error(Errc::shut_down, "the pool of models has been destroyed"));
+  return make_error(Errc::shut_down, "the pool of models has been destroyed");
 }
 
 }  // namespace
@@ -290,8 +290,7 @@ void PoolState::give_up(LeaseId lease) noexcept {
   }
   if (!waiting) return;
   look_again();
-  waiting->done(std::make_exception_ptr(Error(Errc::cancelled, "cancelled while the model waited for memory")),
-                nullptr);
+  tell(waiting->done, make_error(Errc::cancelled, "cancelled while the model waited for memory"), nullptr);
 }
 
 std::shared_ptr<PoolState::Waiting> PoolState::take_waiting(LeaseId lease) noexcept {
@@ -419,6 +418,7 @@ void PoolState::report(const PoolEvent& event) const noexcept {
                              std::to_string(event.memory.used) + " of " + std::to_string(event.memory.limit) +
                              " bytes used");
     if (options_.on_event) options_.on_event(event);
+  } catch (const std::bad_alloc&) {  // for the remark, or in the handler: nothing can be said of it
   } catch (const std::exception& error) {
     log(LogLevel::error, std::string("PoolOptions::on_event threw: ") + error.what());
   } catch (...) {

@@ -1,7 +1,5 @@
 #include "base/typed_error.hpp"
 
-#include "stella/error.hpp"
-
 #include <new>
 #include <utility>
 
@@ -13,6 +11,14 @@ std::exception_ptr out_of_memory_error() noexcept {
                 "out of memory; embed fewer or shorter texts at a time, or use a smaller model or fewer threads");
   } catch (...) {
     return std::current_exception();
+  }
+}
+
+std::exception_ptr make_error(Errc code, const char* message) noexcept {
+  try {
+    throw Error(code, message);
+  } catch (...) {
+    return typed_error(std::current_exception());
   }
 }
 

@@ -1,18 +1,13 @@
 #include "base/unique_function.hpp"
 
 #include "base/typed_error.hpp"
-#include "stella/error.hpp"
 
 namespace stella {
 
 std::exception_ptr drop_reason() noexcept {
   if (auto handled = std::current_exception()) return typed_error(std::move(handled));
   if (std::uncaught_exceptions() > 0) return out_of_memory_error();
-  try {
-    throw Error(Errc::shut_down, "the runtime is shutting down");
-  } catch (...) {
-    return typed_error(std::current_exception());
-  }
+  return make_error(Errc::shut_down, "the runtime is shutting down");
 }
 
 }  // namespace stella

@@ -22,10 +22,6 @@ constexpr int kSlicesPerTurn = 8;
 constexpr std::size_t kInteractiveBytes = 4096;
 constexpr std::size_t kInteractiveIds = 1024;
 
-std::exception_ptr make_error(Errc code, const char* message) {
-  return std::make_exception_ptr(Error(code, message));
-}
-
 std::exception_ptr shut_down_error() {
   return make_error(Errc::shut_down, "the runtime is shutting down");
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "base/timer.hpp"
+#include "base/typed_error.hpp"
 #include "base/unique_function.hpp"
-#include "stella/error.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -15,8 +15,8 @@
 
 namespace stella::engine {
 
-inline std::exception_ptr deadline_error() {
-  return std::make_exception_ptr(Error(Errc::deadline_exceeded, "the request was not answered before its deadline"));
+inline std::exception_ptr deadline_error() noexcept {
+  return make_error(Errc::deadline_exceeded, "the request was not answered before its deadline");
 }
 
 /// Requests the stop of an operation at a time, and turns the error that comes of it into Error(deadline_exceeded). The

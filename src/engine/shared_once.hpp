@@ -160,8 +160,10 @@ class SharedOnce : public std::enable_shared_from_this<SharedOnce<T>> {
     }
     if (!waiter) return;
     if (abandoned) abandoned->source.request_stop();
-    waiter->done(std::make_exception_ptr(Error(Errc::cancelled, "cancelled while the model was being loaded")),
-                 nullptr);
+    try {
+      waiter->done(make_error(Errc::cancelled, "cancelled while the model was being loaded"), nullptr);
+    } catch (...) {  // NOLINT(bugprone-empty-catch): its completion was dropped, and so knows
+    }
   }
 
   void finish(const std::shared_ptr<Attempt>& attempt, std::exception_ptr error, Value value) {

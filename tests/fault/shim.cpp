@@ -1,8 +1,10 @@
 // For LD_PRELOAD: a machine that fails. STELLA_FAULT is "KIND:N", the Nth call of that kind fails, or "KIND:N+", it and
-// all later ones: malloc (of at least STELLA_FAULT_BYTES, by default 64 KiB), thread, open, mmap and lock (flock); the
-// last three take an error number, "open:N:ERRNO". Calls are counted from the start of the process.
+// all later ones, or "KIND:N+M", it and M later ones: malloc (of at least STELLA_FAULT_BYTES, by default 64 KiB),
+// thread, open, mmap and lock (flock); the last three take an error number, "open:N:ERRNO". Calls are counted from the
+// start of the process, or with STELLA_FAULT_STEP=S from each SIGUSR1 on, by which N grows by S from the second on.
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdarg>
 #include <cstdlib>
 #include <cstring>
@@ -11,6 +13,8 @@
 #include <pthread.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+
+#include <climits>
 
 // The C library's own names for what is replaced here.
 extern "C" {
@@ -26,15 +30,23 @@ enum class Kind { none, allocation, thread, open, map, lock };
 
 struct Plan {
   Kind kind = Kind::none;
-  long at = 0;
-  bool onwards = false;
+  long more = 0;  // calls that fail behind the first
   int error = EIO;
   std::size_t bytes = std::size_t{64} << 10U;
 };
 
-Plan plan;  // constant after the constructor below; nothing fails before it
+Plan plan;                   // constant after the constructor below; nothing fails before it
+std::atomic<long> first{0};  // that fails
 std::atomic<long> calls{0};
 std::atomic<bool> begun{false};
+
+long step = 0;
+
+void begin_again(int /*signal*/) {
+  if (begun) first += step;
+  calls = 0;
+  begun = true;
+}
 
 __attribute__((constructor)) void read_plan() {
   if (const char* bytes = std::getenv("STELLA_FAULT_BYTES")) plan.bytes = std::strtoul(bytes, nullptr, 10);
@@ -42,9 +54,12 @@ __attribute__((constructor)) void read_plan() {
   const char* colon = text != nullptr ? std::strchr(text, ':') : nullptr;
   if (colon == nullptr) return;
   char* end = nullptr;
-  plan.at = std::strtol(colon + 1, &end, 10);
-  plan.onwards = *end == '+';
-  if (plan.onwards) ++end;
+  first = std::strtol(colon + 1, &end, 10);
+  if (*end == '+') {
+    const char* const count = ++end;
+    plan.more = std::strtol(count, &end, 10);
+    if (end == count) plan.more = LONG_MAX;
+  }
   if (*end == ':') plan.error = static_cast<int>(std::strtol(end + 1, nullptr, 10));
   if (std::strncmp(text, "malloc:", 7) == 0) plan.kind = Kind::allocation;
   if (std::strncmp(text, "thread:", 7) == 0) plan.kind = Kind::thread;
@@ -52,12 +67,17 @@ __attribute__((constructor)) void read_plan() {
   if (std::strncmp(text, "mmap:", 5) == 0) plan.kind = Kind::map;
   if (std::strncmp(text, "lock:", 5) == 0) plan.kind = Kind::lock;
   begun = std::getenv("STELLA_FAULT_LATER") == nullptr;
+  if (const char* text_of_step = std::getenv("STELLA_FAULT_STEP")) {
+    begun = false;
+    step = std::strtol(text_of_step, nullptr, 10);
+    std::signal(SIGUSR1, begin_again);
+  }
 }
 
 bool fails(Kind kind) {
   if (!begun || kind != plan.kind) return false;
   const long call = ++calls;
-  return plan.onwards ? call >= plan.at : call == plan.at;
+  return call >= first && call - first <= plan.more;
 }
 
 bool allocation_fails(std::size_t size) {

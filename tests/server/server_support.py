@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import signal
 import socket
 import ssl
@@ -21,12 +22,17 @@ LARGE = str(SOURCE / "tests/data/checkpoints/stella-large-tiny")
 BERT = str(SOURCE / "tests/data/checkpoints/bert-tiny")
 TLS = SOURCE / "tests/server/tls"
 TIME_LIMIT = 240
+SANITIZED = bool(os.environ.get("STELLA_SANITIZED"))  # the program, which takes more memory then
 
 
 def take_signals():
     """A test runner in the background ignores SIGINT, and its children would inherit that."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
+
+
+def is_finding(text):
+    return "Sanitizer" in text or "runtime error:" in text
 
 
 class Answer:
@@ -40,15 +46,26 @@ class Answer:
 class Server:
     """`stella serve` as a child process; killed at the end if it has not ended by itself."""
 
-    def __init__(self, *arguments, model=SMALL, ready=True, env=None, trust=None):
+    def __init__(self, *arguments, model=SMALL, ready=True, env=None, trust=None, address_space=None):
         self.trust = trust
         self._home = tempfile.TemporaryDirectory(prefix="stella-server-")
+
+        def prepare():
+            take_signals()
+            if address_space:
+                resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
+
         self.process = subprocess.Popen([PROGRAM, "serve", "--model", model, "--port", "0", *map(str, arguments)],
-                                        env=environment(self._home.name, **(env or {})), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, preexec_fn=take_signals)
-        self.lines = [self.process.stderr.readline()]
-        found = re.search(r"listening on (https?://(\S+):(\d+)|unix:(\S+));", self.lines[0])
+                                        env=environment(self._home.name, **(env or {})), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, preexec_fn=prepare)
+        self.remarks = []  # before it listens
+        line = self.process.stderr.readline()
+        while line.startswith("stella: warning"):
+            self.remarks.append(line)
+            line = self.process.stderr.readline()
+        self.lines = [line]
+        found = re.search(r"listening on (https?://(\S+):(\d+)|unix:(\S+));", line)
         if not found:
-            raise RuntimeError(self.lines[0] + self.process.communicate(timeout=TIME_LIMIT)[1])
+            raise RuntimeError(line + self.process.communicate(timeout=TIME_LIMIT)[1])
         self.url, self.host, self.port, self.path = found[1], found[2], int(found[3] or 0), found[4]
         if ready:
             self.lines.append(self.process.stderr.readline())
@@ -56,11 +73,15 @@ class Server:
                 raise RuntimeError(self.lines[-1])
 
     def close(self):
+        """Of a program with sanitizers: a regular end, for they look for leaks then, and what they have found."""
         if self.process.poll() is None:
-            self.process.kill()
+            self.process.send_signal(signal.SIGTERM if SANITIZED else signal.SIGKILL)
+        said = self.process.stderr.read() if SANITIZED and not self.process.stderr.closed else ""
         self.process.wait(TIME_LIMIT)
         self.process.stderr.close()
         self._home.cleanup()
+        if is_finding(said):
+            raise AssertionError(said)
 
     def connect(self):
         connection = http.client.HTTPConnection(self.host or "localhost", self.port, timeout=TIME_LIMIT)
@@ -145,7 +166,8 @@ def command_line(*arguments):
 
 def environment(home, **more):
     """Of a program that finds no model but those it is given."""
-    return {"PATH": os.environ["PATH"], "HOME": home, "HF_HOME": home, "HF_ENDPOINT": "http://127.0.0.1:1"} | more
+    kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.endswith("SAN_OPTIONS")}
+    return kept | {"HOME": home, "HF_HOME": home, "HF_ENDPOINT": "http://127.0.0.1:1"} | more
 
 
 class ServerTest(unittest.TestCase):

@@ -2,18 +2,21 @@
 
 import json
 import os
+import random
 import re
 import socket
 import unittest
 
-from server_support import ServerTest, in_threads, metric, post_bytes, read_all, statuses, wait_until
+from server_support import SANITIZED, ServerTest, in_threads, metric, post_bytes, read_all, statuses, wait_until
 
 MIB = 1 << 20
 TEXT = {"inputs": "a"}
 
 
 def resident(server):
-    """(bytes now, bytes at the most so far)"""
+    """(bytes now, bytes at the most so far); nothing of a program with sanitizers, which keep what is freed"""
+    if SANITIZED:
+        return 0, 0
     with open(f"/proc/{server.process.pid}/status", encoding="ascii") as status:
         text = status.read()
     return tuple(int(re.search(name + r":\s+(\d+) kB", text)[1]) << 10 for name in ("VmRSS", "VmHWM"))
@@ -130,6 +133,54 @@ class Memory(ServerTest):
             self.addCleanup(connection.close)
             connection.sendall(head)
         self.assertEqual(self.server.post("/embed", {"inputs": "a"}).status, 200)
+
+
+@unittest.skipIf(SANITIZED, "sanitizers need all of the address space")
+class LittleMemory(ServerTest):
+    """The system's own limit."""
+
+    def test_requests_get_a_share_of_it(self):
+        server = self.start(address_space=1024 * MIB)
+        self.assertEqual(server.remarks, [])
+        self.assertEqual(server.post("/embed", {"inputs": "a"}).status, 200)
+        # 205 MiB, in place of 1024. Each token is one state of 32 numbers or more, of 30 bytes.
+        answer = server.post("/embed_all", {"inputs": ["word " * 400] * 800})
+        self.assertEqual(answer.status, 413)
+        self.assertIn("--max-request-memory", answer.json()["error"])
+
+    def test_what_cannot_be_had_is_said(self):
+        server = self.start("--max-request-memory", 2000, address_space=1000 * MIB)
+        self.assertEqual(len(server.remarks), 1)
+        for part in ("--max-request-memory 2000", "800 MiB", "give 200"):
+            self.assertIn(part, server.remarks[0])
+        self.assertEqual(server.post("/embed", {"inputs": "a"}).status, 200)
+
+    def test_strangers_do_not_end_it(self):
+        """Large bodies of every kind, half of them abandoned, and more memory allowed than there is."""
+        server = self.start("--max-request-memory", 1000, "--payload-limit", 8_000_000, address_space=260 * MIB)
+        wanted = server.post("/embed", {"inputs": "a"}).json()
+        bodies = [("/embed", body) for body in Memory.BODIES.values()]
+        bodies += [("/v1/embeddings", {"input": ["a"] * 2048}), ("/embed_all", {"inputs": ["word " * 400] * 100}), ("/tokenize", {"inputs": "x " * 400_000})]
+
+        def send(number):
+            choose = random.Random(number)
+            for _ in range(8):
+                path, body = choose.choice(bodies)
+                content = post_bytes(path, body, "Connection: close")
+                with server.socket() as connection:
+                    left = choose.random() < 0.5
+                    try:
+                        connection.sendall(content[:choose.randrange(len(content))] if left else content)
+                        if not left:
+                            self.assertLessEqual(set(statuses(read_all(connection))), {200, 400, 413, 422, 429, 503})
+                    except (BrokenPipeError, ConnectionResetError):
+                        pass  # refused before all of it was sent
+
+        in_threads(24, send)
+        wait_until(lambda: server.post("/embed", {"inputs": "a"}).status == 200)
+        self.assertEqual(server.post("/embed", {"inputs": "a"}).json(), wanted)
+        server.terminate()
+        self.assertEqual(server.wait(), 0)
 
 
 class Crowds(ServerTest):

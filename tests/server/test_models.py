@@ -53,6 +53,10 @@ class Several(ServerTest):
             self.assertEqual((answer.status, answer.json()["error_type"]), (404, "Validation"))
             self.assertIn("`small`, `large`", answer.json()["error"])
 
+    def test_a_tag_counts_once(self):
+        for times in (2, 250_000):  # as many as a body can have
+            self.assertEqual(self.embed("small" + ":latest" * times).status, 404)
+
     def test_all_at_the_same_time(self):
         names = ("small", "large", BERT)
         alone = [self.embed(name).json()["data"] for name in names]
