@@ -132,13 +132,13 @@ class Loading(PackedModelTest):
             content[place + 3] ^= 0x80
         other.write_bytes(content)
         shutil.copystat(weights, other)
-        first = self.embed()
+        first = self.embed("--precision", "int16")  # auto measures anew, and may come to another
         shutil.copy2(other, weights)  # cp -p
         self.assertEqual(weights.stat().st_mtime_ns, other.stat().st_mtime_ns)
-        second = self.embed()
+        second = self.embed("--precision", "int16")
         self.assertNotEqual(first, second)
         self.assertGreaterEqual(cosine(second, self.embed("--precision", "f32", "--no-packed-weights")), 0.9995)
-        self.assertEqual(len(self.names()), 2, self.names())
+        self.assertEqual(len(self.names()), 1, self.names())
 
     def test_a_small_model_keeps_nothing(self):
         self.embed(model=SMALL)
