@@ -133,7 +133,7 @@ class Cohere(FrameworkTest):
         import cohere
         with self.assertRaises(cohere.BadRequestError) as caught:
             self.client().embed(model=MODEL, texts=TEXTS, input_type="clustering", embedding_types=["float"], output_dimension=3)
-        self.assertIn("dimensions", str(caught.exception.body))
+        self.assertIn("output_dimension", str(caught.exception.body))
         with self.assertRaises(cohere.UnauthorizedError):
             self.client("wrong").embed(model=MODEL, texts=TEXTS, input_type="clustering", embedding_types=["float"])
         with self.assertRaises(cohere.NotFoundError):
