@@ -22,10 +22,12 @@ import threading
 import time
 from pathlib import Path
 
-import peer_folder
-
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+sys.path.append(str(HERE.parent / "compare"))
+import peer_folder  # noqa: E402
+from compare import cosine  # noqa: E402
+
 CLIENTS = (1, 8, 64)
 
 
@@ -198,11 +200,11 @@ class Bench:
         answer.read()
         return int(answer.headers["x-compute-tokens"]) / len(texts)
 
-    def engine(self, precision):
+    def engine(self, precision, texts):
         """Four clients of passages without HTTP."""
         self.say(f"the engine alone, {precision}")
         command = [self.options.build / "bench/latency/bench_latency", self.options.checkpoint, self.queries, self.passages, "--precision", precision, "--rounds", 1,
-                   "--clients", 4, "--requests", 1, "--texts", 32 if precision == "auto" else 8, "--only", "bulk"]
+                   "--clients", 4, "--requests", 1, "--texts", texts, "--only", "bulk"]
         done = subprocess.run([str(one) for one in command], stdout=subprocess.PIPE, check=True, stderr=self.log, env=os.environ | {"HF_HOME": str(self.options.work / "hf")})
         return json.loads(done.stdout)
 
@@ -213,7 +215,7 @@ class Bench:
             self.say(f"{server.name}: four clients of {texts} passages")
             one = self.load(server, 4, texts, self.passages, "--bulk", seconds=1)  # one request each
             served.append(one["tokens_per_second"])
-            engine.append(self.engine(precision)["bulk_alone_tokens_per_s"])
+            engine.append(self.engine(precision, texts)["bulk_alone_tokens_per_s"])
         return {"precision": precision, "engine_tokens_per_s": statistics.median(engine), "server_tokens_per_s": statistics.median(served),
                 "share": statistics.median(a / b for a, b in zip(served, engine))}
 
@@ -237,8 +239,7 @@ class Bench:
         vector = json.loads(connection.getresponse().read())["data"][0]["embedding"]
         if wanted is None:
             return vector
-        dot = sum(a * b for a, b in zip(vector, wanted))
-        return dot / (sum(a * a for a in vector) * sum(b * b for b in wanted)) ** 0.5
+        return cosine(vector, wanted)
 
     def run(self):
         results, vector = {"servers": [], "beside": [], "engine": []}, None
